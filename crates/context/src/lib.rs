@@ -1,0 +1,1 @@
+//! What templates see: sources, and where upstream names lead.

@@ -1,0 +1,23 @@
+//! The nouns of the line: what a developer asks for, what is done about it, and what a proxy gets.
+//!
+//! *Architecture invariant:* nothing here waits, fails for a reason outside its arguments, reads a
+//! clock or draws a random number.
+
+pub mod descriptor;
+mod instance;
+mod names;
+mod operation;
+mod plan;
+mod resource;
+
+pub use descriptor::{Descriptor, Parameters};
+pub use instance::{Instance, InstanceState, Owner, Published, Spec};
+pub use names::{Hostname, InstanceId, NameError, OperationId, ServiceName};
+pub use operation::{
+    Job, Operation, OperationKind, OperationState, Requester, StepRecord, StepState,
+};
+pub use plan::{Exposure, Plan};
+pub use resource::{Node, Resource, TypeUrl, Version, type_urls};
+
+/// Milliseconds since the Unix epoch, UTC. Handed in wherever time matters.
+pub type Millis = i64;

@@ -1,0 +1,174 @@
+//! Identifiers and names, each with its limits checked once, at construction.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a string is not the name that it should be. The text is for the person who wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NameError(pub String);
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $check:path) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $type(String);
+
+        impl $type {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = NameError;
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                $check(text).map(Self)
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = NameError;
+            fn try_from(text: String) -> Result<Self, NameError> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(name: $type) -> String {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+name! {
+    /// A hostname as lower-case A-labels (RFC 5890), without port or trailing dot, 253 octets at
+    /// most; the first label may be `*` (a wildcard, which is granted, not taken). Unicode input is
+    /// converted. It needs two labels or more, so that no bare word becomes a name of the internet.
+    Hostname, hostname
+}
+name! {
+    /// A service's name: a DNS label, lower case, 1 to 40 characters, beginning with a letter, so
+    /// that `<service>.<zone>` is always a hostname.
+    ServiceName, service_name
+}
+name! {
+    /// The OSB `instance_id`: chosen by the platform, any 1 to 128 characters that are safe in a
+    /// resource name and in a URL path segment (`A-Z a-z 0-9 - . _ ~`).
+    InstanceId, opaque_id
+}
+name! {
+    /// The OSB `operation` string; ours are UUIDs of version 7.
+    OperationId, opaque_id
+}
+
+impl Hostname {
+    /// Whether the first label is `*`.
+    pub fn is_wildcard(&self) -> bool {
+        self.0.starts_with("*.")
+    }
+}
+
+fn hostname(text: &str) -> Result<String, NameError> {
+    let bad = |why: &str| NameError(format!("`{}` is not a hostname: {why}", clip(text)));
+    if text.len() > 1000 {
+        return Err(bad("it is longer than 253 octets"));
+    }
+    let (star, rest) = match text.strip_prefix("*.") {
+        Some(rest) => ("*.", rest),
+        None => ("", text),
+    };
+    if rest.contains(':') || rest.contains('/') {
+        return Err(bad("leave out scheme, port and path"));
+    }
+    if rest.ends_with('.') {
+        return Err(bad("leave out the trailing dot"));
+    }
+    let ascii = idna::domain_to_ascii_strict(rest)
+        .map_err(|_| bad("labels are letters, digits and inner hyphens, 63 octets at most"))?;
+    if star.len() + ascii.len() > 253 {
+        return Err(bad("it is longer than 253 octets"));
+    }
+    if !ascii.contains('.') {
+        return Err(bad("it needs two labels or more, such as `shop.example.com`"));
+    }
+    if ascii.parse::<std::net::Ipv4Addr>().is_ok() {
+        return Err(bad("an address is not a name"));
+    }
+    Ok(format!("{star}{ascii}"))
+}
+
+fn service_name(text: &str) -> Result<String, NameError> {
+    let fits = (1..=40).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && !text.ends_with('-')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if fits {
+        return Ok(text.to_owned());
+    }
+    Err(NameError(format!(
+        "`{}` is not a service name: 1 to 40 of a-z, 0-9 and inner hyphens, beginning with a letter",
+        clip(text)
+    )))
+}
+
+fn opaque_id(text: &str) -> Result<String, NameError> {
+    let safe = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
+    if (1..=128).contains(&text.len()) && text.bytes().all(safe) {
+        return Ok(text.to_owned());
+    }
+    Err(NameError(format!(
+        "`{}` is not an id: 1 to 128 of A-Z, a-z, 0-9, `-`, `.`, `_` and `~`",
+        clip(text)
+    )))
+}
+
+fn clip(text: &str) -> String {
+    text.chars().take(60).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostnames_become_lower_case_a_labels() {
+        for (given, stored) in [
+            ("Shop.Example.COM", "shop.example.com"),
+            ("bücher.example", "xn--bcher-kva.example"),
+            ("*.w.example.com", "*.w.example.com"),
+        ] {
+            assert_eq!(given.parse::<Hostname>().map(String::from), Ok(stored.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_hostname_is_refused_with_a_reason() {
+        for bad in [
+            "",
+            "shop",
+            "a..b",
+            "a.b.",
+            "a.b:80",
+            "http://a.b",
+            "-a.b",
+            "10.0.0.1",
+            "a_b.c",
+            "*.*.a.b",
+            "a%b.c",
+        ] {
+            assert!(bad.parse::<Hostname>().is_err(), "{bad}");
+        }
+    }
+}

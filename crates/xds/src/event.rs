@@ -1,0 +1,60 @@
+//! What happens on streams, told to whoever decides what is live.
+
+use std::sync::Arc;
+
+use model::{Node, TypeUrl};
+
+use crate::Owner;
+
+/// One stream of one proxy, unique in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u64);
+
+/// Something that happened on a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A proxy has opened a stream and told its node.
+    Opened {
+        /// The stream.
+        stream: StreamId,
+        /// Who it is.
+        node: Arc<Node>,
+    },
+    /// The stream has settled everything up to `seq` that it asked for: it is ready. Sent once
+    /// its first synchronisation is complete, and again whenever nothing is outstanding.
+    Synced {
+        /// The stream.
+        stream: StreamId,
+        /// A sequence number of its cache.
+        seq: u64,
+    },
+    /// The stream has acknowledged all phases of an owner's change.
+    Settled {
+        /// The stream.
+        stream: StreamId,
+        /// Whose change.
+        owner: Owner,
+        /// At least this sequence number of that owner.
+        seq: u64,
+    },
+    /// The stream refused a resource that it was sent alone.
+    Rejected {
+        /// The stream.
+        stream: StreamId,
+        /// Whose resource.
+        owner: Owner,
+        /// The owner's sequence number that it belongs to.
+        seq: u64,
+        /// Its type.
+        type_url: TypeUrl,
+        /// Its name.
+        name: Arc<str>,
+        /// The client's own words (`error_detail.message`).
+        message: String,
+    },
+    /// The stream is gone.
+    Closed {
+        /// The stream.
+        stream: StreamId,
+    },
+}
