@@ -1,10 +1,35 @@
 //! What steps need of the world outside the store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{Exposure, Hostname, InstanceId, Spec};
+use model::{Exposure, Hostname, InstanceId, Millis, Spec};
 use serde::{Deserialize, Serialize};
+use store::{Queue, Store};
+
+/// The time now.
+pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;
+
+/// A number in `0.0..1.0`, evenly drawn, by which a delay is multiplied.
+pub type Jitter = Arc<dyn Fn() -> f64 + Send + Sync>;
+
+/// All that a worker needs from outside.
+#[derive(Clone)]
+pub struct Ports {
+    /// Operations and their effects.
+    pub store: Arc<dyn Store>,
+    /// Jobs.
+    pub queue: Arc<dyn Queue>,
+    /// The outside world.
+    pub cloud: Arc<dyn Cloud>,
+    /// The control plane.
+    pub fleet: Arc<dyn Fleet>,
+    /// Time.
+    pub clock: Clock,
+    /// Randomness.
+    pub jitter: Jitter,
+}
 
 /// How far the fleet is with a revision of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,10 +61,13 @@ pub enum Convergence {
 #[async_trait]
 pub trait Fleet: Send + Sync {
     /// Whether this spec would pass the gates now; the reason if not, in the tenant's words.
+    /// Asked before every publish: a refusal here costs the tenant nothing. It may wait for the
+    /// control plane to be ready, but not longer than [`Config::stuck`](crate::Config).
     async fn check(&self, instance: &InstanceId, spec: &Spec) -> Result<(), String>;
 
     /// Waits until the fleet has this revision (also of an unpublish), it is rejected, or `within`
-    /// has passed, and says how far it is.
+    /// has passed, and says how far it is. `Behind` is not answered before `within` has passed:
+    /// the worker asks again at once.
     async fn converged(
         &self,
         instance: &InstanceId,
@@ -71,7 +99,9 @@ pub enum CloudError {
 }
 
 /// The outside world that steps change. Every call may be repeated; `token` is the same for every
-/// repetition of one effect, and different otherwise.
+/// repetition of one effect, and different otherwise. A call that takes longer than
+/// [`Config::stuck`](crate::Config) is abandoned and repeated, so implementations bring timeouts
+/// of their own, well below it. Errors are read by tenants: no secrets, no addresses.
 #[async_trait]
 pub trait Cloud: Send + Sync {
     /// Makes the record be as given.

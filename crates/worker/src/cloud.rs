@@ -1,0 +1,5 @@
+//! Implementations of the port `Cloud`.
+
+mod local;
+
+pub use local::LocalCloud;

@@ -1,0 +1,303 @@
+//! The next move of an operation: a pure function of what it is and what happened.
+//!
+//! `advance` is told that a worker has leased the operation, or how a step came out, and answers
+//! with the operation as it now is and what to do, in order. The direction is kept in the operation
+//! itself: one in progress that has an `error` is being undone.
+//!
+//! *Architecture invariant:* no I/O, no clock, no randomness. A step that acts on the outside world
+//! is saved as begun before it is; all else is collected and committed with the next save.
+
+mod backoff;
+
+use model::{
+    InstanceState, Millis, Operation, OperationKind, OperationState, StepRecord, StepState,
+};
+use store::Write;
+
+use crate::config::millis;
+use crate::{Done, Outcome, Pipeline};
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A worker has leased the operation.
+    Leased {
+        /// Another lease was given before: something may have happened that no record tells. The
+        /// attempt is then counted on disk before it begins, so that an operation that kills its
+        /// workers ends.
+        again: bool,
+    },
+    /// The step that was to be applied or undone came out so.
+    Reported {
+        /// How.
+        outcome: Outcome,
+        /// In `0.0..1.0`: which part of the longest delay to wait, should it be tried again.
+        jitter: f64,
+    },
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Keep these, to be committed with the next save, in order.
+    Write(Vec<Write>),
+    /// Commit the operation and what was kept.
+    Save,
+    /// Apply the step at this place, and report.
+    Apply(usize),
+    /// Undo the step at this place, and report.
+    Undo(usize),
+    /// Give the operation back until then.
+    Yield {
+        /// Not before this time.
+        at: Millis,
+    },
+}
+
+/// The next move. An operation that has ended is saved once more, which ends its job.
+pub fn advance(
+    pipeline: &Pipeline,
+    operation: Operation,
+    event: Event,
+    now: Millis,
+) -> (Operation, Vec<Effect>) {
+    let mut turn = Turn { pipeline, operation, now, effects: Vec::new() };
+    match event {
+        _ if turn.operation.state != OperationState::InProgress => turn.effect(Effect::Save),
+        Event::Leased { again } => turn.leased(again),
+        Event::Reported { outcome, jitter } => turn.reported(outcome, jitter),
+    }
+    (turn.operation, turn.effects)
+}
+
+struct Turn<'a> {
+    pipeline: &'a Pipeline,
+    operation: Operation,
+    now: Millis,
+    effects: Vec<Effect>,
+}
+
+impl Turn<'_> {
+    fn leased(&mut self, again: bool) {
+        self.align();
+        let Some(at) = self.current() else { return self.go_on(again) };
+        match self.record(at).next_at {
+            Some(next_at) if next_at > self.now => self.effect(Effect::Yield { at: next_at }),
+            _ if self.too_late(at) => self.fail(at, self.lateness(at)),
+            _ => self.go_on(again),
+        }
+    }
+
+    fn reported(&mut self, outcome: Outcome, jitter: f64) {
+        let Some(at) = self.current() else { return self.go_on(false) };
+        match outcome {
+            Outcome::Done(done) => self.done(at, done),
+            Outcome::Wait { note } => self.wait(at, note),
+            Outcome::Retry { why } => self.retry(at, why, jitter),
+            Outcome::Refused { why } => self.fail(at, why),
+        }
+    }
+
+    /// Makes one record for each step of the pipeline. Records of an earlier release keep what
+    /// they say of the steps that are still there.
+    fn align(&mut self) {
+        let mut known = std::mem::take(&mut self.operation.steps);
+        let records = self.pipeline.steps().map(|step| {
+            match known.iter().position(|record| record.name == step.name()) {
+                Some(at) => known.swap_remove(at),
+                None => blank(step.name(), step.says(&self.operation)),
+            }
+        });
+        self.operation.steps = records.collect();
+    }
+
+    fn backward(&self) -> bool {
+        self.operation.error.is_some()
+    }
+
+    /// The step to be applied, or to be undone; `None` when nothing is left to do.
+    fn current(&self) -> Option<usize> {
+        let states = || self.operation.steps.iter().map(|record| record.state);
+        if self.backward() {
+            let before = self.pipeline.commit_at();
+            let stands = |state| !matches!(state, StepState::Pending | StepState::Undone);
+            return states().take(before).rposition(stands);
+        }
+        let committed = states().nth(self.pipeline.commit_at()) == Some(StepState::Done);
+        let from = if committed { self.pipeline.commit_at() + 1 } else { 0 };
+        states().skip(from).position(|state| state != StepState::Done).map(|at| from + at)
+    }
+
+    /// Begins what is to be done next, or ends the operation.
+    fn go_on(&mut self, again: bool) {
+        match (self.current(), self.backward()) {
+            (Some(at), back) => self.begin(at, back, again),
+            (None, false) => self.end(OperationState::Succeeded, None),
+            (None, true) => self.end(OperationState::Failed, undone(self.operation.kind)),
+        }
+    }
+
+    fn begin(&mut self, at: usize, back: bool, again: bool) {
+        let (state, now) = (if back { StepState::Undoing } else { StepState::Running }, self.now);
+        let acts = self.pipeline.step(at).acts(&self.operation, &self.pipeline.held);
+        let attempts_max = self.pipeline.limits.attempts;
+        let record = self.record_mut(at);
+        if back && record.state != StepState::Undoing {
+            record.attempts = 0;
+        }
+        if record.attempts >= attempts_max {
+            let why = record.note.take().unwrap_or_else(|| "it was interrupted each time".into());
+            return self.give_up(at, &why);
+        }
+        record.state = state;
+        record.attempts += 1;
+        record.next_at = None;
+        record.started_at.get_or_insert(now);
+        if acts || again {
+            self.effect(Effect::Save);
+        }
+        self.effect(if back { Effect::Undo(at) } else { Effect::Apply(at) });
+    }
+
+    fn done(&mut self, at: usize, done: Done) {
+        let (back, now) = (self.backward(), self.now);
+        let record = self.record_mut(at);
+        record.state = if back { StepState::Undone } else { StepState::Done };
+        record.finished_at = Some(now);
+        if !back {
+            record.note = done.note;
+        }
+        if done.notice.is_some() {
+            self.operation.notice = done.notice;
+        }
+        self.write(done.writes);
+        self.go_on(false);
+    }
+
+    fn wait(&mut self, at: usize, note: String) {
+        if self.too_late(at) {
+            return self.fail(at, self.lateness(at));
+        }
+        let record = self.record_mut(at);
+        if record.note.as_ref() != Some(&note) {
+            record.note = Some(note);
+            self.effect(Effect::Save);
+        }
+        self.effect(if self.backward() { Effect::Undo(at) } else { Effect::Apply(at) });
+    }
+
+    fn retry(&mut self, at: usize, why: String, jitter: f64) {
+        let limits = &self.pipeline.limits;
+        let attempts = self.record(at).attempts;
+        if attempts >= limits.attempts {
+            return self.give_up(at, &why);
+        }
+        let next_at = self.now + backoff::delay(limits, attempts, jitter);
+        let record = self.record_mut(at);
+        record.note = Some(why);
+        record.next_at = Some(next_at);
+        if self.too_late(at) {
+            return self.fail(at, self.lateness(at));
+        }
+        self.effect(Effect::Save);
+        self.effect(Effect::Yield { at: next_at });
+    }
+
+    fn give_up(&mut self, at: usize, why: &str) {
+        let attempts = self.record(at).attempts;
+        self.fail(at, format!("{why} (gave up after {attempts} attempts)"));
+    }
+
+    /// The step at `at` has failed for good.
+    fn fail(&mut self, at: usize, why: String) {
+        let (commit, now) = (self.pipeline.commit_at(), self.now);
+        if self.backward() {
+            return self.fail_undo(at, &why);
+        }
+        let record = self.record_mut(at);
+        record.note = Some(why.clone());
+        record.next_at = None;
+        record.finished_at = Some(now);
+        // What fails before the commit may have half happened, and is undone like what was done.
+        record.state = if at < commit { StepState::Running } else { StepState::Failed };
+        self.operation.error = Some(why);
+        if at > commit {
+            return self.end(OperationState::Failed, None);
+        }
+        self.go_on(false);
+    }
+
+    /// What cannot be undone is left and named, and with it all that it rests on: a name is not
+    /// given up while its record still leads here.
+    fn fail_undo(&mut self, at: usize, why: &str) {
+        let now = self.now;
+        let record = self.record_mut(at);
+        record.note = Some(why.to_owned());
+        record.next_at = None;
+        record.finished_at = Some(now);
+        record.state = StepState::Failed;
+        let failed = self.operation.error.take().unwrap_or_default();
+        self.operation.error = Some(format!("{failed}; undoing it failed as well: {why}"));
+        self.end(OperationState::Failed, half_undone(self.operation.kind));
+    }
+
+    fn end(&mut self, state: OperationState, instance: Option<InstanceState>) {
+        self.operation.state = state;
+        self.operation.finished_at = Some(self.now);
+        self.write(instance.map(Write::State).into_iter().collect());
+        self.effect(Effect::Save);
+    }
+
+    /// Only what is on its way to its commit can be late.
+    fn too_late(&self, at: usize) -> bool {
+        let deadline = self.operation.created_at + millis(self.pipeline.limits.deadline);
+        at <= self.pipeline.commit_at() && !self.backward() && self.now >= deadline
+    }
+
+    fn lateness(&self, at: usize) -> String {
+        let minutes = self.pipeline.limits.deadline.as_secs() / 60;
+        let what = self.record(at).note.as_deref().unwrap_or("the platform was not working on it");
+        format!("not published within {minutes} minutes: {what}")
+    }
+
+    fn write(&mut self, writes: Vec<Write>) {
+        if !writes.is_empty() {
+            self.effect(Effect::Write(writes));
+        }
+    }
+
+    fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    fn record(&self, at: usize) -> &StepRecord {
+        &self.operation.steps[at]
+    }
+
+    fn record_mut(&mut self, at: usize) -> &mut StepRecord {
+        &mut self.operation.steps[at]
+    }
+}
+
+/// The life of an instance after an operation that was undone as a whole.
+fn undone(kind: OperationKind) -> Option<InstanceState> {
+    (kind == OperationKind::Provision).then_some(InstanceState::Failed)
+}
+
+/// After one that was not: a provision has left something, which a deprovision takes away.
+fn half_undone(kind: OperationKind) -> Option<InstanceState> {
+    (kind == OperationKind::Provision).then_some(InstanceState::Deprovisioning)
+}
+
+fn blank(name: &str, says: String) -> StepRecord {
+    StepRecord {
+        name: name.to_owned(),
+        says,
+        state: StepState::Pending,
+        attempts: 0,
+        next_at: None,
+        started_at: None,
+        finished_at: None,
+        note: None,
+    }
+}

@@ -1,0 +1,181 @@
+//! The runner: leases jobs as they become ready, carries out many at once, and stops gently.
+
+mod guard;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use model::Millis;
+use store::{Lease, StoreError};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::carry::{Pipelines, Watch};
+use crate::{Config, Pipeline, Ports, metrics};
+
+/// Between two readings of the queue's depth.
+const DEPTH_EVERY: Duration = Duration::from_secs(10);
+
+/// Carries out operations until told to stop.
+pub struct Worker {
+    ports: Ports,
+    config: Config,
+    pipelines: Arc<Pipelines>,
+}
+
+impl Worker {
+    /// A worker over these ports.
+    pub fn new(ports: Ports, config: Config) -> Self {
+        let pipelines = Arc::new(|operation: &model::Operation, held, limits| {
+            Pipeline::of(operation.kind, held, limits)
+        });
+        Self { ports, config, pipelines }
+    }
+
+    /// Runs until `shutdown`, then lets every job finish the step that it is in, and gives the
+    /// leases back. Never fails: while the store cannot be reached it waits, and loses nothing.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let mut running = Running {
+            worker: Arc::new(self),
+            jobs: JoinSet::new(),
+            watches: Vec::new(),
+            sweep_at: Instant::now(),
+            depth_at: Instant::now(),
+            failures: 0,
+            due: None,
+        };
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            let pause = running.turn().await;
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                () = running.rest(pause) => {}
+            }
+        }
+        running.stop().await;
+    }
+
+    fn now(&self) -> Millis {
+        (self.ports.clock)()
+    }
+}
+
+/// A worker that runs.
+struct Running {
+    worker: Arc<Worker>,
+    jobs: JoinSet<Option<Millis>>,
+    watches: Vec<std::sync::Weak<Watch>>,
+    sweep_at: Instant,
+    depth_at: Instant,
+    failures: u32,
+    /// When the earliest job that was given back is ready again.
+    due: Option<Millis>,
+}
+
+impl Running {
+    /// Leases what is ready, and says how long to rest at most.
+    async fn turn(&mut self) -> Duration {
+        match self.lease_all().await {
+            Ok(()) => {
+                self.failures = 0;
+                self.until_due().min(self.worker.config.idle)
+            }
+            Err(error) => {
+                self.failures += 1;
+                metrics::store_failed();
+                tracing::warn!(%error, failures = self.failures, "the store gives no jobs");
+                guard::pause(&self.worker, self.failures)
+            }
+        }
+    }
+
+    async fn lease_all(&mut self) -> Result<(), StoreError> {
+        self.sweep().await?;
+        while self.jobs.len() < self.worker.config.concurrency.max(1) {
+            let now = self.worker.now();
+            let lease = self.worker.ports.queue.lease(now, self.worker.config.lease).await?;
+            let Some(lease) = lease else { break };
+            self.spawn(lease);
+        }
+        metrics::running(self.jobs.len());
+        Ok(())
+    }
+
+    fn spawn(&mut self, lease: Lease) {
+        let (worker, watch) = (self.worker.clone(), Arc::new(Watch::default()));
+        self.watches.retain(|watch| watch.strong_count() > 0);
+        self.watches.push(Arc::downgrade(&watch));
+        self.jobs.spawn(async move { guard::guard(&worker, lease, &watch).await });
+    }
+
+    /// Finds operations without a job, and how many jobs there are, now and then.
+    async fn sweep(&mut self) -> Result<(), StoreError> {
+        let (now, queue) = (self.worker.now(), &self.worker.ports.queue);
+        if self.sweep_at <= Instant::now() {
+            let found = queue.sweep(now).await?;
+            if found > 0 {
+                metrics::swept(found);
+                tracing::warn!(found, "operations in progress had no job");
+            }
+            self.sweep_at = Instant::now() + self.worker.config.sweep;
+        }
+        if self.depth_at <= Instant::now() {
+            let (depth, age) = queue.depth(now).await?;
+            metrics::queue(depth, age);
+            self.depth_at = Instant::now() + DEPTH_EVERY;
+        }
+        Ok(())
+    }
+
+    fn until_due(&mut self) -> Duration {
+        let Some(due) = self.due else { return Duration::MAX };
+        match u64::try_from(due - self.worker.now()) {
+            Ok(left) if left > 0 => Duration::from_millis(left),
+            _ => {
+                self.due = None;
+                Duration::ZERO
+            }
+        }
+    }
+
+    /// Rests until a job is ready, one has ended, or the pause is over.
+    async fn rest(&mut self, pause: Duration) {
+        let full = self.jobs.len() >= self.worker.config.concurrency.max(1);
+        let queue = self.worker.ports.queue.clone();
+        let ready = async {
+            match (full, self.failures) {
+                (false, 0) => queue.ready(pause).await,
+                _ => tokio::time::sleep(pause).await,
+            }
+        };
+        tokio::select! {
+            () = ready => {}
+            Some(ended) = self.jobs.join_next() => self.ended(ended),
+        }
+    }
+
+    fn ended(&mut self, ended: Result<Option<Millis>, tokio::task::JoinError>) {
+        match ended {
+            Ok(Some(at)) => self.due = Some(self.due.map_or(at, |due| due.min(at))),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "a job broke off; its lease will run out"),
+        }
+        metrics::running(self.jobs.len());
+    }
+
+    async fn stop(mut self) {
+        for watch in self.watches.iter().filter_map(std::sync::Weak::upgrade) {
+            watch.drain.store(true, Ordering::Relaxed);
+        }
+        let all = async { while self.jobs.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.worker.config.grace, all).await.is_err() {
+            tracing::warn!(
+                "some steps did not end in time; they are resumed when their lease ends"
+            );
+        }
+        metrics::running(0);
+    }
+}

@@ -1,0 +1,92 @@
+//! Watches over one job: extends its lease while it moves, and drops it at once when the lease is
+//! lost, so that two workers never carry out one operation for longer than they must.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use model::Millis;
+use store::{Lease, StoreError};
+
+use super::Worker;
+use crate::carry::{Left, Watch, carry};
+use crate::config::millis;
+use crate::metrics;
+
+/// Doublings of the pause between two tries of a store that does not answer.
+const PAUSE_DOUBLINGS_MAX: u32 = 5;
+/// The first such pause.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Carries out a job under its lease. Returns when it should be leased again, if it was given back.
+pub(super) async fn guard(worker: &Worker, lease: Lease, watch: &Watch) -> Option<Millis> {
+    watch.moved_at.store(worker.now(), Ordering::Relaxed);
+    let left = tokio::select! {
+        biased;
+        lost = heartbeat(worker, &lease, watch) => Err(lost),
+        left = persist(worker, &lease, watch) => left,
+    };
+    let (operation, at) = match left {
+        Ok(Left::Ended(_)) => return None,
+        Ok(Left::Until(at)) => (&lease.job.operation_id, at),
+        Err(lost) => {
+            metrics::lease_lost(lost);
+            tracing::warn!(operation = %lease.job.operation_id, lost, "a job was dropped");
+            return None;
+        }
+    };
+    match worker.ports.queue.release(&lease.fence, at).await {
+        Ok(()) => Some(at),
+        Err(error) => {
+            tracing::warn!(%operation, %error, "a lease could not be given back; it will run out");
+            None
+        }
+    }
+}
+
+/// Carries out the job again and again while the store cannot be reached. Nothing is lost by
+/// beginning anew from what it has.
+async fn persist(worker: &Worker, lease: &Lease, watch: &Watch) -> Result<Left, &'static str> {
+    let mut failures = 0;
+    loop {
+        let limits = &worker.config.limits;
+        match carry(&worker.ports, limits, worker.pipelines.as_ref(), lease, watch).await {
+            Ok(left) => return Ok(left),
+            Err(StoreError::Fenced) => return Err("fenced"),
+            Err(error) => {
+                failures += 1;
+                metrics::store_failed();
+                tracing::warn!(operation = %lease.job.operation_id, %error, failures, "not saved");
+                tokio::time::sleep(pause(worker, failures)).await;
+            }
+        }
+    }
+}
+
+/// Returns when the lease is lost, with the reason.
+async fn heartbeat(worker: &Worker, lease: &Lease, watch: &Watch) -> &'static str {
+    let mut until = lease.until;
+    loop {
+        let left = u64::try_from(until - worker.now()).unwrap_or(0);
+        tokio::time::sleep(worker.config.beat.min(Duration::from_millis(left))).await;
+        let now = worker.now();
+        if now >= until {
+            return "expired";
+        }
+        if now - watch.moved_at.load(Ordering::Relaxed) >= millis(worker.config.stuck) {
+            return "stuck";
+        }
+        let longer = now + millis(worker.config.lease);
+        match worker.ports.queue.extend(&lease.fence, longer).await {
+            Ok(()) => until = longer,
+            Err(StoreError::Fenced) => return "fenced",
+            Err(error) => tracing::warn!(%error, "a lease was not extended"),
+        }
+    }
+}
+
+/// How long to leave a store alone that has failed this often in a row.
+pub(super) fn pause(worker: &Worker, failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(PAUSE_DOUBLINGS_MAX);
+    let jitter = (worker.ports.jitter)().clamp(0.0, 1.0);
+    (PAUSE * (1 << doublings)).mul_f64(0.5 + jitter / 2.0)
+}

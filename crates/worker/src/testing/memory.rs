@@ -1,0 +1,276 @@
+//! What the ports of the store mean, in maps: a model to judge the worker by, not a store to use.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use model::{
+    Hostname, Instance, InstanceId, InstanceState, Job, Millis, Operation, OperationId,
+    OperationState, Published,
+};
+use store::{
+    Accept, Accepted, Changes, Cursor, Fence, Filter, HostnameOwner, Lease, Page, Queue, Refusal,
+    Save, Store, StoreError, Write,
+};
+
+#[derive(Default)]
+pub(crate) struct Memory(Mutex<State>);
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) instances: BTreeMap<InstanceId, Instance>,
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) jobs: BTreeMap<OperationId, Waiting>,
+    pub(crate) fences: BTreeMap<OperationId, u64>,
+    pub(crate) claims: BTreeMap<Hostname, (InstanceId, Millis)>,
+    pub(crate) published: BTreeMap<InstanceId, Published>,
+    pub(crate) revision: u64,
+    pub(crate) saves: usize,
+}
+
+pub(crate) struct Waiting {
+    /// When it may be leased: the end of its lease, or what `release` said.
+    ready_at: Millis,
+    since: Millis,
+}
+
+impl Memory {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn operation(&self, id: &OperationId) -> Option<&Operation> {
+        self.operations.iter().find(|operation| operation.id == *id)
+    }
+
+    fn owner(&self, hostname: &Hostname) -> Option<HostnameOwner> {
+        let (id, since) = self.claims.get(hostname)?;
+        let instance = self.instances.get(id)?;
+        Some(HostnameOwner {
+            hostname: hostname.clone(),
+            instance: id.clone(),
+            service: instance.spec.parameters.service.to_string(),
+            owner: instance.owner.clone(),
+            since: *since,
+        })
+    }
+
+    fn refusal(&self, accept: &Accept, expected: Option<Millis>) -> Option<Refusal> {
+        let id = &accept.operation.instance;
+        let running = |o: &&Operation| o.instance == *id && o.state == OperationState::InProgress;
+        if let Some(busy) = self.operations.iter().find(running) {
+            return Some(Refusal::Busy(Box::new(busy.clone())));
+        }
+        if self.instances.get(id).map(|instance| instance.updated_at) != expected {
+            return Some(Refusal::Changed);
+        }
+        let owners = accept.claim.iter().filter_map(|name| self.owner(name));
+        let taken: Vec<_> = owners.filter(|owner| owner.instance != *id).collect();
+        (!taken.is_empty()).then_some(Refusal::Taken(taken))
+    }
+
+    fn accept(&mut self, accept: Accept) {
+        let (operation, id) = (accept.operation, accept.instance.id.clone());
+        let afresh = self.instances.get(&id).is_none_or(|instance| {
+            matches!(instance.state, InstanceState::Deleted | InstanceState::Failed)
+        });
+        for name in accept.claim {
+            self.claims.entry(name).or_insert_with(|| (id.clone(), operation.created_at));
+        }
+        let job = Waiting { ready_at: operation.created_at, since: operation.created_at };
+        self.jobs.insert(operation.id.clone(), job);
+        if afresh && operation.kind == model::OperationKind::Provision {
+            self.instances.insert(id, accept.instance);
+        } else if let Some(instance) = self.instances.get_mut(&id) {
+            instance.updated_at = operation.created_at;
+        }
+        self.operations.push(operation);
+    }
+
+    fn fenced(&self, fence: &Fence) -> bool {
+        !self.jobs.contains_key(&fence.operation)
+            || self.fences.get(&fence.operation) != Some(&fence.number)
+    }
+
+    fn write(&mut self, id: &InstanceId, write: Write) -> Option<u64> {
+        match write {
+            Write::Publish(spec) => {
+                if let Some(instance) = self.instances.get_mut(id) {
+                    instance.spec = spec.clone();
+                    instance.state = InstanceState::Ready;
+                }
+                return Some(self.publish(id, Some(spec)));
+            }
+            Write::Unpublish => return Some(self.publish(id, None)),
+            Write::MarkGood(revision) => {
+                let published = self.published.get_mut(id);
+                if let Some(published) = published.filter(|p| p.revision == revision) {
+                    published.good = None;
+                }
+            }
+            Write::Release(names) => {
+                self.claims.retain(|name, (holder, _)| holder != id || !names.contains(name));
+            }
+            Write::ReleaseAll => self.claims.retain(|_, (holder, _)| holder != id),
+            Write::State(state) => {
+                if let Some(instance) = self.instances.get_mut(id) {
+                    instance.state = state;
+                }
+            }
+        }
+        None
+    }
+
+    fn publish(&mut self, id: &InstanceId, spec: Option<model::Spec>) -> u64 {
+        self.revision += 1;
+        let before = self.published.get(id);
+        let good = before.and_then(|p| match &p.good {
+            Some(good) => Some(good.clone()),
+            None => p.spec.clone().map(|spec| (p.revision, spec)),
+        });
+        let good = good.filter(|_| spec.is_some());
+        let published = Published { instance: id.clone(), revision: self.revision, spec, good };
+        self.published.insert(id.clone(), published);
+        if let Some(instance) = self.instances.get_mut(id) {
+            instance.revision = Some(self.revision);
+        }
+        self.revision
+    }
+}
+
+#[async_trait]
+impl Store for Memory {
+    async fn epoch(&self) -> Result<u64, StoreError> {
+        Ok(1)
+    }
+
+    async fn accept(
+        &self,
+        accept: Accept,
+        expected: Option<Millis>,
+    ) -> Result<Accepted, StoreError> {
+        let mut state = self.state();
+        if let Some(refusal) = state.refusal(&accept, expected) {
+            return Ok(Accepted::No(refusal));
+        }
+        state.accept(accept);
+        Ok(Accepted::Yes)
+    }
+
+    async fn instance(&self, id: &InstanceId) -> Result<Option<Instance>, StoreError> {
+        Ok(self.state().instances.get(id).cloned())
+    }
+
+    async fn instances(&self, _filter: Filter) -> Result<Page<Instance>, StoreError> {
+        Ok(Page { items: self.state().instances.values().cloned().collect(), next: None })
+    }
+
+    async fn operation(&self, id: &OperationId) -> Result<Option<Operation>, StoreError> {
+        Ok(self.state().operation(id).cloned())
+    }
+
+    async fn operations(
+        &self,
+        instance: &InstanceId,
+        limit: usize,
+    ) -> Result<Vec<Operation>, StoreError> {
+        let state = self.state();
+        let of = state.operations.iter().rev().filter(|o| o.instance == *instance);
+        Ok(of.take(limit).cloned().collect())
+    }
+
+    async fn hostname(&self, hostname: &Hostname) -> Result<Option<HostnameOwner>, StoreError> {
+        Ok(self.state().owner(hostname))
+    }
+
+    async fn save(&self, save: Save) -> Result<Option<u64>, StoreError> {
+        let mut state = self.state();
+        if state.fenced(&save.fence) {
+            return Err(StoreError::Fenced);
+        }
+        state.saves += 1;
+        let Save { mut operation, writes, fence, .. } = save;
+        let mut revision = None;
+        for write in writes {
+            revision = state.write(&operation.instance, write).or(revision);
+        }
+        operation.revision = revision.or(operation.revision);
+        if operation.state != OperationState::InProgress {
+            state.jobs.remove(&fence.operation);
+        }
+        if let Some(stored) = state.operations.iter_mut().find(|o| o.id == operation.id) {
+            *stored = operation;
+        }
+        Ok(revision)
+    }
+
+    async fn changes(&self, cursor: Option<Cursor>, _limit: usize) -> Result<Changes, StoreError> {
+        let state = self.state();
+        let after = cursor.and_then(|c| c.0.parse().ok()).unwrap_or(0);
+        let mut changes: Vec<_> =
+            state.published.values().filter(|p| p.revision > after).cloned().collect();
+        changes.sort_by_key(|change| change.revision);
+        Ok(Changes { changes, cursor: Cursor(state.revision.to_string()), more: false })
+    }
+
+    async fn changed(&self, _cursor: &Cursor, _timeout: Duration) {}
+
+    async fn forget(&self, _before: Millis) -> Result<usize, StoreError> {
+        Ok(0)
+    }
+}
+
+#[async_trait]
+impl Queue for Memory {
+    async fn lease(&self, now: Millis, lease: Duration) -> Result<Option<Lease>, StoreError> {
+        let mut state = self.state();
+        let until = now + crate::config::millis(lease);
+        let ready = state.jobs.iter_mut().filter(|(_, job)| job.ready_at <= now);
+        let Some((id, job)) = ready.min_by_key(|(_, job)| job.ready_at) else { return Ok(None) };
+        job.ready_at = until;
+        let id = id.clone();
+        let number = state.fences.entry(id.clone()).or_default();
+        *number += 1;
+        let fence = Fence { operation: id.clone(), number: *number };
+        Ok(Some(Lease { job: Job { operation_id: id }, fence, until }))
+    }
+
+    async fn extend(&self, fence: &Fence, until: Millis) -> Result<(), StoreError> {
+        self.release(fence, until).await
+    }
+
+    async fn release(&self, fence: &Fence, at: Millis) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if state.fenced(fence) {
+            return Err(StoreError::Fenced);
+        }
+        if let Some(job) = state.jobs.get_mut(&fence.operation) {
+            job.ready_at = at;
+        }
+        Ok(())
+    }
+
+    async fn sweep(&self, now: Millis) -> Result<usize, StoreError> {
+        let mut state = self.state();
+        let State { operations, jobs, .. } = &mut *state;
+        let open = operations.iter().filter(|o| o.state == OperationState::InProgress);
+        let lost: Vec<_> =
+            open.filter(|o| !jobs.contains_key(&o.id)).map(|o| o.id.clone()).collect();
+        let count = lost.len();
+        jobs.extend(lost.into_iter().map(|id| (id, Waiting { ready_at: now, since: now })));
+        Ok(count)
+    }
+
+    async fn depth(&self, now: Millis) -> Result<(usize, Millis), StoreError> {
+        let state = self.state();
+        let oldest = state.jobs.values().map(|job| job.since).min();
+        Ok((state.jobs.len(), oldest.map_or(0, |since| now - since)))
+    }
+
+    async fn ready(&self, timeout: Duration) {
+        tokio::time::sleep(timeout).await;
+    }
+}
