@@ -1,13 +1,25 @@
 //! What must survive: the ports [`Store`], [`Queue`] and [`Blobs`], and their embedded SQLite.
 //!
 //! *Architecture invariant:* nothing outside this crate names a database. A second implementation
-//! earns its place by passing [`contract`], unchanged.
+//! earns its place by passing the module `contract`, unchanged.
 
+#[cfg(feature = "contract")]
+pub mod contract;
 mod error;
+pub mod metrics;
 mod port;
+pub mod sqlite;
+
+use std::sync::Arc;
+
+use model::Millis;
 
 pub use error::StoreError;
 pub use port::{
-    Accept, Accepted, Blobs, Change, Changes, Cursor, Fence, Filter, HostnameOwner, Lease, Page,
-    Queue, Refusal, Save, Store, Write,
+    Accept, Accepted, BLOB_BYTES_MAX, BLOB_KEY_BYTES_MAX, Blobs, Change, Changes, Cursor,
+    DOCUMENT_BYTES_MAX, Fence, Filter, HostnameOwner, Lease, PAGE_ROWS_MAX, Page, Queue, Refusal,
+    Save, Store, Write,
 };
+
+/// What time it is, in milliseconds since the Unix epoch. Handed in, so that time can be simulated.
+pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;

@@ -10,13 +10,26 @@ use model::{
 
 use crate::StoreError;
 
+/// The largest blob.
+pub const BLOB_BYTES_MAX: usize = 16 << 20;
+/// The longest key of a blob.
+pub const BLOB_KEY_BYTES_MAX: usize = 512;
+/// The largest spec, platform context or operation, as JSON. A descriptor's own limits are far
+/// below; this one keeps a single row from filling a batch.
+pub const DOCUMENT_BYTES_MAX: usize = 1 << 20;
+/// The most rows of a page, whatever was asked for.
+pub const PAGE_ROWS_MAX: usize = 1_000;
+
 /// A request that the broker has validated and wants accepted.
 #[derive(Debug, Clone)]
 pub struct Accept {
     /// The operation to write, `InProgress`, without steps.
     pub operation: Operation,
-    /// Written when the instance is new, was deleted, or failed to provision (its id is then used
-    /// afresh); ignored for an instance that lives, but for `platform_context`.
+    /// Written, as given, by a provision whose instance is new, was deleted, or failed to provision
+    /// (its id is then used afresh). Of an instance that lives only `platform_context` is taken,
+    /// and a deprovision makes its state `Deprovisioning`; all else is left to the worker's
+    /// [`Write`]s. Every accept sets `updated_at` to `operation.created_at`, or to one more than it
+    /// was where that is later: each accepted request is seen as a change.
     pub instance: Instance,
     /// Hostnames that must be this instance's from now on. Those of the previous spec stay too
     /// until a step releases them.
@@ -32,13 +45,14 @@ pub enum Accepted {
     No(Refusal),
 }
 
-/// Why an [`Accept`] was refused, decided inside the transaction.
+/// Why an [`Accept`] was refused, decided inside the transaction, in this order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Refusal {
+    /// The instance changed since the caller read it (its `updated_at` is another), or what is to be
+    /// updated or deprovisioned does not exist or is deleted: read again.
+    Changed,
     /// This operation is still in progress on the instance (OSB `ConcurrencyError`).
     Busy(Box<Operation>),
-    /// The instance changed since the caller read it (its `updated_at` is another): read again.
-    Changed,
     /// These hostnames belong to other instances.
     Taken(Vec<HostnameOwner>),
 }
@@ -80,19 +94,24 @@ pub struct Lease {
 
 /// An effect inside the store, committed together with the record of the step that asked for it.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a step has one or two; none is kept")]
 pub enum Write {
     /// Makes the operation's target what the control plane sees: sets the instance's spec,
-    /// `Ready`, and a new revision, which [`Store::save`] returns. The commit point.
+    /// `Ready`, and a new revision, which [`Store::save`] returns. The commit point. What was
+    /// published before becomes `good`, if it was marked so; else `good` stays what it was.
     Publish(Spec),
-    /// The control plane sees the instance gone, at a new revision, which is returned.
+    /// The control plane sees the instance gone, at a new revision, which is returned; nothing is
+    /// `good` any more. State, spec and revision of the [`Instance`] stay.
     Unpublish,
-    /// The fleet has this revision: it is the last good one from now on.
+    /// The fleet has this revision: it is the last good one from now on, and `good` is `None`.
+    /// Nothing happens if another was published since. Not seen in the feed until the next publish.
     MarkGood(u64),
     /// Claims no longer held by this instance; other instances' claims are untouched.
     Release(Vec<Hostname>),
     /// Releases every claim of the instance.
     ReleaseAll,
-    /// Moves the instance to another state of its life.
+    /// Moves the instance to another state of its life. `Deleted` makes it a tombstone, which
+    /// [`Store::forget`] removes; release its hostnames first.
     State(InstanceState),
 }
 
@@ -121,6 +140,10 @@ pub type Change = Published;
 pub struct Changes {
     /// In order of revision.
     pub changes: Vec<Change>,
+    /// These changes start from the beginning: what the reader knew, and does not find on this page
+    /// and those after it, is gone. So it is without a cursor, and with one from before a restore
+    /// or so old that tombstones after it were forgotten.
+    pub reset: bool,
     /// Where to go on; never skips a change, also when several commit at once.
     pub cursor: Cursor,
     /// Whether another page was ready at once.
@@ -138,7 +161,7 @@ pub struct Filter {
     pub deleted: bool,
     /// After this id, in order of id.
     pub after: Option<InstanceId>,
-    /// 1 to 1,000.
+    /// 1 to [`PAGE_ROWS_MAX`]; what is beyond is taken as that.
     pub limit: usize,
 }
 
@@ -151,7 +174,8 @@ pub struct Page<T> {
     pub next: Option<InstanceId>,
 }
 
-/// The state of the platform.
+/// The state of the platform. What a method has answered, every later read sees. A write whose
+/// future was dropped may or may not have happened.
 #[async_trait]
 pub trait Store: Send + Sync {
     /// The epoch: raised by restore and migration, the first half of a version's order.
@@ -174,7 +198,8 @@ pub trait Store: Send + Sync {
     /// An operation.
     async fn operation(&self, id: &OperationId) -> Result<Option<Operation>, StoreError>;
 
-    /// The operations of an instance, latest first, at most `limit`.
+    /// The operations of an instance, latest first, at most `limit` (and [`PAGE_ROWS_MAX`]). The
+    /// oldest of very many are not kept.
     async fn operations(
         &self,
         instance: &InstanceId,
@@ -184,31 +209,38 @@ pub trait Store: Send + Sync {
     /// Who holds a hostname.
     async fn hostname(&self, hostname: &Hostname) -> Result<Option<HostnameOwner>, StoreError>;
 
-    /// A worker's write. Refused with [`StoreError::Fenced`] when a newer lease exists.
+    /// A worker's write. Refused with [`StoreError::Fenced`] when the fence's lease was superseded or
+    /// given back, its operation has ended, or it is another operation's. A lease that has merely
+    /// expired still holds until somebody else takes the job.
     /// Returns the revision of a `Publish` or `Unpublish` among the writes, which is also set as
     /// `revision` of the saved operation.
     async fn save(&self, save: Save) -> Result<Option<u64>, StoreError>;
 
-    /// What was published after `cursor` (`None`: from the beginning), at most `limit` changes.
+    /// What was published after `cursor` (`None`: from the beginning), at most `limit` (and
+    /// [`PAGE_ROWS_MAX`]) changes.
     async fn changes(&self, cursor: Option<Cursor>, limit: usize) -> Result<Changes, StoreError>;
 
-    /// Returns when something may have been published since `cursor`, or after `timeout`.
+    /// Returns when something may have been published since `cursor`, or after `timeout`. At once
+    /// when the news is already there.
     async fn changed(&self, cursor: &Cursor, timeout: Duration);
 
-    /// Removes tombstones deleted before `before`, with their operations; returns how many.
+    /// Removes tombstones deleted before `before`, with their operations and their place in the
+    /// feed; returns how many. One whose operation is still in progress stays.
     async fn forget(&self, before: Millis) -> Result<usize, StoreError>;
 }
 
-/// Jobs: at least once, leased, fenced.
+/// Jobs: at least once, leased, fenced. `now` is everywhere the same clock that the store was opened
+/// with.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Leases the job that has been ready longest, if any, until `now + lease`.
+    /// Leases the job that has been ready longest, if any, until `now + lease`. Ready is what is not
+    /// leased, or whose lease has expired, and is not delayed beyond `now`.
     async fn lease(&self, now: Millis, lease: Duration) -> Result<Option<Lease>, StoreError>;
 
-    /// Extends a lease (heartbeat).
+    /// Extends a lease (heartbeat), or fails as [`Store::save`] does.
     async fn extend(&self, fence: &Fence, until: Millis) -> Result<(), StoreError>;
 
-    /// Gives a job back, to be leased again not before `at`.
+    /// Gives a job back, to be leased again not before `at`; the fence is worth nothing after it.
     async fn release(&self, fence: &Fence, at: Millis) -> Result<(), StoreError>;
 
     /// Enqueues again every operation in progress that has no job; returns how many.
@@ -217,11 +249,13 @@ pub trait Queue: Send + Sync {
     /// How many jobs there are, leased or not, and the age of the oldest in milliseconds.
     async fn depth(&self, now: Millis) -> Result<(usize, Millis), StoreError>;
 
-    /// Returns when a job may have become ready, or after `timeout`.
+    /// Returns when a job may have become ready, or after `timeout`: at once when one is ready, when
+    /// one is accepted or given back, and when a delay or a lease ends.
     async fn ready(&self, timeout: Duration);
 }
 
-/// Named documents, written whole.
+/// Named documents, written whole. A key has 1 to [`BLOB_KEY_BYTES_MAX`] bytes, a value at most
+/// [`BLOB_BYTES_MAX`].
 #[async_trait]
 pub trait Blobs: Send + Sync {
     /// Reads a blob.

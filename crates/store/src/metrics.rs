@@ -1,0 +1,76 @@
+//! What the store counts. No label comes from a tenant.
+
+use std::time::Duration;
+
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use model::Millis;
+
+use crate::{Refusal, StoreError};
+
+const COMMITS: &str = "margrave_store_commits_total";
+const COMMIT_SECONDS: &str = "margrave_store_commit_seconds";
+const BATCH: &str = "margrave_store_batch_requests";
+const WAITING: &str = "margrave_store_waiting_requests";
+const REFUSED: &str = "margrave_store_refused_total";
+const CHECKPOINTS: &str = "margrave_store_checkpoints_total";
+const JOBS: &str = "margrave_store_jobs";
+const OLDEST: &str = "margrave_store_oldest_job_seconds";
+
+/// Tells the recorder what each metric means. Call it once, after the recorder is installed.
+pub fn describe() {
+    describe_counter!(COMMITS, "Commits of the writer, by outcome: durable or failed.");
+    describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "From taking a batch to its commit.");
+    describe_histogram!(BATCH, "Requests that shared a commit (256 at most).");
+    describe_gauge!(WAITING, "Requests waiting for the writer (1,024 at most).");
+    describe_counter!(REFUSED, "Writes that were not done, by reason.");
+    describe_counter!(CHECKPOINTS, "Checkpoints of the write-ahead log, by outcome.");
+    describe_gauge!(JOBS, "Jobs, leased or not, when the depth was last asked for.");
+    describe_gauge!(OLDEST, Unit::Seconds, "Age of the oldest job, at the same time.");
+}
+
+pub(crate) fn committed(durable: bool, requests: usize, took: Duration) {
+    let outcome = if durable { "durable" } else { "failed" };
+    counter!(COMMITS, "outcome" => outcome).increment(1);
+    histogram!(BATCH).record(count(requests));
+    histogram!(COMMIT_SECONDS).record(took.as_secs_f64());
+}
+
+pub(crate) fn waiting(requests: usize) {
+    gauge!(WAITING).set(count(requests));
+}
+
+pub(crate) fn refused(error: &StoreError) {
+    let reason = match error {
+        StoreError::Unavailable(_) => "unavailable",
+        StoreError::Fenced => "fenced",
+        StoreError::TooLarge(_) => "too-large",
+        StoreError::Corrupt(_) => "corrupt",
+    };
+    counter!(REFUSED, "reason" => reason).increment(1);
+}
+
+pub(crate) fn not_accepted(refusal: &Refusal) {
+    let reason = match refusal {
+        Refusal::Changed => "changed",
+        Refusal::Busy(_) => "busy",
+        Refusal::Taken(_) => "taken",
+    };
+    counter!(REFUSED, "reason" => reason).increment(1);
+}
+
+pub(crate) fn checkpointed(whole: bool) {
+    let outcome = if whole { "done" } else { "failed" };
+    counter!(CHECKPOINTS, "outcome" => outcome).increment(1);
+}
+
+pub(crate) fn depth(jobs: usize, oldest: Millis) {
+    gauge!(JOBS).set(count(jobs));
+    gauge!(OLDEST).set(Duration::from_millis(oldest.unsigned_abs()).as_secs_f64());
+}
+
+/// Counts here are far below the 2^52 that a float holds exactly.
+fn count(number: usize) -> f64 {
+    u32::try_from(number).map_or(f64::INFINITY, f64::from)
+}

@@ -1,0 +1,166 @@
+//! Accepting a request: operation, job, instance and claims, or a refusal and nothing.
+
+use model::{Hostname, InstanceId, InstanceState, Millis, Operation, OperationKind};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::rows::{self, instance_word};
+use super::{names, writer::Tx};
+use crate::{Accept, Accepted, Refusal, StoreError};
+
+/// Operations of one instance that are kept, the latest; its history is not an audit log.
+pub(super) const OPERATIONS_KEPT: usize = 100;
+
+/// The part of an instance's row that decides.
+struct Standing {
+    state: InstanceState,
+    updated_at: Millis,
+}
+
+/// See [`Store::accept`](crate::Store::accept).
+pub(super) fn accept(
+    tx: &Tx<'_>,
+    accept: &Accept,
+    expected: Option<Millis>,
+) -> Result<Accepted, StoreError> {
+    let (conn, operation) = (tx.conn, &accept.operation);
+    let standing = standing(conn, &operation.instance)?;
+    if let Some(refusal) = refusal(conn, accept, standing.as_ref(), expected)? {
+        return Ok(Accepted::No(refusal));
+    }
+    let now = operation.created_at;
+    let updated_at = standing.as_ref().map_or(now, |it| now.max(it.updated_at + 1));
+    if is_afresh(standing.as_ref()) && operation.kind == OperationKind::Provision {
+        write_instance(conn, accept, updated_at)?;
+    } else {
+        touch_instance(conn, accept, updated_at)?;
+    }
+    write_operation(conn, operation)?;
+    forget_history(conn, &operation.instance)?;
+    names::claim(conn, &operation.instance, &accept.claim, now)?;
+    super::jobs::enqueue(tx, &operation.id, now)?;
+    Ok(Accepted::Yes)
+}
+
+/// Whether there is nothing here that a provision would take away.
+fn is_afresh(standing: Option<&Standing>) -> bool {
+    standing.is_none_or(|it| matches!(it.state, InstanceState::Deleted | InstanceState::Failed))
+}
+
+fn refusal(
+    conn: &Connection,
+    accept: &Accept,
+    standing: Option<&Standing>,
+    expected: Option<Millis>,
+) -> Result<Option<Refusal>, StoreError> {
+    let gone = standing.is_none_or(|it| it.state == InstanceState::Deleted);
+    let changed = standing.map(|it| it.updated_at) != expected;
+    if changed || (gone && accept.operation.kind != OperationKind::Provision) {
+        return Ok(Some(Refusal::Changed));
+    }
+    if let Some(operation) = in_progress(conn, &accept.operation.instance)? {
+        return Ok(Some(Refusal::Busy(Box::new(operation))));
+    }
+    taken(conn, &accept.operation.instance, &accept.claim)
+}
+
+fn standing(conn: &Connection, id: &InstanceId) -> Result<Option<Standing>, StoreError> {
+    let row = conn
+        .prepare_cached("SELECT state, updated_at FROM instances WHERE id = ?1")?
+        .query_row([id.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))
+        .optional()?;
+    row.map(|(state, updated_at)| Ok(Standing { state: rows::instance_state(&state)?, updated_at }))
+        .transpose()
+}
+
+fn in_progress(conn: &Connection, id: &InstanceId) -> Result<Option<Operation>, StoreError> {
+    let json = conn
+        .prepare_cached(
+            "SELECT document FROM operations WHERE instance = ?1 AND state = 'in progress'",
+        )?
+        .query_row([id.as_str()], |row| row.get::<_, String>(0))
+        .optional()?;
+    json.as_deref().map(rows::read).transpose()
+}
+
+fn taken(
+    conn: &Connection,
+    instance: &InstanceId,
+    claim: &[Hostname],
+) -> Result<Option<Refusal>, StoreError> {
+    let mut taken = Vec::new();
+    for hostname in claim {
+        taken.extend(names::owner(conn, hostname)?.filter(|owner| owner.instance != *instance));
+    }
+    Ok((!taken.is_empty()).then_some(Refusal::Taken(taken)))
+}
+
+/// The row as given, in place of a tombstone if there is one.
+fn write_instance(
+    conn: &Connection,
+    accept: &Accept,
+    updated_at: Millis,
+) -> Result<(), StoreError> {
+    let instance = &accept.instance;
+    conn.prepare_cached(
+        "INSERT INTO instances (id, service, organization, space, platform_context, state, spec, \
+         revision, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+         ON CONFLICT (id) DO UPDATE SET service = ?2, organization = ?3, space = ?4, \
+         platform_context = ?5, state = ?6, spec = ?7, revision = ?8, created_at = ?9, \
+         updated_at = ?10",
+    )?
+    .execute(params![
+        accept.operation.instance.as_str(),
+        instance.spec.parameters.service.as_str(),
+        instance.owner.organization,
+        instance.owner.space,
+        rows::json("the platform context", &instance.platform_context)?,
+        instance_word(instance.state),
+        rows::json("the spec", &instance.spec)?,
+        instance.revision,
+        instance.created_at,
+        updated_at,
+    ])?;
+    Ok(())
+}
+
+/// What an accept changes of an instance that lives.
+fn touch_instance(
+    conn: &Connection,
+    accept: &Accept,
+    updated_at: Millis,
+) -> Result<(), StoreError> {
+    let leaving = accept.operation.kind == OperationKind::Deprovision;
+    conn.prepare_cached(
+        "UPDATE instances SET platform_context = ?2, updated_at = ?3, \
+         state = CASE WHEN ?4 THEN 'deprovisioning' ELSE state END WHERE id = ?1",
+    )?
+    .execute(params![
+        accept.operation.instance.as_str(),
+        rows::json("the platform context", &accept.instance.platform_context)?,
+        updated_at,
+        leaving,
+    ])?;
+    Ok(())
+}
+
+fn write_operation(conn: &Connection, operation: &Operation) -> Result<(), StoreError> {
+    conn.prepare_cached(
+        "INSERT INTO operations (id, instance, state, document) VALUES (?1, ?2, ?3, ?4)",
+    )?
+    .execute(params![
+        operation.id.as_str(),
+        operation.instance.as_str(),
+        rows::operation_word(operation.state),
+        rows::json("the operation", operation)?,
+    ])?;
+    Ok(())
+}
+
+fn forget_history(conn: &Connection, instance: &InstanceId) -> Result<(), StoreError> {
+    conn.prepare_cached(
+        "DELETE FROM operations WHERE instance = ?1 AND seq <= (SELECT seq FROM operations \
+         WHERE instance = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+    )?
+    .execute(params![instance.as_str(), OPERATIONS_KEPT])?;
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! The queue: a job is due, leased under a fence until it is due again, or ended.
+
+use std::time::Duration;
+
+use model::{Job, Millis, OperationId};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::rows;
+use super::writer::Tx;
+use crate::{Fence, Lease, StoreError};
+
+/// Writes a job that is due at once.
+pub(super) fn enqueue(tx: &Tx<'_>, id: &OperationId, now: Millis) -> Result<(), StoreError> {
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO jobs (operation, queued_at, due_at, fence) VALUES (?1, ?2, ?2, 0)",
+        )?
+        .execute(params![id.as_str(), now])?;
+    tx.queued();
+    Ok(())
+}
+
+/// Removes the job of an operation that has ended.
+pub(super) fn end(tx: &Tx<'_>, id: &OperationId) -> Result<(), StoreError> {
+    tx.conn.prepare_cached("DELETE FROM jobs WHERE operation = ?1")?.execute([id.as_str()])?;
+    tx.queued();
+    Ok(())
+}
+
+/// Whether this fence is the one that holds the job.
+pub(super) fn check(conn: &Connection, fence: &Fence) -> Result<(), StoreError> {
+    let held = conn
+        .prepare_cached("SELECT 1 FROM jobs WHERE operation = ?1 AND fence = ?2 AND fence <> 0")?
+        .exists(params![fence.operation.as_str(), fence.number])?;
+    if held { Ok(()) } else { Err(StoreError::Fenced) }
+}
+
+/// See [`Queue::lease`](crate::Queue::lease).
+pub(super) fn lease(
+    tx: &Tx<'_>,
+    now: Millis,
+    lease: Duration,
+) -> Result<Option<Lease>, StoreError> {
+    let found = tx
+        .conn
+        .prepare_cached(
+            "SELECT seq, operation FROM jobs WHERE due_at <= ?1 ORDER BY due_at, seq LIMIT 1",
+        )?
+        .query_row([now], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))
+        .optional()?;
+    let Some((seq, operation)) = found else { return Ok(None) };
+    let operation_id: OperationId = rows::name(&operation)?;
+    let until = now.saturating_add(Millis::try_from(lease.as_millis()).unwrap_or(Millis::MAX));
+    let number: u64 = tx
+        .conn
+        .prepare_cached("UPDATE meta SET fence = fence + 1 RETURNING fence")?
+        .query_row([], |row| row.get(0))?;
+    tx.conn
+        .prepare_cached("UPDATE jobs SET due_at = ?2, fence = ?3 WHERE seq = ?1")?
+        .execute(params![seq, until, number])?;
+    tx.queued();
+    let fence = Fence { operation: operation_id.clone(), number };
+    Ok(Some(Lease { job: Job { operation_id }, fence, until }))
+}
+
+/// See [`Queue::extend`](crate::Queue::extend).
+pub(super) fn extend(tx: &Tx<'_>, fence: &Fence, until: Millis) -> Result<(), StoreError> {
+    reschedule(tx, fence, until, true)
+}
+
+/// See [`Queue::release`](crate::Queue::release).
+pub(super) fn release(tx: &Tx<'_>, fence: &Fence, at: Millis) -> Result<(), StoreError> {
+    reschedule(tx, fence, at, false)
+}
+
+fn reschedule(tx: &Tx<'_>, fence: &Fence, due: Millis, held: bool) -> Result<(), StoreError> {
+    check(tx.conn, fence)?;
+    tx.conn
+        .prepare_cached("UPDATE jobs SET due_at = ?2, fence = fence * ?3 WHERE operation = ?1")?
+        .execute(params![fence.operation.as_str(), due, held])?;
+    tx.queued();
+    Ok(())
+}
+
+/// See [`Queue::sweep`](crate::Queue::sweep).
+pub(super) fn sweep(tx: &Tx<'_>, now: Millis) -> Result<usize, StoreError> {
+    let swept = tx
+        .conn
+        .prepare_cached(
+            "INSERT INTO jobs (operation, queued_at, due_at, fence) \
+             SELECT o.id, ?1, ?1, 0 FROM operations o WHERE o.state = 'in progress' \
+             AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.operation = o.id)",
+        )?
+        .execute([now])?;
+    if swept > 0 {
+        tx.queued();
+    }
+    Ok(swept)
+}
+
+/// See [`Queue::depth`](crate::Queue::depth).
+pub(super) fn depth(conn: &Connection, now: Millis) -> Result<(usize, Millis), StoreError> {
+    let (jobs, oldest) = conn
+        .prepare_cached("SELECT count(*), min(queued_at) FROM jobs")?
+        .query_row([], |row| Ok((row.get(0)?, row.get::<_, Option<Millis>>(1)?)))?;
+    let age = oldest.map_or(0, |oldest| now.saturating_sub(oldest).max(0));
+    Ok((jobs, age))
+}
+
+/// When the next job is due: the end of a delay or a lease, or long ago.
+pub(super) fn next_due(conn: &Connection) -> Result<Option<Millis>, StoreError> {
+    let due = conn.prepare_cached("SELECT min(due_at) FROM jobs")?.query_row([], |r| r.get(0))?;
+    Ok(due)
+}

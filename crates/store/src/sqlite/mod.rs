@@ -1,0 +1,107 @@
+//! The embedded store: one SQLite file, one thread that writes it, a few connections that read.
+//!
+//! Durable means that the write-ahead log was synced (`synchronous=FULL`). What waits for the
+//! writer shares a commit, so that a slow disk costs latency, not throughput.
+
+mod accept;
+mod blobs;
+mod checkpoint;
+mod fault;
+mod feed;
+mod forget;
+mod jobs;
+mod names;
+mod open;
+mod ports;
+mod read;
+mod reader;
+mod rows;
+mod save;
+mod schema;
+mod writer;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use model::Millis;
+use tokio::sync::watch;
+
+use self::reader::Readers;
+use self::writer::Writer;
+use crate::Clock;
+
+/// How to open a store.
+#[derive(Clone)]
+pub struct Options {
+    /// The clock by which delays and leases end: the one that [`Queue`](crate::Queue)'s `now` is
+    /// read from.
+    pub clock: Clock,
+    /// Connections that read at the same time.
+    pub readers: usize,
+    /// The most that the file may grow to, in pages of 4 KiB; `None`: what the disk holds.
+    pub pages_max: Option<u32>,
+}
+
+impl Options {
+    /// Four readers, no limit but the disk's.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, readers: 4, pages_max: None }
+    }
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it. Two writers would each believe in their own order of revisions.
+    #[error("{} is in use by another process{}", .path.display(), pid.map(|pid| format!(" ({pid})")).unwrap_or_default())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is, where it could be read.
+        pid: Option<u32>,
+    },
+    /// A newer release has written it. Going back needs a backup from before.
+    #[error(
+        "the store has schema {found}, this release knows {known}: it was written by a newer release"
+    )]
+    Newer {
+        /// The file's schema.
+        found: usize,
+        /// The newest that this release knows.
+        known: usize,
+    },
+    /// The file or its folder cannot be used.
+    #[error("cannot open {}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// SQLite refuses it.
+    #[error("SQLite refuses the store")]
+    Sqlite(#[from] rusqlite::Error),
+    /// It opens, and holds what cannot be.
+    #[error("the store is damaged")]
+    Damaged(#[from] crate::StoreError),
+}
+
+/// The embedded implementation of [`Store`](crate::Store), [`Queue`](crate::Queue) and
+/// [`Blobs`](crate::Blobs). Cheap to clone; when the last clone is dropped the commit under way is
+/// finished and the file is free.
+#[derive(Clone)]
+pub struct Sqlite {
+    inner: Arc<Inner>,
+}
+
+/// Fields are dropped in this order: the lock last.
+struct Inner {
+    writer: Writer,
+    readers: Readers,
+    epoch: u64,
+    clock: Clock,
+    revision: watch::Receiver<u64>,
+    due: watch::Receiver<Option<Millis>>,
+    _lock: File,
+}

@@ -1,0 +1,104 @@
+//! Opening the file: the lock, the pragmas, the schema.
+
+use std::ffi::OsString;
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+use super::checkpoint::Checkpoints;
+use super::reader::{Readers, STATEMENTS_MAX};
+use super::writer::{News, Writer};
+use super::{Inner, OpenError, Options, Sqlite, feed, jobs, schema};
+
+/// How long the writer waits for a stranger, such as somebody's `sqlite3`, before it says that it
+/// cannot commit.
+const STRANGER_WAIT: Duration = Duration::from_secs(1);
+/// What remains of a write-ahead log that once was longer.
+const LOG_KEPT_BYTES: u32 = 64 << 20;
+
+impl Sqlite {
+    /// Opens the store at `path`, and makes it if there is none. Blocks: it may recover a log or
+    /// migrate a schema.
+    ///
+    /// # Errors
+    /// Another process has it, a newer release wrote it, or the file cannot be used.
+    pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let lock = lock(path)?;
+        let mut conn = Connection::open(path)?;
+        configure(&conn, &options)?;
+        schema::migrate(&mut conn)?;
+        let checkpoints = Checkpoints::of(&mut conn)?;
+        let readers = Readers::open(path, options.readers.max(1))?;
+        let (epoch, last) = feed::opening(&conn)?;
+        let (revision_sender, revision) = watch::channel(last);
+        let (due_sender, due) = watch::channel(jobs::next_due(&conn)?);
+        let news = News { revision: revision_sender, due: due_sender };
+        let writer = Writer::start(conn, checkpoints, news)
+            .map_err(|source| OpenError::File { path: path.to_owned(), source })?;
+        let clock = options.clock;
+        let inner = Inner { writer, readers, epoch, clock, revision, due, _lock: lock };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+}
+
+fn configure(conn: &Connection, options: &Options) -> Result<(), OpenError> {
+    conn.busy_timeout(STRANGER_WAIT)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "foreign_keys", true)?;
+    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+    conn.pragma_update(None, "journal_size_limit", LOG_KEPT_BYTES)?;
+    if let Some(pages) = options.pages_max {
+        conn.pragma_update(None, "max_page_count", pages)?;
+    }
+    Ok(())
+}
+
+/// Takes `<path>.lock`, which the system frees when the process ends, however it ends. SQLite's own
+/// locks would allow a second process to write between our transactions.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let beside = beside(path);
+    let failed = |source| OpenError::File { path: beside.clone(), source };
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&beside)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(OpenError::InUse { path: path.to_owned(), pid: holder(&mut file) });
+        }
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
+    }
+    note_holder(&mut file).map_err(failed)?;
+    Ok(file)
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".lock");
+    name.into()
+}
+
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(32).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+/// For the message that the next process prints.
+fn note_holder(file: &mut File) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
+}

@@ -1,0 +1,243 @@
+//! The one thread that writes: it takes what is waiting, runs each request in a savepoint of one
+//! transaction, commits once, and answers all.
+
+use std::cell::Cell;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use model::Millis;
+use rusqlite::{Connection, OptionalExtension};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::checkpoint::Checkpoints;
+use crate::{StoreError, metrics};
+
+/// Requests waiting for the writer; a caller beyond them waits its turn. A commit takes some 64 of
+/// them at once, so that the last waits for about 16 commits.
+pub(super) const WAITING_MAX: usize = 1_024;
+/// Requests that share a commit: enough to hide the cost of syncing, few enough that a batch is
+/// answered within milliseconds and undone cheaply.
+pub(super) const BATCH_MAX: usize = 256;
+
+/// A transaction under way, and what it will have to tell once it is durable.
+pub(super) struct Tx<'a> {
+    /// Where to read and write.
+    pub(super) conn: &'a Connection,
+    published: Cell<Option<u64>>,
+    queued: Cell<bool>,
+}
+
+impl Tx<'_> {
+    /// To be told to those who wait for the feed.
+    pub(super) fn published(&self, revision: u64) {
+        self.published.set(Some(revision));
+    }
+
+    /// To be told to those who wait for jobs.
+    pub(super) fn queued(&self) {
+        self.queued.set(true);
+    }
+}
+
+/// What the writer tells the world after a commit.
+pub(super) struct News {
+    /// The revision last published.
+    pub(super) revision: watch::Sender<u64>,
+    /// When the next job is due.
+    pub(super) due: watch::Sender<Option<Millis>>,
+}
+
+/// A request, whatever it asks and answers.
+trait Request: Send {
+    /// Whether its caller has gone.
+    fn is_abandoned(&self) -> bool;
+    /// Does the work and remembers the result; whether that may be committed.
+    fn run(&mut self, tx: &Tx<'_>) -> Verdict;
+    /// Hands over the result, or `failure` in its place.
+    fn answer(self: Box<Self>, failure: Option<&StoreError>);
+}
+
+enum Verdict {
+    /// What it wrote shall be committed.
+    Keep,
+    /// What it wrote shall be undone; others are not concerned.
+    Undo,
+    /// The machine is not well: nothing can be committed.
+    Abort(StoreError),
+}
+
+struct Typed<T, F> {
+    work: Option<F>,
+    result: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Request for Typed<T, F>
+where
+    T: Send,
+    F: FnOnce(&Tx<'_>) -> Result<T, StoreError> + Send,
+{
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+
+    fn run(&mut self, tx: &Tx<'_>) -> Verdict {
+        let Some(work) = self.work.take() else { return Verdict::Undo };
+        let result = work(tx);
+        let verdict = match &result {
+            Ok(_) => Verdict::Keep,
+            Err(error @ StoreError::Unavailable(_)) => Verdict::Abort(error.clone()),
+            Err(_) => Verdict::Undo,
+        };
+        self.result = Some(result);
+        verdict
+    }
+
+    fn answer(self: Box<Self>, failure: Option<&StoreError>) {
+        let result = match failure {
+            Some(failure) => Err(failure.clone()),
+            None => self.result.unwrap_or_else(|| Err(stopped())),
+        };
+        if let Err(error) = &result {
+            metrics::refused(error);
+        }
+        // The caller may have gone; what it asked for has happened all the same.
+        let _ = self.reply.send(result);
+    }
+}
+
+/// Where requests are handed in.
+pub(super) struct Writer {
+    requests: Option<mpsc::Sender<Box<dyn Request>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// Starts the thread. The connection is configured, and the only one that writes.
+    pub(super) fn start(
+        conn: Connection,
+        checkpoints: Checkpoints,
+        news: News,
+    ) -> std::io::Result<Self> {
+        let (requests, waiting) = mpsc::channel(WAITING_MAX);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || Loop { conn, checkpoints, news, waiting }.run())?;
+        Ok(Self { requests: Some(requests), thread: Some(thread) })
+    }
+
+    /// Runs `work` in a transaction; returns when it is durable.
+    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let request = Box::new(Typed { work: Some(work), result: None, reply });
+        let requests = self.requests.as_ref().ok_or_else(stopped)?;
+        requests.send(request).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+/// Whoever drops the last handle waits for the commit that is under way, so that the file is free.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.requests.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Loop {
+    conn: Connection,
+    checkpoints: Checkpoints,
+    news: News,
+    waiting: mpsc::Receiver<Box<dyn Request>>,
+}
+
+impl Loop {
+    fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        while self.waiting.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+            metrics::waiting(self.waiting.len());
+            self.serve(&mut batch);
+            self.checkpoints.after_commit(&self.conn, self.waiting.is_empty());
+        }
+        self.checkpoints.at_end(&self.conn);
+    }
+
+    fn serve(&mut self, batch: &mut Vec<Box<dyn Request>>) {
+        batch.retain(|request| !request.is_abandoned());
+        let began = Instant::now();
+        let tx = Tx { conn: &self.conn, published: Cell::new(None), queued: Cell::new(false) };
+        let failure = transact(&tx, batch).err();
+        metrics::committed(failure.is_none(), batch.len(), began.elapsed());
+        match &failure {
+            None => self.tell(tx.published.get(), tx.queued.get()),
+            Some(error) => tracing::warn!(%error, requests = batch.len(), "commit failed"),
+        }
+        for request in batch.drain(..) {
+            request.answer(failure.as_ref());
+        }
+    }
+
+    fn tell(&self, published: Option<u64>, queued: bool) {
+        if let Some(revision) = published {
+            self.news.revision.send_replace(revision);
+        }
+        if !queued {
+            return;
+        }
+        match super::jobs::next_due(&self.conn) {
+            Ok(due) => drop(self.news.due.send_replace(due)),
+            // Those who wait look for themselves.
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell when the next job is due");
+                self.news.due.send_replace(Some(Millis::MIN));
+            }
+        }
+    }
+}
+
+/// One transaction for the whole batch. On an error nothing of it remains.
+fn transact(tx: &Tx<'_>, batch: &mut [Box<dyn Request>]) -> Result<(), StoreError> {
+    let result = attempt(tx, batch);
+    // Some failures end SQLite's transaction by themselves.
+    if result.is_err() && !tx.conn.is_autocommit() {
+        tx.conn.execute_batch("ROLLBACK").map_err(StoreError::from)?;
+    }
+    result
+}
+
+fn attempt(tx: &Tx<'_>, batch: &mut [Box<dyn Request>]) -> Result<(), StoreError> {
+    run(tx.conn, "BEGIN IMMEDIATE")?;
+    for request in batch {
+        let before = (tx.published.get(), tx.queued.get());
+        run(tx.conn, "SAVEPOINT request")?;
+        match request.run(tx) {
+            Verdict::Keep => {}
+            Verdict::Abort(error) => return Err(error),
+            Verdict::Undo => {
+                run(tx.conn, "ROLLBACK TO request")?;
+                tx.published.set(before.0);
+                tx.queued.set(before.1);
+            }
+        }
+        run(tx.conn, "RELEASE request")?;
+    }
+    run(tx.conn, "COMMIT")
+}
+
+fn run(conn: &Connection, statement: &str) -> Result<(), StoreError> {
+    match conn.prepare_cached(statement).and_then(|mut s| s.query_row([], |_| Ok(()))).optional() {
+        Ok(_) => Ok(()),
+        // Not being able to end a transaction concerns everyone in it, whatever the reason.
+        Err(error) => Err(StoreError::Unavailable(error.to_string())),
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Unavailable("the writer has stopped".to_owned())
+}
