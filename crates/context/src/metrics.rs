@@ -1,5 +1,7 @@
 //! What operators can see of this crate.
 
+use std::time::Duration;
+
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 /// Registers names and help texts.
@@ -30,4 +32,9 @@ pub(crate) fn lookup(well: bool) {
 
 pub(crate) fn refused() {
     counter!("margrave_context_addresses_refused_total").increment(1);
+}
+
+pub(crate) fn sources(failing: usize, staleness: Duration) {
+    gauge!("margrave_context_sources_failing").set(failing as f64);
+    gauge!("margrave_context_source_staleness_seconds").set(staleness.as_secs_f64());
 }

@@ -35,6 +35,16 @@ pub struct Resolved {
     pub notices: Vec<String>,
 }
 
+/// An address that no tenant may name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("upstream `{upstream}`: {why}")]
+pub struct Forbidden {
+    /// The upstream that names it.
+    pub upstream: String,
+    /// The address, and why it is forbidden.
+    pub why: String,
+}
+
 /// The resolver of upstream names. Shared; its work is done by [`Resolver::run`].
 pub struct Resolver {
     lookup: Arc<dyn Lookup>,
@@ -118,12 +128,14 @@ impl Resolver {
     /// Refuses a spec that names a forbidden address outright, in the tenant's words. A name that
     /// leads to one is no reason to refuse a spec: it may lead elsewhere tomorrow, and is never
     /// dialled while it does not.
-    pub fn check(&self, spec: &Spec) -> Result<(), String> {
+    pub fn check(&self, spec: &Spec) -> Result<(), Forbidden> {
         for (name, upstream) in upstreams(spec) {
             for address in &upstream.addresses {
                 let Some(ip) = literal(&address.host) else { continue };
-                self.policy.check(SocketAddr::new(ip, address.port)).map_err(|why| {
-                    format!("upstream `{name}`: {}:{} {why}", address.host, address.port)
+                let refused = self.policy.check(SocketAddr::new(ip, address.port));
+                refused.map_err(|why| Forbidden {
+                    upstream: name.to_owned(),
+                    why: format!("{}:{} {why}", address.host, address.port),
                 })?;
             }
         }

@@ -1,1 +1,31 @@
 //! The control plane: what each group of proxies should have, and what it has.
+//!
+//! It follows the store's change feed, renders each changed instance alone, and hands what changed
+//! to the discovery server of its group. What proxies say about it comes back as events, from which
+//! follows who is live and who is in quarantine.
+//!
+//! *Architecture invariant:* the work for one change does not depend on how many instances there
+//! are.
+
+mod claims;
+mod diff;
+mod flights;
+mod group;
+mod live;
+pub mod metrics;
+mod plane;
+mod queue;
+mod renderer;
+mod run;
+mod state;
+mod tenant;
+mod verdict;
+mod view;
+mod words;
+
+pub use live::Convergence;
+pub use plane::{Config, Plane};
+pub use view::{Description, FleetView, Proxy, ProxyState};
+
+/// The group of proxies that name none (`node.cluster`). It is there from the start.
+pub const DEFAULT_GROUP: &str = "default";

@@ -1,0 +1,116 @@
+//! What changes for a proxy when an owner's resources become others: unchanged bytes keep their
+//! version, and are not sent.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::{Resource, TypeUrl, Version};
+use render::Draft;
+
+/// A resource that shall be, before it has a version.
+#[derive(Debug, Clone)]
+pub(crate) struct Wish {
+    pub(crate) type_url: TypeUrl,
+    pub(crate) name: Arc<str>,
+    pub(crate) hash: u64,
+    pub(crate) body: Bytes,
+}
+
+impl From<Draft> for Wish {
+    fn from(draft: Draft) -> Self {
+        let Draft { type_url, name, hash, body, .. } = draft;
+        Self { type_url, name, hash, body }
+    }
+}
+
+impl From<&Kept> for Wish {
+    fn from(kept: &Kept) -> Self {
+        let Resource { type_url, name, version, body } = kept.resource.clone();
+        Self { type_url, name, hash: version.hash, body }
+    }
+}
+
+/// A resource that is, and the sequence number of its cache at which it became so.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    pub(crate) resource: Resource,
+    pub(crate) seq: u64,
+}
+
+/// The change from what is kept to what is wished.
+#[derive(Debug, Default)]
+pub(crate) struct Diff {
+    pub(crate) unchanged: Vec<Kept>,
+    pub(crate) set: Vec<Resource>,
+    pub(crate) remove: Vec<(TypeUrl, Arc<str>)>,
+}
+
+impl Diff {
+    /// Compares; what is new or has other bytes gets `epoch` and `revision` in its version.
+    pub(crate) fn between(kept: Vec<Kept>, wishes: Vec<Wish>, epoch: u64, revision: u64) -> Self {
+        let key = |kept: Kept| ((kept.resource.type_url.clone(), kept.resource.name.clone()), kept);
+        let mut kept: HashMap<(TypeUrl, Arc<str>), Kept> = kept.into_iter().map(key).collect();
+        let mut diff = Self::default();
+        for Wish { type_url, name, hash, body } in wishes {
+            let before = kept.remove(&(type_url.clone(), name.clone()));
+            match before.filter(|kept| kept.resource.version.hash == hash) {
+                Some(same) => diff.unchanged.push(same),
+                None => {
+                    let version = Version { epoch, revision, hash };
+                    diff.set.push(Resource { type_url, name, version, body });
+                }
+            }
+        }
+        diff.remove = kept.into_keys().collect();
+        diff.remove.sort_unstable();
+        diff
+    }
+
+    /// Whether nothing changes.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.remove.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::type_urls;
+
+    use super::*;
+
+    fn wish(name: &str, body: &str) -> Wish {
+        let body = Bytes::from(body.to_owned());
+        let hash = Version::hash_of(&body);
+        Wish { type_url: TypeUrl::new(type_urls::CLUSTER), name: name.into(), hash, body }
+    }
+
+    fn kept(diff: Diff, seq: u64) -> Vec<Kept> {
+        let set = diff.set.into_iter().map(|resource| Kept { resource, seq });
+        diff.unchanged.into_iter().chain(set).collect()
+    }
+
+    #[test]
+    fn only_other_bytes_get_another_version() {
+        let first = Diff::between(Vec::new(), vec![wish("a", "1"), wish("b", "1")], 1, 5);
+        assert_eq!(first.set.len(), 2);
+        let second = Diff::between(kept(first, 1), vec![wish("a", "1"), wish("c", "1")], 1, 6);
+        assert_eq!(second.unchanged[0].resource.version.revision, 5);
+        assert_eq!(second.set.len(), 1);
+        assert_eq!(second.set[0].version.to_string(), format!("1.6-{:016x}", wish("c", "1").hash));
+        assert_eq!(second.remove, [(TypeUrl::new(type_urls::CLUSTER), "b".into())]);
+        let third = Diff::between(kept(second, 2), vec![wish("c", "1"), wish("a", "1")], 1, 7);
+        assert!(third.is_empty());
+    }
+
+    #[test]
+    fn old_bytes_that_come_back_get_the_newer_revision() {
+        let good = Diff::between(Vec::new(), vec![wish("a", "good")], 1, 5);
+        let good = kept(good, 1);
+        let bad = kept(Diff::between(good.clone(), vec![wish("a", "bad")], 1, 7), 2);
+        let back = Diff::between(bad, good.iter().map(Wish::from).collect(), 1, 7);
+        assert_eq!(back.set[0].version.revision, 7);
+        assert_eq!(back.set[0].version.hash, good[0].resource.version.hash);
+        assert_eq!(back.set[0].body, "good");
+    }
+}

@@ -1,0 +1,208 @@
+//! Changes on their way: which proxies each still waits for. Holds what is in flight and no
+//! history.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use xds::{Owner, StreamId};
+
+/// One owner's latest change, while not every ready proxy has it.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    owner: Owner,
+    waiting: HashSet<StreamId>,
+    have: usize,
+    /// It lands only when a proxy has said that it took it.
+    needs_witness: bool,
+}
+
+impl Flight {
+    /// Proxies that are still to acknowledge it.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = StreamId> {
+        self.waiting.iter().copied()
+    }
+
+    fn has_landed(&self) -> bool {
+        self.waiting.is_empty() && (self.have > 0 || !self.needs_witness)
+    }
+}
+
+/// The flights of a group.
+#[derive(Debug, Default)]
+pub(crate) struct Flights {
+    seqs: HashMap<Owner, u64>,
+    flights: BTreeMap<u64, Flight>,
+}
+
+impl Flights {
+    /// A change has left at `seq`, in place of an earlier one of this owner. A removal lands as
+    /// soon as nobody is waited for; anything else needs one proxy that took it.
+    pub(crate) fn depart(
+        &mut self,
+        owner: &Owner,
+        seq: u64,
+        waiting: HashSet<StreamId>,
+        is_removal: bool,
+    ) {
+        self.cancel(owner);
+        let flight = Flight { owner: owner.clone(), waiting, have: 0, needs_witness: !is_removal };
+        if !flight.has_landed() {
+            self.seqs.insert(owner.clone(), seq);
+            self.flights.insert(seq, flight);
+        }
+    }
+
+    /// The owner's change on its way, if any.
+    pub(crate) fn of(&self, owner: &str) -> Option<&Flight> {
+        self.flights.get(self.seqs.get(owner)?)
+    }
+
+    /// How many changes are on their way.
+    pub(crate) fn len(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Whether a proxy is waited for by any change.
+    pub(crate) fn awaits(&self, stream: StreamId) -> bool {
+        self.flights.values().any(|flight| flight.waiting.contains(&stream))
+    }
+
+    /// A proxy has one owner's change; returns the owner if all have it now.
+    pub(crate) fn settled(&mut self, stream: StreamId, owner: &Owner, seq: u64) -> Option<Owner> {
+        let at = *self.seqs.get(owner).filter(|at| **at <= seq)?;
+        let flight = self.flights.get_mut(&at)?;
+        flight.have += usize::from(flight.waiting.remove(&stream));
+        self.land(at)
+    }
+
+    /// A proxy has everything up to `seq`, but for what it `refuses`. At its first time it
+    /// is counted where it was not waited for, and waited for where it lags.
+    pub(crate) fn synced(
+        &mut self,
+        stream: StreamId,
+        seq: u64,
+        is_first: bool,
+        refuses: &BTreeSet<Owner>,
+    ) -> Vec<Owner> {
+        for (_, flight) in self.flights.range_mut(..=seq) {
+            if !refuses.contains(&flight.owner) {
+                let counts = flight.waiting.remove(&stream) || is_first;
+                flight.have += usize::from(counts);
+            }
+        }
+        if is_first {
+            for (_, flight) in self.flights.range_mut(seq + 1..) {
+                flight.waiting.insert(stream);
+            }
+        }
+        self.land_all(..=seq)
+    }
+
+    /// A proxy is not waited for by this owner's change: it refused it.
+    pub(crate) fn excuse(&mut self, stream: StreamId, owner: &Owner) -> Option<Owner> {
+        let at = *self.seqs.get(owner)?;
+        self.flights.get_mut(&at)?.waiting.remove(&stream);
+        self.land(at)
+    }
+
+    /// A proxy is waited for no more: it is gone, or holds nobody up.
+    pub(crate) fn leave(&mut self, stream: StreamId) -> Vec<Owner> {
+        for flight in self.flights.values_mut() {
+            flight.waiting.remove(&stream);
+        }
+        self.land_all(..)
+    }
+
+    /// Nobody waits for the owner's change any more.
+    pub(crate) fn cancel(&mut self, owner: &Owner) {
+        if let Some(seq) = self.seqs.remove(owner) {
+            self.flights.remove(&seq);
+        }
+    }
+
+    fn land(&mut self, seq: u64) -> Option<Owner> {
+        if !self.flights.get(&seq)?.has_landed() {
+            return None;
+        }
+        let owner = self.flights.remove(&seq)?.owner;
+        self.seqs.remove(&owner);
+        Some(owner)
+    }
+
+    fn land_all(&mut self, range: impl std::ops::RangeBounds<u64>) -> Vec<Owner> {
+        let landed = self.flights.range(range).filter(|(_, flight)| flight.has_landed());
+        let landed: Vec<u64> = landed.map(|(seq, _)| *seq).collect();
+        landed.into_iter().filter_map(|seq| self.land(seq)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: StreamId = StreamId(1);
+    const TWO: StreamId = StreamId(2);
+
+    fn owner(name: &str) -> Owner {
+        name.into()
+    }
+
+    fn flights(waiting: &[StreamId]) -> Flights {
+        let mut flights = Flights::default();
+        flights.depart(&owner("a"), 7, waiting.iter().copied().collect(), false);
+        flights
+    }
+
+    fn nothing() -> BTreeSet<Owner> {
+        BTreeSet::new()
+    }
+
+    #[test]
+    fn a_change_lands_when_the_last_proxy_has_it() {
+        let mut flights = flights(&[ONE, TWO]);
+        assert_eq!(flights.settled(ONE, &owner("a"), 6), None, "an earlier one is no proof");
+        assert_eq!(flights.settled(ONE, &owner("a"), 7), None);
+        assert_eq!(flights.settled(ONE, &owner("a"), 7), None, "twice is once");
+        assert_eq!(flights.synced(TWO, 9, false, &nothing()), [owner("a")]);
+        assert!(flights.of("a").is_none());
+        assert_eq!(flights.len(), 0);
+    }
+
+    #[test]
+    fn a_proxy_that_goes_holds_nobody_up_but_is_no_witness() {
+        let mut one = flights(&[ONE]);
+        assert_eq!(one.leave(ONE), Vec::<Owner>::new());
+        assert!(one.of("a").is_some(), "nobody has ever taken it");
+        assert_eq!(one.synced(TWO, 7, true, &nothing()), [owner("a")]);
+
+        let mut two = flights(&[ONE, TWO]);
+        two.settled(ONE, &owner("a"), 7);
+        assert_eq!(two.leave(TWO), [owner("a")]);
+    }
+
+    #[test]
+    fn a_proxy_that_joins_is_waited_for_by_what_it_has_not() {
+        let mut flights = flights(&[]);
+        flights.depart(&owner("b"), 8, HashSet::new(), false);
+        assert_eq!(flights.synced(ONE, 7, true, &nothing()), [owner("a")]);
+        assert!(flights.awaits(ONE));
+        assert_eq!(flights.synced(ONE, 8, false, &nothing()), [owner("b")]);
+    }
+
+    #[test]
+    fn what_a_proxy_refuses_it_does_not_have() {
+        let mut flights = flights(&[ONE]);
+        let refuses = BTreeSet::from([owner("a")]);
+        assert_eq!(flights.synced(ONE, 9, false, &refuses), Vec::<Owner>::new());
+        assert_eq!(flights.excuse(ONE, &owner("a")), None);
+        assert!(flights.of("a").is_some());
+    }
+
+    #[test]
+    fn a_removal_needs_no_witness() {
+        let mut flights = flights(&[ONE]);
+        flights.depart(&owner("a"), 8, HashSet::from([ONE]), true);
+        assert_eq!(flights.leave(ONE), [owner("a")]);
+        flights.depart(&owner("a"), 9, HashSet::new(), true);
+        assert!(flights.of("a").is_none());
+    }
+}

@@ -1,0 +1,312 @@
+//! One group of proxies: what it should have, by owner, and the proxies that are to have it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use model::{Millis, Node, type_urls};
+use tokio::time::Instant;
+use xds::{Cache, Change, Owner, StreamId};
+
+use crate::claims::Claims;
+use crate::diff::{Diff, Kept, Wish};
+use crate::flights::Flights;
+use crate::verdict::{Verdict, Witness, judge};
+
+/// A version's order, and the revision that an owner's claim on hostnames rests on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stamp {
+    /// The store's epoch.
+    pub(crate) epoch: u64,
+    /// The owner's latest revision: what it is given never has a lower one.
+    pub(crate) revision: u64,
+    /// The revision that is served; lower than `revision` in quarantine.
+    pub(crate) served: u64,
+}
+
+/// What a proxy said about a resource that it was sent alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) type_url: model::TypeUrl,
+    pub(crate) name: Arc<str>,
+    pub(crate) message: String,
+}
+
+/// What became of an owner's change.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Every ready proxy has it.
+    Landed(Owner),
+    /// The owner is at fault.
+    Refused(Owner, Refusal),
+}
+
+/// A connected proxy.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) node: Arc<Node>,
+    pub(crate) since: Millis,
+    /// It has acknowledged all that it was first given.
+    pub(crate) ready: bool,
+    /// Whose change it refuses, alone.
+    pub(crate) refuses: BTreeSet<Owner>,
+}
+
+/// What one owner has in this group.
+#[derive(Debug, Default)]
+struct Held {
+    resources: Vec<Kept>,
+    /// What every proxy had before, while not every proxy has `resources`.
+    before: Option<Vec<Kept>>,
+}
+
+/// The proxies that get the same resources.
+#[derive(Debug)]
+pub(crate) struct Group {
+    /// What its templates are rendered for.
+    pub(crate) node: Node,
+    pub(crate) cache: Arc<Cache>,
+    /// Whether its proxies are answered.
+    pub(crate) open: bool,
+    /// Since when it has had no proxy.
+    pub(crate) alone_since: Instant,
+    pub(crate) streams: BTreeMap<StreamId, Stream>,
+    pub(crate) flights: Flights,
+    held: HashMap<Owner, Held>,
+    claims: Claims,
+    refusals: HashMap<Owner, BTreeMap<StreamId, Refusal>>,
+    ready: usize,
+}
+
+impl Group {
+    /// A group without resources or proxies, not yet open.
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            node: Node { cluster: name.to_owned(), ..Node::default() },
+            cache: Arc::default(),
+            open: false,
+            alone_since: Instant::now(),
+            streams: BTreeMap::new(),
+            flights: Flights::default(),
+            held: HashMap::new(),
+            claims: Claims::default(),
+            refusals: HashMap::new(),
+            ready: 0,
+        }
+    }
+
+    /// Makes `wishes` what the owner has; returns whether anything changed.
+    pub(crate) fn put(&mut self, owner: &Owner, stamp: Stamp, mut wishes: Vec<Wish>) -> bool {
+        for (loser, scope) in self.claims.admit(owner, stamp.served, &mut wishes) {
+            if let Some(held) = self.held.get_mut(&loser) {
+                held.resources.retain(|kept| !is_scope(kept) || kept.resource.name != scope);
+            }
+        }
+        let held = self.held.remove(owner).unwrap_or_default();
+        let is_proven = self.flights.of(owner).is_none() && !held.resources.is_empty();
+        let before = if is_proven { Some(held.resources.clone()) } else { held.before };
+        let diff = Diff::between(held.resources.clone(), wishes, stamp.epoch, stamp.revision);
+        if diff.is_empty() {
+            let before = if is_proven { None } else { before };
+            self.held.insert(owner.clone(), Held { resources: held.resources, before });
+            return false;
+        }
+        let resources = self.send(owner, diff, false);
+        self.held.insert(owner.clone(), Held { resources, before });
+        true
+    }
+
+    /// Takes away all that the owner has.
+    pub(crate) fn remove(&mut self, owner: &Owner) {
+        let Some(held) = self.held.remove(owner) else { return };
+        let diff = Diff::between(held.resources, Vec::new(), 0, 0);
+        if diff.is_empty() {
+            self.flights.cancel(owner);
+        } else {
+            self.send(owner, diff, true);
+        }
+    }
+
+    /// Gives the owner back what every proxy had before. `Err`: proxies may lack what it has now,
+    /// and nothing is known of what they had.
+    pub(crate) fn revert(&mut self, owner: &Owner, stamp: Stamp) -> Result<(), ()> {
+        let before = self.held.get_mut(owner).and_then(|held| held.before.take());
+        let Some(before) = before else {
+            return if self.flights.of(owner).is_some() { Err(()) } else { Ok(()) };
+        };
+        self.put(owner, stamp, before.iter().map(Wish::from).collect());
+        Ok(())
+    }
+
+    /// How many resources are held.
+    pub(crate) fn len(&self) -> usize {
+        self.held.values().map(|held| held.resources.len()).sum()
+    }
+
+    fn send(&mut self, owner: &Owner, diff: Diff, is_removal: bool) -> Vec<Kept> {
+        for (type_url, name) in &diff.remove {
+            if type_url.as_str() == type_urls::SCOPED_ROUTE {
+                self.claims.release(owner, name);
+            }
+        }
+        let Diff { unchanged, set, remove } = diff;
+        let change = Change { owner: owner.clone(), set: set.clone(), remove };
+        let seq = self.cache.apply(vec![change]);
+        self.acquit(owner);
+        self.flights.depart(owner, seq, self.awaited(is_removal), is_removal);
+        let set = set.into_iter().map(|resource| Kept { resource, seq });
+        unchanged.into_iter().chain(set).collect()
+    }
+
+    /// Proxies whose acknowledgement counts: those that refuse something alone hold nobody up,
+    /// unless there are no others. What is removed, a proxy that is just being brought up to date
+    /// may still have from earlier.
+    fn awaited(&self, is_removal: bool) -> HashSet<StreamId> {
+        let counts = |stream: &Stream| stream.ready || is_removal;
+        let awaited = || self.streams.iter().filter(|(_, stream)| counts(stream));
+        let sound: HashSet<StreamId> =
+            awaited().filter(|(_, s)| s.refuses.is_empty()).map(|(id, _)| *id).collect();
+        if sound.is_empty() { awaited().map(|(id, _)| *id).collect() } else { sound }
+    }
+
+    /// A proxy's id, for people.
+    pub(crate) fn proxy(&self, id: StreamId) -> &str {
+        self.streams.get(&id).map_or("", Stream::id)
+    }
+
+    /// How many proxies are ready.
+    pub(crate) fn ready(&self) -> usize {
+        self.ready
+    }
+
+    /// A proxy has connected.
+    pub(crate) fn opened(&mut self, id: StreamId, node: Arc<Node>, since: Millis) {
+        let refuses = BTreeSet::new();
+        self.streams.insert(id, Stream { node, since, ready: false, refuses });
+    }
+
+    /// A proxy has everything up to `seq`.
+    pub(crate) fn synced(&mut self, id: StreamId, seq: u64) -> Vec<Outcome> {
+        let Some(stream) = self.streams.get_mut(&id) else { return Vec::new() };
+        let is_first = !std::mem::replace(&mut stream.ready, true);
+        self.ready += usize::from(is_first);
+        let landed = self.flights.synced(id, seq, is_first, &stream.refuses);
+        let mut outcomes = self.landed(landed);
+        if is_first {
+            outcomes.extend(self.judge_all());
+        }
+        outcomes
+    }
+
+    /// A proxy has one owner's change.
+    pub(crate) fn settled(&mut self, id: StreamId, owner: &Owner, seq: u64) -> Vec<Outcome> {
+        let landed = self.flights.settled(id, owner, seq);
+        self.landed(landed)
+    }
+
+    /// A proxy refuses a resource. Ignored when the owner has become something else meanwhile.
+    pub(crate) fn rejected(
+        &mut self,
+        id: StreamId,
+        owner: &Owner,
+        seq: u64,
+        refusal: Refusal,
+    ) -> Vec<Outcome> {
+        let is_current = self.held.get(owner).is_some_and(|held| held.has(&refusal, seq));
+        let Some(stream) = self.streams.get_mut(&id).filter(|_| is_current) else {
+            return Vec::new();
+        };
+        stream.refuses.insert(owner.clone());
+        self.refusals.entry(owner.clone()).or_default().insert(id, refusal);
+        // Judged before the proxy is excused: what landed is proven, and this has not landed.
+        if let Some(refused) = self.judge(owner) {
+            return vec![refused];
+        }
+        let mut landed: Vec<Owner> = self.flights.excuse(id, owner).into_iter().collect();
+        landed.extend(self.step_aside(id));
+        self.landed(landed)
+    }
+
+    /// A proxy that refuses something alone is not waited for, where another is.
+    fn step_aside(&mut self, id: StreamId) -> Vec<Owner> {
+        let others = self.streams.values().filter(|s| s.ready && s.refuses.is_empty());
+        if others.count() == 0 { Vec::new() } else { self.flights.leave(id) }
+    }
+
+    /// A proxy is gone.
+    pub(crate) fn closed(&mut self, id: StreamId) -> Vec<Outcome> {
+        let Some(stream) = self.streams.remove(&id) else { return Vec::new() };
+        self.ready -= usize::from(stream.ready);
+        if self.streams.is_empty() {
+            self.alone_since = Instant::now();
+        }
+        for refusals in self.refusals.values_mut() {
+            refusals.remove(&id);
+        }
+        self.refusals.retain(|_, refusals| !refusals.is_empty());
+        let landed = self.flights.leave(id);
+        let mut outcomes = self.landed(landed);
+        outcomes.extend(self.judge_all());
+        outcomes
+    }
+
+    fn landed(&mut self, owners: impl IntoIterator<Item = Owner>) -> Vec<Outcome> {
+        let landed = owners.into_iter().map(|owner| {
+            if let Some(held) = self.held.get_mut(&owner) {
+                held.before = None;
+            }
+            Outcome::Landed(owner)
+        });
+        landed.collect()
+    }
+
+    fn judge_all(&mut self) -> Vec<Outcome> {
+        let owners: Vec<Owner> = self.refusals.keys().cloned().collect();
+        owners.iter().filter_map(|owner| self.judge(owner)).collect()
+    }
+
+    fn judge(&mut self, owner: &Owner) -> Option<Outcome> {
+        let refusals = self.refusals.get(owner)?;
+        let witnesses = refusals.keys().filter_map(|id| self.streams.get(id));
+        let witnesses: Vec<Witness> = witnesses.map(Stream::witness).collect();
+        let is_proven = self.flights.of(owner).is_none();
+        let verdict = judge(&witnesses, self.ready(), is_proven);
+        let refusal = refusals.values().next()?.clone();
+        if verdict == Verdict::Proxy {
+            return None;
+        }
+        self.acquit(owner);
+        Some(Outcome::Refused(owner.clone(), refusal))
+    }
+
+    /// What proxies have held against this owner's earlier change is over.
+    fn acquit(&mut self, owner: &Owner) {
+        for id in self.refusals.remove(owner).unwrap_or_default().into_keys() {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.refuses.remove(owner);
+            }
+        }
+    }
+}
+
+impl Held {
+    fn has(&self, refusal: &Refusal, seq: u64) -> bool {
+        self.resources.iter().any(|Kept { resource, seq: at }| {
+            *at <= seq && resource.name == refusal.name && resource.type_url == refusal.type_url
+        })
+    }
+}
+
+impl Stream {
+    /// The proxy's id, for people.
+    pub(crate) fn id(&self) -> &str {
+        &self.node.id
+    }
+
+    fn witness(&self) -> Witness {
+        Witness { ready: self.ready, other_refusals: self.refuses.len().saturating_sub(1) }
+    }
+}
+
+fn is_scope(kept: &Kept) -> bool {
+    kept.resource.type_url.as_str() == type_urls::SCOPED_ROUTE
+}

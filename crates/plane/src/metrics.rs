@@ -1,0 +1,69 @@
+//! What operators can see of the control plane.
+
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use crate::view::FleetView;
+
+/// Registers names and help texts.
+pub fn describe() {
+    describe_counter!("margrave_plane_renders_total", "Instances rendered, by result");
+    describe_counter!(
+        "margrave_plane_applied_total",
+        "Rendered instances, by whether they changed"
+    );
+    describe_counter!("margrave_plane_refused_total", "Resources that a proxy refused");
+    describe_histogram!(
+        "margrave_plane_apply_seconds",
+        "From news of the change feed to the resources being on their way"
+    );
+    describe_gauge!("margrave_plane_quarantined", "Instances not served at their latest revision");
+    describe_gauge!("margrave_plane_instances", "Published instances");
+    describe_gauge!("margrave_plane_resources", "Resources of all groups");
+    describe_gauge!("margrave_plane_in_flight", "Changes that not every ready proxy has");
+    describe_gauge!("margrave_plane_proxies", "Connected proxies, by state");
+    describe_gauge!("margrave_plane_position", "Revision up to which the change feed is taken in");
+    describe_counter!("margrave_plane_feed_errors_total", "Failed readings of the change feed");
+    describe_gauge!(
+        "margrave_plane_feed_lag_seconds",
+        "Since the change feed was last read to its end"
+    );
+}
+
+pub(crate) fn rendered(well: bool) {
+    let result = if well { "rendered" } else { "refused" };
+    counter!("margrave_plane_renders_total", "result" => result).increment(1);
+}
+
+pub(crate) fn applied(changed: bool) {
+    let changed = if changed { "changed" } else { "unchanged" };
+    counter!("margrave_plane_applied_total", "result" => changed).increment(1);
+}
+
+pub(crate) fn refused() {
+    counter!("margrave_plane_refused_total").increment(1);
+}
+
+pub(crate) fn latency(since: Duration) {
+    histogram!("margrave_plane_apply_seconds").record(since.as_secs_f64());
+}
+
+pub(crate) fn feed_error() {
+    counter!("margrave_plane_feed_errors_total").increment(1);
+}
+
+pub(crate) fn feed_lag(lag: Duration) {
+    gauge!("margrave_plane_feed_lag_seconds").set(lag.as_secs_f64());
+}
+
+pub(crate) fn fleet(view: &FleetView) {
+    gauge!("margrave_plane_position").set(view.revision as f64);
+    gauge!("margrave_plane_instances").set(view.instances as f64);
+    gauge!("margrave_plane_quarantined").set(view.quarantined as f64);
+    gauge!("margrave_plane_resources").set(view.resources as f64);
+    gauge!("margrave_plane_in_flight").set(view.in_flight as f64);
+    for (state, count) in view.counts() {
+        gauge!("margrave_plane_proxies", "state" => state).set(count as f64);
+    }
+}

@@ -1,0 +1,244 @@
+//! The face of the control plane.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use context::Resolver;
+use model::{InstanceId, Millis, Node, Spec};
+use render::{Complaint, Draft, Endpoints, Platform, Templates};
+use store::{Blobs, Store};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use xds::{Cache, Directory, Event};
+
+use crate::group::Group;
+use crate::live::Answer;
+use crate::queue::Queue;
+use crate::renderer::{Renderer, Stage};
+use crate::state::{State, group_name};
+use crate::{Convergence, DEFAULT_GROUP, Description, FleetView, words};
+
+/// Groups are made at first sight of a `node.cluster`, each with resources of its own.
+pub(crate) const MAX_GROUPS: usize = 32;
+
+/// What a plane is made of.
+pub struct Config {
+    /// What templates see as `platform`; its sources are replaced by the documents of the store.
+    pub platform: Platform,
+    /// The platform's templates.
+    pub templates: Templates,
+    /// Now.
+    pub clock: Arc<dyn Fn() -> Millis + Send + Sync>,
+    /// For so long a group whose last proxy left is waited for, as proxies that reconnect need a
+    /// moment. After it a group without proxies holds nothing up.
+    pub grace: Duration,
+    /// For so long a change waits for names of upstreams that were never resolved before.
+    pub address_wait: Duration,
+}
+
+impl Config {
+    /// For how long a group without proxies is waited for, if nothing else is wished.
+    pub const GRACE: Duration = Duration::from_secs(5);
+    /// How long a change waits for unknown names, if nothing else is wished.
+    pub const ADDRESS_WAIT: Duration = Duration::from_secs(1);
+}
+
+/// The control plane. Shared; its work is done by [`Plane::run`].
+pub struct Plane {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) resolver: Arc<Resolver>,
+    pub(crate) renderer: Renderer,
+    pub(crate) queue: Queue,
+    pub(crate) address_wait: Duration,
+    pub(crate) loaded: AtomicBool,
+    state: Mutex<State>,
+    news: watch::Sender<()>,
+    clock: Arc<dyn Fn() -> Millis + Send + Sync>,
+    grace: Duration,
+}
+
+impl Plane {
+    /// A plane that has read nothing yet. Complains if the templates cannot make listeners.
+    pub fn new(
+        config: Config,
+        store: Arc<dyn Store>,
+        blobs: Arc<dyn Blobs>,
+        resolver: Arc<Resolver>,
+    ) -> Result<Arc<Self>, Vec<Complaint>> {
+        let renderer = Renderer::new(config.templates);
+        let mut state = State::new(config.platform);
+        let group = Group::new(DEFAULT_GROUP);
+        renderer.group(&state.platform, &group.node)?;
+        state.groups.insert(DEFAULT_GROUP.into(), group);
+        Ok(Arc::new(Self {
+            store,
+            blobs,
+            resolver,
+            renderer,
+            queue: Queue::default(),
+            address_wait: config.address_wait,
+            loaded: AtomicBool::new(false),
+            state: Mutex::new(state),
+            news: watch::Sender::new(()),
+            clock: config.clock,
+            grace: config.grace,
+        }))
+    }
+
+    /// Whether proxies are answered: the store was read, and all of it rendered.
+    pub fn ready(&self) -> bool {
+        self.state().groups.get(DEFAULT_GROUP).is_some_and(|group| group.open)
+    }
+
+    /// Renders a spec and gates it, without publishing; the reason in the tenant's words if it is
+    /// refused. Endpoints are left out, so that this never waits.
+    pub fn check(&self, id: &InstanceId, spec: &Spec) -> Result<(), String> {
+        self.resolver.check(spec).map_err(|refused| refused.to_string())?;
+        let rendered = self.renderer.one(&self.stage(), id, spec, &Endpoints::new());
+        rendered.map(|_| ()).map_err(|complaints| words::complaints(id, &complaints))
+    }
+
+    /// What a spec becomes for the default group, with the addresses known now.
+    pub fn preview(&self, id: &InstanceId, spec: &Spec) -> Result<Vec<Draft>, Vec<Complaint>> {
+        let endpoints = self.resolver.resolve(spec).endpoints;
+        let rendered = self.renderer.one(&self.stage(), id, spec, &endpoints);
+        rendered.map(|mut groups| groups.remove(DEFAULT_GROUP).unwrap_or_default())
+    }
+
+    /// Waits until the fleet has this revision of the instance (which may be its removal), it is
+    /// refused, or `within` has passed; and says how far it is.
+    pub async fn converged(&self, id: &InstanceId, revision: u64, within: Duration) -> Convergence {
+        let deadline = Instant::now() + within;
+        let mut news = self.news.subscribe();
+        loop {
+            let answer = self.state().converged(id, revision, self.grace);
+            let (until, convergence) = match answer {
+                Answer::Final(convergence) => return convergence,
+                Answer::Wait(convergence) => (deadline, convergence),
+                Answer::WaitUntil(until, convergence) => (until.min(deadline), convergence),
+            };
+            if Instant::now() >= deadline {
+                return convergence;
+            }
+            tokio::select! {
+                _ = news.changed() => {}
+                () = tokio::time::sleep_until(until) => {}
+            }
+        }
+    }
+
+    /// The fleet as it is.
+    pub fn fleet(&self) -> FleetView {
+        self.state().fleet()
+    }
+
+    /// What is known of a published instance.
+    pub fn describe(&self, id: &InstanceId) -> Option<Description> {
+        self.state().describe(id)
+    }
+
+    /// How many instances were rendered since the start, each group counted.
+    pub fn renders(&self) -> u64 {
+        self.renderer.count()
+    }
+
+    /// Takes in what happened on a stream of the discovery server.
+    pub fn observe(&self, event: Event) {
+        let (again, is_news) = self.state().happened(event, (self.clock)());
+        self.queue.urgent(again);
+        if is_news {
+            self.tell();
+        }
+    }
+
+    /// Lets those who wait look again.
+    pub(crate) fn tell(&self) {
+        self.news.send_replace(());
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        let state = self.state();
+        Stage { platform: state.platform.clone(), nodes: state.nodes() }
+    }
+}
+
+impl Directory for Plane {
+    fn assign(&self, node: &Node) -> Result<Arc<Cache>, String> {
+        let name = group_name(node)?;
+        let (platform, groups) = {
+            let state = self.state();
+            if let Some(group) = state.groups.get(name) {
+                return Ok(group.cache.clone());
+            }
+            (state.platform.clone(), state.groups.len())
+        };
+        if groups >= MAX_GROUPS {
+            return Err(format!("there are {MAX_GROUPS} groups already; `{name}` is none of them"));
+        }
+        let group = Group::new(name);
+        self.renderer.group(&platform, &group.node).map_err(|complaints| {
+            let why = complaints.first().map_or("", |complaint| complaint.message.as_str());
+            format!("the templates make no listeners for group `{name}`: {why}")
+        })?;
+        tracing::info!(group = name, "a new group");
+        let name: Arc<str> = name.into();
+        let cache = {
+            let mut state = self.state();
+            state.groups.entry(name.clone()).or_insert(group).cache.clone()
+        };
+        if self.loaded.load(Ordering::Acquire) {
+            self.prepare(name);
+        }
+        Ok(cache)
+    }
+}
+
+impl Plane {
+    /// Gives a group its listeners and, after all instances, opens it.
+    pub(crate) fn prepare(&self, name: Arc<str>) {
+        self.serve_group(&name);
+        self.queue.later(self.instances());
+        self.queue.open(name);
+    }
+
+    pub(crate) fn instances(&self) -> Vec<InstanceId> {
+        self.state().tenants.keys().cloned().collect()
+    }
+
+    /// Renders what a group gets beside its instances. When that fails it keeps what it has.
+    pub(crate) fn serve_group(&self, name: &str) {
+        let (platform, node) = {
+            let state = self.state();
+            let Some(group) = state.groups.get(name) else { return };
+            (state.platform.clone(), group.node.clone())
+        };
+        match self.renderer.group(&platform, &node) {
+            Ok(drafts) => self.state().serve_group(name, drafts),
+            Err(complaints) => {
+                tracing::error!(group = name, ?complaints, "listeners are not rendered");
+            }
+        }
+    }
+
+    /// Replaces the documents that templates see, and renders everything again.
+    pub(crate) fn renew(&self, sources: BTreeMap<String, serde_json::Value>) {
+        let groups: Vec<Arc<str>> = {
+            let mut state = self.state();
+            let platform = Platform { sources, ..(*state.platform).clone() };
+            state.platform = Arc::new(platform);
+            state.tenants.values_mut().for_each(crate::tenant::Tenant::retry);
+            state.groups.keys().cloned().collect()
+        };
+        if self.loaded.load(Ordering::Acquire) {
+            groups.iter().for_each(|name| self.serve_group(name));
+            self.queue.later(self.instances());
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What is to be rendered next: changes of tenants before what the platform wants renewed, so that
+//! nobody waits behind a bulk.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use model::InstanceId;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// So many instances are rendered at a time: long enough to use all cores, short enough that a
+/// tenant's change waits a few milliseconds at most behind a bulk.
+const BATCH: usize = 64;
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Render these; each with the time since which it has waited.
+    Render(Vec<(InstanceId, Instant)>),
+    /// Answer the proxies of this group: all before it in the queue has been rendered.
+    Open(Arc<str>),
+}
+
+#[derive(Debug)]
+enum Later {
+    Render(InstanceId),
+    Open(Arc<str>),
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    urgent: VecDeque<(InstanceId, Instant)>,
+    urgent_ids: HashSet<InstanceId>,
+    later: VecDeque<Later>,
+}
+
+/// The queue. As long as there are instances, at most, for each cause of a bulk.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    waiting: Mutex<Waiting>,
+    nudge: Notify,
+}
+
+impl Queue {
+    /// Before everything that is not urgent, in the order of calls.
+    pub(crate) fn urgent(&self, ids: impl IntoIterator<Item = InstanceId>) {
+        let mut waiting = self.waiting();
+        let now = Instant::now();
+        for id in ids {
+            if waiting.urgent_ids.insert(id.clone()) {
+                waiting.urgent.push_back((id, now));
+            }
+        }
+        self.nudge.notify_one();
+    }
+
+    /// When there is nothing urgent.
+    pub(crate) fn later(&self, ids: impl IntoIterator<Item = InstanceId>) {
+        self.waiting().later.extend(ids.into_iter().map(Later::Render));
+        self.nudge.notify_one();
+    }
+
+    /// After everything that is in the queue now.
+    pub(crate) fn open(&self, group: Arc<str>) {
+        self.waiting().later.push_back(Later::Open(group));
+        self.nudge.notify_one();
+    }
+
+    /// The next task; waits for one.
+    pub(crate) async fn next(&self) -> Task {
+        loop {
+            if let Some(task) = self.waiting().take() {
+                return task;
+            }
+            self.nudge.notified().await;
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn take(&mut self) -> Option<Task> {
+        if !self.urgent.is_empty() {
+            let count = self.urgent.len().min(BATCH);
+            let batch: Vec<_> = self.urgent.drain(..count).collect();
+            batch.iter().for_each(|(id, _)| {
+                self.urgent_ids.remove(id);
+            });
+            return Some(Task::Render(batch));
+        }
+        if let Some(Later::Open(_)) = self.later.front() {
+            return self.later.pop_front().and_then(Later::opening);
+        }
+        let now = Instant::now();
+        let mut batch = Vec::new();
+        while batch.len() < BATCH
+            && let Some(Later::Render(id)) =
+                self.later.pop_front_if(|next| matches!(next, Later::Render(_)))
+        {
+            batch.push((id, now));
+        }
+        (!batch.is_empty()).then_some(Task::Render(batch))
+    }
+}
+
+impl Later {
+    fn opening(self) -> Option<Task> {
+        match self {
+            Self::Open(group) => Some(Task::Open(group)),
+            Self::Render(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: impl std::fmt::Display) -> InstanceId {
+        name.to_string().parse().unwrap()
+    }
+
+    async fn ids(queue: &Queue) -> Vec<String> {
+        match queue.next().await {
+            Task::Render(batch) => batch.into_iter().map(|(id, _)| id.to_string()).collect(),
+            Task::Open(group) => vec![format!("open {group}")],
+        }
+    }
+
+    #[tokio::test]
+    async fn urgent_work_overtakes_and_a_group_opens_after_what_was_before_it() {
+        let queue = Queue::default();
+        queue.later((0..BATCH + 1).map(id));
+        queue.open("g".into());
+        queue.later([id("z")]);
+        assert_eq!(ids(&queue).await.len(), BATCH);
+        queue.urgent([id("b"), id("a"), id("b")]);
+        assert_eq!(ids(&queue).await, ["b", "a"]);
+        assert_eq!(ids(&queue).await, [BATCH.to_string()]);
+        assert_eq!(ids(&queue).await, ["open g"]);
+        assert_eq!(ids(&queue).await, ["z"]);
+    }
+}

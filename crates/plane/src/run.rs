@@ -1,0 +1,252 @@
+//! The plane's work: it follows the change feed, renders what changed, and applies it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::future::join_all;
+use model::InstanceId;
+use render::{Complaint, Endpoints};
+use store::{Cursor, StoreError};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::queue::Task;
+use crate::renderer::Work;
+use crate::{Plane, metrics};
+
+/// Changes read at a time.
+const PAGE: usize = 500;
+/// The feed is read at least so often, nudged or not.
+const POLL: Duration = Duration::from_secs(5);
+/// Between two attempts to read a store that fails; doubles up to [`RETRY_LAST`].
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+/// A store that fails is asked at least so often.
+const RETRY_LAST: Duration = Duration::from_secs(5);
+/// At start all names together are waited for so long. Those that led somewhere in the life before
+/// are not waited for.
+const START_ADDRESS_WAIT: Duration = Duration::from_secs(5);
+/// How often documents of sources are read.
+const DOCUMENTS: Duration = Duration::from_secs(2);
+/// How often gauges are set.
+const GAUGES: Duration = Duration::from_secs(5);
+
+impl Plane {
+    /// Works until the future is dropped or `shutdown` completes. Proxies are answered once all of
+    /// the store has been read and rendered; a store that fails is asked again for ever, and what
+    /// was read before is served meanwhile.
+    pub async fn run(self: Arc<Self>, shutdown: impl Future<Output = ()> + Send) {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.clone().follow());
+        tasks.spawn(self.clone().render());
+        tasks.spawn(self.clone().follow_addresses());
+        tasks.spawn(self.resolver.clone().run());
+        tasks.spawn(self.clone().follow_documents());
+        tasks.spawn(self.clone().gauge());
+        tokio::select! {
+            () = shutdown => {}
+            Some(ended) = tasks.join_next() => {
+                if let Err(panic) = ended {
+                    std::panic::resume_unwind(panic.into_panic());
+                }
+            }
+        }
+    }
+
+    async fn follow(self: Arc<Self>) {
+        let epoch = self.asked("epoch", || self.store.epoch()).await;
+        self.state().epoch = epoch;
+        self.renew(self.documents().await);
+        self.asked("addresses", || self.resolver.recall(&*self.blobs)).await;
+        let mut pending = Vec::new();
+        let mut cursor = None;
+        loop {
+            let (page, read_at) = (self.page(cursor.as_ref()).await, Instant::now());
+            pending.extend(self.take_in(page.changes));
+            let read_to = cursor.insert(page.cursor);
+            if page.more {
+                continue;
+            }
+            if !self.loaded.load(Ordering::Acquire) {
+                self.start(std::mem::take(&mut pending)).await;
+            }
+            for (id, wait) in pending.drain(..) {
+                self.clone().render_when_known(id, wait);
+            }
+            self.store.changed(read_to, POLL).await;
+            metrics::feed_lag(read_at.elapsed());
+        }
+    }
+
+    async fn page(&self, cursor: Option<&Cursor>) -> store::Changes {
+        self.asked("changes", || self.store.changes(cursor.cloned(), PAGE)).await
+    }
+
+    /// Asks the store until it answers.
+    async fn asked<T, F>(&self, what: &str, ask: impl Fn() -> F) -> T
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut pause = RETRY_FIRST;
+        loop {
+            match ask().await {
+                Ok(answer) => return answer,
+                Err(error) => {
+                    metrics::feed_error();
+                    tracing::error!(what, %error, "the store cannot be read; serving what was read");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(RETRY_LAST);
+                }
+            }
+        }
+    }
+
+    /// Takes in a page of the feed; returns instances whose upstreams have names never asked for.
+    fn take_in(&self, changes: Vec<store::Change>) -> Vec<(InstanceId, context::Pending)> {
+        let mut pending = Vec::new();
+        let mut known = Vec::new();
+        let follow = |change: &store::Change| match &change.spec {
+            Some(spec) => self.resolver.follow(&change.instance, spec),
+            None => {
+                self.resolver.forget(&change.instance);
+                None
+            }
+        };
+        let followed: Vec<_> = changes.iter().map(follow).collect();
+        {
+            let mut state = self.state();
+            for (change, wait) in changes.into_iter().zip(followed) {
+                let id = change.instance.clone();
+                match (state.publish(change), wait) {
+                    (true, Some(wait)) => pending.push((id, wait)),
+                    (true, None) => known.push(id),
+                    (false, _) => {}
+                }
+            }
+        }
+        if self.loaded.load(Ordering::Acquire) {
+            self.queue.urgent(known);
+        }
+        self.tell();
+        pending
+    }
+
+    /// All of the store has been read: names that are new are waited for together, then everything
+    /// is rendered, then proxies are answered.
+    async fn start(&self, pending: Vec<(InstanceId, context::Pending)>) {
+        let all = join_all(pending.into_iter().map(|(_, wait)| wait.wait(START_ADDRESS_WAIT)));
+        let _ = timeout(START_ADDRESS_WAIT, all).await;
+        let groups: Vec<Arc<str>> = {
+            let state = self.state();
+            // Set under the lock: a group made from now on prepares itself.
+            self.loaded.store(true, Ordering::Release);
+            tracing::info!(
+                instances = state.tenants.len(),
+                revision = state.position,
+                "store read"
+            );
+            state.groups.keys().cloned().collect()
+        };
+        groups.iter().for_each(|name| self.serve_group(name));
+        self.queue.later(self.instances());
+        groups.into_iter().for_each(|name| self.queue.open(name));
+    }
+
+    /// A slow name delays nobody but its own instance, and that not for long: it is published with
+    /// what is known, and corrected when the name is answered.
+    fn render_when_known(self: Arc<Self>, id: InstanceId, wait: context::Pending) {
+        tokio::spawn(async move {
+            wait.wait(self.address_wait).await;
+            self.queue.urgent([id]);
+        });
+    }
+
+    async fn follow_addresses(self: Arc<Self>) {
+        loop {
+            let changed = self.resolver.changed().await;
+            let rendered: Vec<InstanceId> = {
+                let state = self.state();
+                let is_rendered =
+                    |id: &InstanceId| state.tenants.get(id).is_some_and(|t| !t.pending);
+                changed.into_iter().filter(is_rendered).collect()
+            };
+            self.queue.urgent(rendered);
+        }
+    }
+
+    async fn render(self: Arc<Self>) {
+        loop {
+            match self.queue.next().await {
+                Task::Render(batch) => self.render_batch(batch).await,
+                Task::Open(name) => self.open(&name),
+            }
+        }
+    }
+
+    async fn render_batch(&self, batch: Vec<(InstanceId, Instant)>) {
+        let stage = self.stage();
+        let work = batch.iter().filter_map(|(id, _)| self.work(id)).collect();
+        let rendered = self.renderer.batch(stage, work).await;
+        let again: Vec<InstanceId> = {
+            let mut state = self.state();
+            let apply = |(Work { id, target, notices, .. }, rendered)| {
+                state.rendered(&id, &target, rendered, notices).then_some(id)
+            };
+            rendered.into_iter().filter_map(apply).collect()
+        };
+        batch.iter().for_each(|(_, since)| metrics::latency(since.elapsed()));
+        self.queue.urgent(again);
+        self.tell();
+    }
+
+    fn work(&self, id: &InstanceId) -> Option<Work> {
+        let target = self.state().target(id)?;
+        let refused = self.resolver.check(&target.spec).err().map(|refused| Complaint {
+            template: String::new(),
+            line: None,
+            resource: None,
+            field: None,
+            culprit: Some(format!("upstream `{}`", refused.upstream)),
+            message: refused.why,
+        });
+        let resolved = self.resolver.resolve(&target.spec);
+        let (endpoints, notices): (Endpoints, _) = (resolved.endpoints, resolved.notices);
+        Some(Work { id: id.clone(), target, endpoints, notices, refused })
+    }
+
+    fn open(&self, name: &str) {
+        {
+            let mut state = self.state();
+            let Some(group) = state.groups.get_mut(name) else { return };
+            group.open = true;
+            group.alone_since = Instant::now();
+            group.cache.open();
+            tracing::info!(group = name, resources = group.len(), "proxies are answered");
+        }
+        self.tell();
+    }
+
+    async fn documents(&self) -> BTreeMap<String, serde_json::Value> {
+        let documents = self.asked("documents", || context::documents(&*self.blobs)).await;
+        documents.into_iter().map(|(name, document)| (name, document.value)).collect()
+    }
+
+    async fn follow_documents(self: Arc<Self>) {
+        loop {
+            sleep(DOCUMENTS).await;
+            let documents = self.documents().await;
+            if self.loaded.load(Ordering::Acquire) && documents != self.state().platform.sources {
+                tracing::info!(documents = documents.len(), "sources changed");
+                self.renew(documents);
+            }
+        }
+    }
+
+    async fn gauge(self: Arc<Self>) {
+        loop {
+            metrics::fleet(&self.fleet());
+            sleep(GAUGES).await;
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Everything that the plane knows, behind one lock; nothing here waits or renders.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use model::{InstanceId, Millis, Node, Published};
+use render::{Complaint, Draft, Platform};
+use xds::{Event, Owner, StreamId};
+
+use crate::diff::Wish;
+use crate::group::{Group, Outcome, Refusal, Stamp};
+use crate::tenant::{Fallback, Target, Tenant};
+use crate::{metrics, words};
+
+/// The owner of what a group gets beside its instances. No instance's id has a slash.
+pub(crate) const PLATFORM: &str = "platform/group";
+
+/// What was rendered: for each group its resources, or why not.
+pub(crate) type Rendered = Result<BTreeMap<Arc<str>, Vec<Draft>>, Vec<Complaint>>;
+
+/// The state.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// The store's epoch.
+    pub(crate) epoch: u64,
+    /// Up to which revision the change feed is taken in.
+    pub(crate) position: u64,
+    /// What templates see beside the instance.
+    pub(crate) platform: Arc<Platform>,
+    pub(crate) tenants: HashMap<InstanceId, Tenant>,
+    pub(crate) groups: BTreeMap<Arc<str>, Group>,
+    streams: HashMap<StreamId, Arc<str>>,
+}
+
+impl State {
+    /// Nothing but the platform's facts.
+    pub(crate) fn new(platform: Platform) -> Self {
+        Self {
+            epoch: 0,
+            position: 0,
+            platform: Arc::new(platform),
+            tenants: HashMap::new(),
+            groups: BTreeMap::new(),
+            streams: HashMap::new(),
+        }
+    }
+
+    /// Takes in one entry of the feed. An instance that is gone goes at once; returns whether there
+    /// is one to be rendered.
+    pub(crate) fn publish(&mut self, published: Published) -> bool {
+        let Published { instance, revision, spec, good } = published;
+        self.position = self.position.max(revision);
+        let Some(spec) = spec.map(Arc::new) else {
+            self.tenants.remove(&instance);
+            let owner = owner_of(&instance);
+            self.groups.values_mut().for_each(|group| group.remove(&owner));
+            return false;
+        };
+        let good = good.map(|(revision, spec)| (revision, Arc::new(spec)));
+        let tenant = self.tenants.entry(instance);
+        tenant
+            .or_insert_with(|| Tenant::new(revision, spec.clone()))
+            .publish((revision, spec), good);
+        true
+    }
+
+    /// What to render an instance from.
+    pub(crate) fn target(&self, id: &InstanceId) -> Option<Target> {
+        self.tenants.get(id)?.target()
+    }
+
+    /// For whom instances are rendered.
+    pub(crate) fn nodes(&self) -> Vec<(Arc<str>, Node)> {
+        self.groups.iter().map(|(name, group)| (name.clone(), group.node.clone())).collect()
+    }
+
+    /// Takes in what was rendered of an instance, unless the instance has become something else
+    /// meanwhile. Returns whether it must be rendered again, from an older spec.
+    pub(crate) fn rendered(
+        &mut self,
+        id: &InstanceId,
+        target: &Target,
+        rendered: Rendered,
+        notices: Vec<String>,
+    ) -> bool {
+        let Some(tenant) = self.tenants.get_mut(id) else { return false };
+        if tenant.target().is_none_or(|now| !now.is(target)) {
+            return false;
+        }
+        match rendered {
+            Ok(drafts) => {
+                tenant.notices = notices;
+                self.serve(id, target, drafts);
+                false
+            }
+            Err(complaints) => {
+                let reason = words::complaints(id, &complaints);
+                tracing::warn!(instance = %id, revision = target.revision, %reason, "not rendered");
+                tenant.refuse_render(reason) == Fallback::Render
+            }
+        }
+    }
+
+    fn serve(&mut self, id: &InstanceId, target: &Target, drafts: BTreeMap<Arc<str>, Vec<Draft>>) {
+        let owner = owner_of(id);
+        let is_proven = !self.is_flying(&owner);
+        let stamp = Stamp { epoch: self.epoch, revision: target.wanted, served: target.revision };
+        for (name, drafts) in drafts {
+            if let Some(group) = self.groups.get_mut(&name) {
+                let wishes = drafts.into_iter().map(Wish::from).collect();
+                metrics::applied(group.put(&owner, stamp, wishes));
+            }
+        }
+        let is_flying = self.is_flying(&owner);
+        let Some(tenant) = self.tenants.get_mut(id) else { return };
+        tenant.serve(target, is_proven);
+        if !is_flying {
+            tenant.prove();
+        }
+    }
+
+    /// Makes `drafts` what a group gets beside its instances.
+    pub(crate) fn serve_group(&mut self, name: &str, drafts: Vec<Draft>) {
+        let stamp = Stamp { epoch: self.epoch, revision: 0, served: 0 };
+        if let Some(group) = self.groups.get_mut(name) {
+            group.put(&PLATFORM.into(), stamp, drafts.into_iter().map(Wish::from).collect());
+        }
+    }
+
+    /// Whether not every ready proxy has what the groups hold of this owner.
+    pub(crate) fn is_flying(&self, owner: &str) -> bool {
+        self.groups.values().any(|group| group.flights.of(owner).is_some())
+    }
+
+    /// Takes in what happened on a stream. Returns instances to be rendered again, and whether
+    /// anybody who waits should look again.
+    pub(crate) fn happened(&mut self, event: Event, now: Millis) -> (Vec<InstanceId>, bool) {
+        let is_ordinary = matches!(event, Event::Settled { .. } | Event::Synced { .. });
+        let ready = |state: &Self| state.groups.values().map(Group::ready).sum::<usize>();
+        let before = ready(self);
+        let outcomes = self.dispatch(event, now).unwrap_or_default();
+        let is_news = !is_ordinary || !outcomes.is_empty() || ready(self) != before;
+        (outcomes.into_iter().filter_map(|outcome| self.conclude(outcome)).collect(), is_news)
+    }
+
+    fn dispatch(&mut self, event: Event, now: Millis) -> Option<Vec<Outcome>> {
+        if let Event::Opened { stream, node } = &event {
+            self.streams.insert(*stream, group_name(node).ok()?.into());
+        }
+        let name = self.streams.get(&stream_of(&event))?;
+        let group = self.groups.get_mut(name)?;
+        let outcomes = match event {
+            Event::Opened { stream, node } => {
+                group.opened(stream, node, now);
+                Vec::new()
+            }
+            Event::Synced { stream, seq } => group.synced(stream, seq),
+            Event::Settled { stream, owner, seq } => group.settled(stream, &owner, seq),
+            Event::Rejected { stream, owner, seq, type_url, name, message } => {
+                let proxy = group.proxy(stream);
+                tracing::warn!(%proxy, %owner, seq, %type_url, %name, %message, "refused by a proxy");
+                metrics::refused();
+                group.rejected(stream, &owner, seq, Refusal { type_url, name, message })
+            }
+            Event::Closed { stream } => {
+                let outcomes = group.closed(stream);
+                self.streams.remove(&stream);
+                outcomes
+            }
+        };
+        Some(outcomes)
+    }
+
+    fn conclude(&mut self, outcome: Outcome) -> Option<InstanceId> {
+        match outcome {
+            Outcome::Landed(owner) => {
+                if !self.is_flying(&owner)
+                    && let Some(tenant) = self.tenant_of(&owner)
+                {
+                    tenant.prove();
+                }
+                None
+            }
+            Outcome::Refused(owner, refusal) => self.quarantine(&owner, &refusal),
+        }
+    }
+
+    fn tenant_of(&mut self, owner: &str) -> Option<&mut Tenant> {
+        self.tenants.get_mut(&owner.parse::<InstanceId>().ok()?)
+    }
+
+    fn quarantine(&mut self, owner: &Owner, refusal: &Refusal) -> Option<InstanceId> {
+        let Ok(id) = owner.parse::<InstanceId>() else {
+            tracing::error!(name = %refusal.name, message = %refusal.message, "listeners refused");
+            let stamp = Stamp { epoch: self.epoch, revision: 0, served: 0 };
+            for group in self.groups.values_mut() {
+                // Without an earlier version proxies keep the listeners that they have.
+                let _ = group.revert(owner, stamp);
+            }
+            return None;
+        };
+        let tenant = self.tenants.get_mut(&id)?;
+        let reason = words::refusal(&id, refusal);
+        tracing::warn!(instance = %id, revision = tenant.wanted.0, %reason, "quarantined");
+        let fallback = tenant.refuse_served(reason);
+        let (revision, served) = (tenant.wanted.0, tenant.served.as_ref().map_or(0, |s| s.0));
+        let stamp = Stamp { epoch: self.epoch, revision, served };
+        let groups = self.groups.values_mut();
+        let must_render = match fallback {
+            Fallback::Stay => false,
+            Fallback::Render => true,
+            Fallback::Before => {
+                let unknown = groups.filter_map(|group| group.revert(owner, stamp).err());
+                unknown.count() > 0
+            }
+            Fallback::Nothing => {
+                groups.for_each(|group| group.remove(owner));
+                false
+            }
+        };
+        must_render.then_some(id)
+    }
+}
+
+/// An instance as the owner of resources.
+pub(crate) fn owner_of(id: &InstanceId) -> Owner {
+    id.as_str().into()
+}
+
+/// The group of a node.
+pub(crate) fn group_name(node: &Node) -> Result<&str, String> {
+    /// As long as a DNS label.
+    const MAX_CHARS: usize = 63;
+    let name = node.cluster.as_str();
+    let safe = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    match name {
+        "" => Ok(crate::DEFAULT_GROUP),
+        name if name.len() <= MAX_CHARS && name.bytes().all(safe) => Ok(name),
+        _ => Err("node.cluster names a group: up to 63 of A-Z, a-z, 0-9, `-`, `_`, `.`".to_owned()),
+    }
+}
+
+fn stream_of(event: &Event) -> StreamId {
+    match event {
+        Event::Opened { stream, .. }
+        | Event::Synced { stream, .. }
+        | Event::Settled { stream, .. }
+        | Event::Rejected { stream, .. }
+        | Event::Closed { stream } => *stream,
+    }
+}
