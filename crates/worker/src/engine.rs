@@ -129,15 +129,15 @@ impl Turn<'_> {
     }
 
     /// Begins what is to be done next, or ends the operation.
-    fn go_on(&mut self, again: bool) {
+    fn go_on(&mut self, save: bool) {
         match (self.current(), self.backward()) {
-            (Some(at), back) => self.begin(at, back, again),
+            (Some(at), back) => self.begin(at, back, save),
             (None, false) => self.end(OperationState::Succeeded, None),
             (None, true) => self.end(OperationState::Failed, undone(self.operation.kind)),
         }
     }
 
-    fn begin(&mut self, at: usize, back: bool, again: bool) {
+    fn begin(&mut self, at: usize, back: bool, save: bool) {
         let (state, now) = (if back { StepState::Undoing } else { StepState::Running }, self.now);
         let acts = self.pipeline.step(at).acts(&self.operation, &self.pipeline.held);
         let attempts_max = self.pipeline.limits.attempts;
@@ -153,7 +153,7 @@ impl Turn<'_> {
         record.attempts += 1;
         record.next_at = None;
         record.started_at.get_or_insert(now);
-        if acts || again {
+        if acts || save {
             self.effect(Effect::Save);
         }
         self.effect(if back { Effect::Undo(at) } else { Effect::Apply(at) });
@@ -224,7 +224,8 @@ impl Turn<'_> {
         if at > commit {
             return self.end(OperationState::Failed, None);
         }
-        self.go_on(false);
+        // Saved at once: whoever resumes goes on backward.
+        self.go_on(true);
     }
 
     /// What cannot be undone is left and named, and with it all that it rests on: a name is not

@@ -15,7 +15,8 @@ const HISTORY_FIRST: usize = 2;
 /// What an instance may hold.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Holdings {
-    /// Each name, and what its record leads to as far as is known.
+    /// Each name, and the widest that its record may lead to: before a success, operations only
+    /// widen records.
     pub names: BTreeMap<Hostname, Exposure>,
     /// Whether all of that is certain: the operation before succeeded, or left nothing.
     pub settled: bool,
@@ -57,7 +58,8 @@ impl Holdings {
 
     fn add(&mut self, spec: &Spec) {
         for hostname in &spec.hostnames {
-            self.names.entry(hostname.clone()).or_insert_with(|| exposure(spec.plan));
+            let widest = self.names.entry(hostname.clone()).or_insert(Exposure::Internal);
+            *widest = exposure(spec.plan).max(*widest);
         }
     }
 

@@ -3,6 +3,8 @@
 mod memory;
 mod world;
 
+mod bent;
 mod commits;
 mod ends;
+mod laws;
 mod runner;

@@ -43,7 +43,7 @@ impl Step for DnsRecords {
         let undo = wanted(work.operation).map(|record| async move {
             match work.held.names.get(&record.hostname) {
                 None => delete(work, "unmake", &record.hostname).await,
-                Some(&before) if before != record.exposure && widens(Some(&before), &record) => {
+                Some(&before) if before < record.exposure => {
                     upsert(work, "unmake", &Record { exposure: before, ..record }).await
                 }
                 Some(_) => Ok(()),
@@ -94,12 +94,11 @@ fn wanted(operation: &Operation) -> impl Iterator<Item = Record> {
     })
 }
 
-/// Those that shall be internal, and were or may have been public.
+/// Those that shall be internal, and may be public.
 fn narrower(operation: &Operation, held: &Holdings) -> impl Iterator<Item = Record> {
     wanted(operation).filter(|record| {
         let before = held.names.get(&record.hostname);
-        record.exposure == Exposure::Internal
-            && (before == Some(&Exposure::Public) || (before.is_some() && !held.settled))
+        before.is_some_and(|before| *before > record.exposure)
     })
 }
 

@@ -31,7 +31,7 @@ fn each_operation_costs_the_commits_that_the_documentation_tells() {
         ("leaving public", Some(public(&["a.test"])), one.clone(), 3),
         ("a deprovision", Some(one.clone()), None, 3),
     ] {
-        let (mut world, id) = (World::new(), id("i"));
+        let (world, id) = (World::new(), id("i"));
         if let Some(before) = before {
             world.wish(&id, &before);
         }

@@ -6,7 +6,7 @@ use super::world::{Mood, Seen, World, id, plain, spec};
 
 #[test]
 fn what_the_fleet_rejects_fails_with_the_reason_and_keeps_what_is_served_whole() {
-    let (mut world, id) = (World::new(), id("i"));
+    let (world, id) = (World::new(), id("i"));
     let (old, new) = (spec(Plan::Public, &["a.test"]), spec(Plan::Internal, &["b.test"]));
     world.wish(&id, &Some(old.clone()));
     world.mood(Mood::Rejects);
@@ -25,7 +25,7 @@ fn what_the_fleet_rejects_fails_with_the_reason_and_keeps_what_is_served_whole()
 
 #[test]
 fn a_fleet_that_lags_fails_the_operation_after_its_time_and_undoes_nothing() {
-    let (mut world, id) = (World::new(), id("i"));
+    let (world, id) = (World::new(), id("i"));
     world.mood(Mood::Lags);
     let saves = world.store.state().saves;
     let ended = world.wish(&id, &Some(spec(Plan::Internal, &["a.test"])));
@@ -40,7 +40,7 @@ fn a_fleet_that_lags_fails_the_operation_after_its_time_and_undoes_nothing() {
 
 #[test]
 fn what_waited_too_long_for_a_worker_is_undone_and_says_so() {
-    let (mut world, id) = (World::new(), id("i"));
+    let (world, id) = (World::new(), id("i"));
     let operation = world.accept(&id, &Some(spec(Plan::Internal, &["a.test"])));
     world.pass(15 * 60 * 1000);
     let ended = world.finish(&operation, &plain);

@@ -20,7 +20,7 @@ pub(crate) fn ports(world: &World) -> Ports {
 
 #[tokio::test(start_paused = true)]
 async fn many_operations_are_carried_out_at_once_and_a_shutdown_is_gentle() {
-    let mut world = World::new();
+    let world = World::new();
     let wish = |n: u32| -> Wish { Some(spec(Plan::Internal, &[&format!("s{n}.test")])) };
     let all: Vec<_> = (0..200)
         .map(|n| (id(&format!("i{n}")), n))

@@ -2,7 +2,7 @@
 //! told to fail, a clock that only tests move; and what one can see of it from outside.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,13 +28,17 @@ pub(crate) struct TestCloud {
     /// What each token was used for: an effect may be repeated, a token may not be reused.
     tokens: Mutex<BTreeMap<String, String>>,
     serving: Arc<Mutex<BTreeMap<InstanceId, Spec>>>,
+    /// What was done that may never be done. Kept, because a panic here would be a failed step.
+    wrongs: Mutex<Vec<String>>,
 }
 
 impl TestCloud {
     fn effect(&self, token: &str, what: String) {
         let mut tokens = lock(&self.tokens);
         let before = tokens.entry(token.to_owned()).or_insert_with(|| what.clone());
-        assert_eq!(*before, what, "the token {token} was used for two effects");
+        if *before != what {
+            lock(&self.wrongs).push(format!("the token {token} was used for two effects"));
+        }
     }
 
     /// Law 1: what proxies serve has its records, as wide as it is served.
@@ -46,7 +50,11 @@ impl TestCloud {
                 let leads = record.is_some_and(|r| {
                     r.instance == *id && r.exposure >= crate::holdings::exposure(spec.plan)
                 });
-                assert!(leads, "{id} is served at {name} as {:?}, DNS has {record:?}", spec.plan);
+                if !leads {
+                    let plan = spec.plan;
+                    let wrong = format!("{id} is served at {name} as {plan:?}, DNS: {record:?}");
+                    lock(&self.wrongs).push(wrong);
+                }
             }
         }
     }
@@ -136,7 +144,7 @@ pub(crate) struct World {
     pub(crate) fleet: Arc<TestFleet>,
     pub(crate) clock: Arc<AtomicI64>,
     pub(crate) limits: Limits,
-    operations: u32,
+    operations: AtomicU32,
 }
 
 /// All that a user, an operator or a proxy can see of an instance.
@@ -164,7 +172,7 @@ impl World {
             serving,
         };
         let (cloud, fleet, limits) = (Arc::new(cloud), Arc::new(fleet), Limits::default());
-        Self { store, cloud, fleet, clock, limits, operations: 0 }
+        Self { store, cloud, fleet, clock, limits, operations: AtomicU32::new(0) }
     }
 
     pub(crate) fn ports(&self) -> Ports {
@@ -192,11 +200,11 @@ impl World {
     }
 
     /// Does what the broker does.
-    pub(crate) fn accept(&mut self, id: &InstanceId, wish: &Wish) -> Operation {
+    pub(crate) fn accept(&self, id: &InstanceId, wish: &Wish) -> Operation {
         self.pass(1);
-        self.operations += 1;
+        let number = self.operations.fetch_add(1, Ordering::Relaxed);
         let instance = self.store.state().instances.get(id).cloned();
-        let name = format!("operation-{}", self.operations);
+        let name = format!("operation-{number}");
         let operation = operation(&name, id, instance.as_ref(), wish, self.now());
         let spec = wish.clone().or(instance.as_ref().map(|i| i.spec.clone()));
         let accept = Accept {
@@ -230,6 +238,7 @@ impl World {
             let state = now(self.store.operation(&operation.id)).expect("reads").expect("is there");
             if state.state != OperationState::InProgress {
                 assert!(self.store.state().jobs.is_empty(), "an ended operation has no job");
+                assert_eq!(*lock(&self.cloud.wrongs), Vec::<String>::new());
                 return state;
             }
             let Some(lease) = self.lease() else {
@@ -244,7 +253,7 @@ impl World {
     }
 
     /// Accepts and carries out, with nothing in the way.
-    pub(crate) fn wish(&mut self, id: &InstanceId, wish: &Wish) -> Operation {
+    pub(crate) fn wish(&self, id: &InstanceId, wish: &Wish) -> Operation {
         let operation = self.accept(id, wish);
         self.finish(&operation, &plain)
     }

@@ -1,0 +1,175 @@
+//! Laws for every step of every pipeline, found by the program: write a step, put it into a
+//! pipeline, and they come to test it. Whatever goes wrong, the world is as asked or as before.
+
+use std::sync::Arc;
+
+use model::{InstanceId, InstanceState, Operation, OperationKind, OperationState, Plan};
+
+use super::bent::{Fault, LASTING, PASSING, Side, bent};
+use super::world::{Mood, Seen, Wish, World, id, plain, spec};
+use crate::{Holdings, Limits, Pipeline};
+
+/// What was asked before, and how the fleet took it.
+type Past = Vec<(Wish, Mood)>;
+
+fn wishes() -> Vec<Wish> {
+    let names: [&[&str]; 3] = [&["a.test"], &["a.test", "b.test"], &["c.test"]];
+    let of = |plan: Plan| names.map(|names| Some(spec(plan, names)));
+    Plan::ALL.into_iter().flat_map(of).collect()
+}
+
+/// Every way in which an instance may have come to where it is, as far as steps can tell.
+fn pasts() -> Vec<Past> {
+    use Mood::{Follows, Rejects};
+    let mut pasts: Vec<Past> = vec![vec![]];
+    for wish in wishes() {
+        pasts.push(vec![(wish.clone(), Follows)]);
+        pasts.push(vec![(wish.clone(), Rejects)]);
+        let public = Some(spec(Plan::Public, &["a.test"]));
+        pasts.push(vec![(public, Follows), (wish.clone(), Rejects)]);
+        pasts.push(vec![(wish, Follows), (None, Follows)]);
+    }
+    pasts
+}
+
+/// A world with that past, a neighbour, and one instance to ask something of.
+fn world(past: &Past) -> (Arc<World>, InstanceId) {
+    let (world, id) = (Arc::new(World::new()), id("i"));
+    world.wish(&self::id("neighbour"), &neighbour());
+    for (wish, mood) in past {
+        world.mood(*mood);
+        world.wish(&id, wish);
+        world.mood(Mood::Follows);
+    }
+    (world, id)
+}
+
+fn neighbour() -> Wish {
+    Some(spec(Plan::Public, &["neighbour.test"]))
+}
+
+/// Runs `law` for every past, every wish that a broker would accept then, and every step of the
+/// pipeline that follows; the last argument tells where a failure was.
+fn for_every_step(law: impl Fn(&Past, &Wish, OperationKind, usize, &str)) {
+    for past in pasts() {
+        let gone = past.last().is_none_or(|(wish, _)| wish.is_none());
+        for wish in wishes().into_iter().chain([None]).filter(|wish| wish.is_some() || !gone) {
+            let kind = match (&wish, gone) {
+                (None, _) => OperationKind::Deprovision,
+                (_, true) => OperationKind::Provision,
+                (_, false) => OperationKind::Update,
+            };
+            let pipeline = Pipeline::of(kind, Holdings::default(), Limits::default());
+            for at in 0..pipeline.len() {
+                let step = pipeline.step(at).name();
+                law(&past, &wish, kind, at, &format!("{kind:?} {step}: {wish:?} after {past:?}"));
+            }
+        }
+    }
+}
+
+fn run(
+    past: &Past,
+    wish: &Wish,
+    faults: &[(usize, Side, Fault)],
+) -> (Arc<World>, InstanceId, Seen, Operation) {
+    let (world, id) = world(past);
+    let before = world.see(&id);
+    let operation = world.accept(&id, wish);
+    let ended = world.finish(&operation, bent(&world, faults).as_ref());
+    assert_eq!(world.see(&self::id("neighbour")), Seen::asked(&neighbour()));
+    (world, id, before, ended)
+}
+
+/// The place of the commit step.
+fn commit(kind: OperationKind) -> usize {
+    Pipeline::of(kind, Holdings::default(), Limits::default()).commit_at()
+}
+
+/// As it was; a provision that was undone leaves a row that says so.
+fn as_before(kind: OperationKind, before: Seen) -> Seen {
+    let failed = (kind == OperationKind::Provision).then_some(InstanceState::Failed);
+    Seen { state: failed.or(before.state), ..before }
+}
+
+#[test]
+fn what_goes_wrong_once_is_as_if_it_had_not() {
+    for_every_step(|past, wish, kind, at, place| {
+        for fault in PASSING {
+            let (world, id, before, ended) = run(past, wish, &[(at, Side::Apply, fault)]);
+            if fault == Fault::TakesTooLong && at <= commit(kind) {
+                assert_eq!(ended.state, OperationState::Failed, "{fault:?} of {place}");
+                assert_eq!(world.see(&id), as_before(kind, before), "{fault:?} of {place}");
+            } else {
+                assert_eq!(ended.state, OperationState::Succeeded, "{fault:?} of {place}");
+                assert_eq!(world.see(&id), Seen::asked(wish), "{fault:?} of {place}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_goes_wrong_for_good_is_undone_before_the_commit_and_can_be_asked_again_after_it() {
+    for_every_step(|past, wish, kind, at, place| {
+        for fault in LASTING {
+            let (world, id, before, ended) = run(past, wish, &[(at, Side::Apply, fault)]);
+            assert_eq!(ended.state, OperationState::Failed, "{fault:?} of {place}");
+            assert!(ended.error.is_some_and(|e| !e.is_empty()), "{fault:?} of {place}");
+            if at <= commit(kind) {
+                assert_eq!(world.see(&id), as_before(kind, before), "{fault:?} of {place}");
+            }
+            let again = world.wish(&id, wish);
+            assert_eq!(again.state, OperationState::Succeeded, "{fault:?} of {place}, again");
+            assert_eq!(world.see(&id), Seen::asked(wish), "{fault:?} of {place}, again");
+        }
+    });
+}
+
+#[test]
+fn an_undo_that_goes_wrong_once_is_as_if_it_had_not() {
+    for_every_step(|past, wish, kind, at, place| {
+        if at >= commit(kind) {
+            return;
+        }
+        let refused = (commit(kind), Side::Apply, LASTING[0]);
+        for fault in PASSING.into_iter().filter(|fault| !matches!(fault, Fault::Overtaken(_))) {
+            let (world, id, before, _) = run(past, wish, &[refused, (at, Side::Undo, fault)]);
+            assert_eq!(world.see(&id), as_before(kind, before), "{fault:?} of {place}");
+        }
+    });
+}
+
+#[test]
+fn an_undo_that_goes_wrong_for_good_is_told_and_the_rest_can_be_cleared_away() {
+    for_every_step(|past, wish, kind, at, place| {
+        if at >= commit(kind) {
+            return;
+        }
+        let refused = (commit(kind), Side::Apply, LASTING[0]);
+        for fault in LASTING {
+            let faults = [refused, (at, Side::Undo, fault)];
+            let (world, id, before, ended) = run(past, wish, &faults);
+            let error = ended.error.unwrap_or_default();
+            assert!(error.contains("undoing it failed as well"), "{fault:?} of {place}: {error}");
+            assert_eq!(world.see(&id).served, before.served, "{fault:?} of {place}");
+            // A provision is cleared away by its deprovision; an update by the next one, too.
+            let next = if kind == OperationKind::Provision { None } else { wish.clone() };
+            let ended = world.wish(&id, &next);
+            assert_eq!(ended.state, OperationState::Succeeded, "{fault:?} of {place}, then");
+            assert_eq!(world.see(&id), Seen::asked(&next), "{fault:?} of {place}, then");
+        }
+    });
+}
+
+#[test]
+fn every_past_can_be_asked_for_everything_and_then_for_nothing() {
+    for past in pasts() {
+        for wish in wishes() {
+            let (world, id) = world(&past);
+            world.wish(&id, &wish);
+            assert_eq!(world.see(&id), Seen::asked(&wish), "{wish:?} after {past:?}");
+            world.finish(&world.accept(&id, &None), &plain);
+            assert_eq!(world.see(&id), Seen::asked(&None), "{wish:?} after {past:?}");
+        }
+    }
+}
