@@ -236,7 +236,9 @@ impl Plane {
         loop {
             sleep(DOCUMENTS).await;
             let documents = self.documents().await;
-            if self.loaded.load(Ordering::Acquire) && documents != self.state().platform.sources {
+            if self.loaded.load(Ordering::Acquire)
+                && documents != *self.state().platform.sources.documents()
+            {
                 tracing::info!(documents = documents.len(), "sources changed");
                 self.renew(documents);
             }

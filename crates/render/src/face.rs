@@ -8,6 +8,10 @@ use bytes::Bytes;
 use model::{InstanceId, Node, Spec, TypeUrl};
 use serde::{Deserialize, Serialize};
 
+use crate::library::Library;
+use crate::sources::Sources;
+use crate::{builtin, pipeline};
+
 /// Upstream name → where it answers now, resolved and allowed. A missing or empty entry becomes an
 /// empty load assignment.
 pub type Endpoints = BTreeMap<String, Vec<SocketAddr>>;
@@ -29,7 +33,24 @@ pub struct Platform {
     /// Names of clusters that every instance may refer to.
     pub shared_clusters: Vec<String>,
     /// Documents of file and other sources, by name.
-    pub sources: BTreeMap<String, serde_json::Value>,
+    pub sources: Sources,
+    /// Whether clients reach a listener at the port that it binds, and not through a load balancer
+    /// at 80 or 443: a redirect to a path then names that port.
+    #[serde(default)]
+    pub direct: bool,
+    /// The certificates that a proxy trusts when it verifies an upstream: a file on the proxy.
+    #[serde(default = "default_trusted_ca")]
+    pub trusted_ca: String,
+    /// Where proxies write access logs: a file on the proxy, such as `/dev/stdout`; `None`: nowhere.
+    #[serde(default)]
+    pub access_log: Option<String>,
+}
+
+/// Where Debian and its relatives keep the certificates of the system.
+pub const TRUSTED_CA: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+fn default_trusted_ca() -> String {
+    TRUSTED_CA.to_owned()
 }
 
 /// One instance to render.
@@ -59,7 +80,7 @@ pub struct Draft {
 }
 
 /// Why something was not rendered, said to whoever can mend it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Complaint {
     /// The template's file name.
     pub template: String,
@@ -75,33 +96,65 @@ pub struct Complaint {
     pub message: String,
 }
 
+/// What templates may see of a proxy. Proxies of a group that agree in the fields that a template
+/// set varies by get the same resources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NodeField {
+    /// `node.id`.
+    Id,
+    /// `node.cluster`, the group.
+    Cluster,
+    /// `node.region`.
+    Region,
+    /// `node.zone`.
+    Zone,
+    /// `node.envoy_version`.
+    EnvoyVersion,
+}
+
 /// A compiled set of templates. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Templates {}
+pub struct Templates(Arc<Library>);
 
 impl Templates {
     /// The default templates, compiled into the binary.
     pub fn builtin() -> Self {
-        Self {}
+        Self(builtin::library())
+    }
+
+    /// The default templates as (file name, text), to start a set of one's own from.
+    pub fn builtin_files() -> &'static [(&'static str, &'static str)] {
+        builtin::FILES
     }
 
     /// Compiles templates, given as (file name, text); complains of all that are wrong.
-    pub fn compile(_files: &[(String, String)]) -> Result<Self, Vec<Complaint>> {
-        Ok(Self {})
+    pub fn compile(files: &[(String, String)]) -> Result<Self, Vec<Complaint>> {
+        Library::compile(files).map(|library| Self(Arc::new(library)))
+    }
+
+    /// The first 64 bits of the SHA-256 of names and texts: equal sets of templates are equal here.
+    pub fn fingerprint(&self) -> u64 {
+        self.0.fingerprint
+    }
+
+    /// The fields of a node by which any of these templates varies. Empty: all proxies of all
+    /// groups get the same.
+    pub fn varies_by(&self) -> &[NodeField] {
+        &self.0.varies_by
     }
 
     /// Everything of one instance, for proxies like `node`.
     pub fn instance(
         &self,
-        _platform: &Platform,
-        _node: &Node,
-        _input: Input<'_>,
+        platform: &Platform,
+        node: &Node,
+        input: Input<'_>,
     ) -> Result<Vec<Draft>, Vec<Complaint>> {
-        Ok(Vec::new())
+        pipeline::instance(&self.0, platform, node, input)
     }
 
     /// What a group gets beside its instances: listeners.
-    pub fn group(&self, _platform: &Platform, _node: &Node) -> Result<Vec<Draft>, Vec<Complaint>> {
-        Ok(Vec::new())
+    pub fn group(&self, platform: &Platform, node: &Node) -> Result<Vec<Draft>, Vec<Complaint>> {
+        pipeline::group(&self.0, platform, node)
     }
 }

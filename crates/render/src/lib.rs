@@ -1,9 +1,27 @@
 //! Pure: templates, an instance's spec, its endpoints and platform facts go in; resources or
 //! complaints come out.
 //!
+//! The order of things: a view of the instance in which the tenant's text is marked (`view`,
+//! `mark`) → templates (`library`) → JSON (`json`) → marks settled by field (`settle`) → protobuf
+//! (`message`) → checks → canonical bytes (`wire`).
+//!
 //! *Architecture invariant:* `render` never waits, never looks at a clock, and cannot see two
 //! instances at once.
 
+mod builtin;
 mod face;
+mod fault;
+mod header;
+mod json;
+mod library;
+mod mark;
+mod message;
+mod pipeline;
+mod schema;
+mod settle;
+mod sources;
+mod view;
+mod wire;
 
-pub use face::{Complaint, Draft, Endpoints, Input, Platform, Templates};
+pub use face::{Complaint, Draft, Endpoints, Input, NodeField, Platform, TRUSTED_CA, Templates};
+pub use sources::Sources;
