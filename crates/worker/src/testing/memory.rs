@@ -213,7 +213,12 @@ impl Store for Memory {
         let mut changes: Vec<_> =
             state.published.values().filter(|p| p.revision > after).cloned().collect();
         changes.sort_by_key(|change| change.revision);
-        Ok(Changes { changes, cursor: Cursor(state.revision.to_string()), more: false })
+        Ok(Changes {
+            changes,
+            reset: after == 0,
+            cursor: Cursor(state.revision.to_string()),
+            more: false,
+        })
     }
 
     async fn changed(&self, _cursor: &Cursor, _timeout: Duration) {}
