@@ -6,12 +6,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a case fails by panicking")]
 
+mod accept;
+mod act;
+mod blobs;
+mod feed;
+mod fence;
+mod hostnames;
 mod life;
+mod listing;
+mod queue;
 pub mod sample;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use model::Millis;
@@ -53,7 +62,19 @@ macro_rules! cases {
 use cases;
 
 /// Every case there is.
-const CASES: &[&[Case]] = &[life::CASES];
+const CASES: &[&[Case]] = &[
+    accept::CASES,
+    blobs::CASES,
+    feed::CASES,
+    fence::CASES,
+    hostnames::CASES,
+    life::CASES,
+    listing::CASES,
+    queue::CASES,
+];
+
+/// Long enough that only what never comes is given up on.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs every case against a fresh state each. Must be called on a runtime of several threads.
 ///
@@ -67,4 +88,12 @@ pub async fn check<S: Subject + 'static>(fresh: impl Fn() -> S) {
         }
     }
     assert!(failed.is_empty(), "the contract is broken: {failed:#?}");
+}
+
+/// Waits for what must come.
+async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, event).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what} never came"),
+    }
 }

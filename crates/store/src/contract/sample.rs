@@ -1,5 +1,7 @@
 //! Values to try a store with; for the tests of those who use one, too.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use model::descriptor::HeaderRules;
 use model::{
     Hostname, Instance, InstanceId, InstanceState, Millis, Operation, OperationKind,
@@ -7,6 +9,9 @@ use model::{
 };
 
 use crate::{Accept, Fence, Save, Write};
+
+/// Operations made by this process.
+static DRAWN: AtomicU64 = AtomicU64::new(0);
 
 /// A name that the caller knows to be one.
 fn known<T>(text: &str) -> T
@@ -41,10 +46,10 @@ pub fn spec(service: &str, hostnames: &[&str]) -> Spec {
     Spec { plan: Plan::Internal, parameters, hostnames }
 }
 
-/// An operation in progress, with the id `<instance>.<kind>.<now>`.
+/// An operation in progress, with an id of its own.
 pub fn operation(kind: OperationKind, instance: &str, spec: &Spec, now: Millis) -> Operation {
     Operation {
-        id: known(&format!("{instance}.{kind:?}.{now}")),
+        id: known(&format!("{instance}.{}", DRAWN.fetch_add(1, Ordering::Relaxed))),
         instance: instance_id(instance),
         kind,
         state: OperationState::InProgress,

@@ -1,0 +1,175 @@
+//! The queue: order, delays, leases, and who is woken.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Millis, OperationKind};
+
+use super::act::{LEASE, accepted, begin, finish};
+use super::{Case, PATIENCE, State, Subject, cases, sample, soon};
+
+pub(super) const CASES: &[Case] = cases![
+    the_longest_ready_is_leased_first,
+    a_job_is_leased_by_one,
+    a_delayed_job_waits_its_time,
+    an_expired_lease_is_given_to_the_next,
+    depth_counts_what_is_leased_too,
+    an_accept_wakes_who_waits,
+    a_release_wakes_who_waits,
+    the_end_of_a_delay_wakes_who_waits,
+    the_end_of_a_lease_wakes_who_waits,
+    a_ready_job_is_not_waited_for,
+    nothing_to_do_ends_with_the_timeout,
+    nothing_is_swept_that_is_not_lost,
+];
+
+/// A delay short enough to sit out.
+const SHORT: Millis = 40;
+
+async fn provision(state: &Arc<dyn State>, id: &str, at: Millis) {
+    let spec = sample::spec("shop", &[&format!("{id}.example.com")]);
+    accepted(state, sample::accept(OperationKind::Provision, id, &spec, at)).await;
+}
+
+/// Whose job is leased now.
+async fn leased(state: &Arc<dyn State>, now: Millis) -> Option<String> {
+    let lease = state.lease(now, LEASE).await.unwrap()?;
+    let operation = state.operation(&lease.job.operation_id).await.unwrap().expect("there");
+    Some(operation.instance.into())
+}
+
+async fn the_longest_ready_is_leased_first(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    for (id, at) in [("third", now + 2), ("first", now), ("second", now + 1), ("later", now + 50)] {
+        provision(&state, id, at).await;
+    }
+    for id in [Some("first"), Some("second"), Some("third"), None] {
+        assert_eq!(leased(&state, now + 10).await.as_deref(), id);
+    }
+}
+
+async fn a_job_is_leased_by_one(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    for index in 0..20 {
+        provision(&state, &format!("i{index}"), now).await;
+    }
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let state = Arc::clone(&state);
+        workers.spawn(async move { state.lease(now, LEASE).await.unwrap() });
+    }
+    let leases: Vec<_> = workers.join_all().await.into_iter().flatten().collect();
+    let jobs: BTreeSet<_> = leases.iter().map(|lease| &lease.job.operation_id).collect();
+    let fences: BTreeSet<_> = leases.iter().map(|lease| lease.fence.number).collect();
+    assert_eq!((leases.len(), jobs.len(), fences.len()), (20, 20, 20));
+}
+
+async fn a_delayed_job_waits_its_time(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    let spec = sample::spec("shop", &["shop.example.com"]);
+    let (_, fence) = begin(&state, OperationKind::Provision, "one", &spec, now).await;
+    assert_eq!(state.release(&fence, now + 500).await, Ok(()));
+    assert_eq!(leased(&state, now + 499).await, None);
+    assert_eq!(leased(&state, now + 500).await.as_deref(), Some("one"));
+}
+
+async fn an_expired_lease_is_given_to_the_next(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    provision(&state, "one", now).await;
+    let lease = state.lease(now, Duration::from_millis(100)).await.unwrap().expect("ready");
+    assert_eq!(lease.until, now + 100);
+    assert_eq!(leased(&state, now + 99).await, None);
+    assert_eq!(state.extend(&lease.fence, now + 300).await, Ok(()));
+    assert_eq!(leased(&state, now + 299).await, None);
+    assert_eq!(leased(&state, now + 300).await.as_deref(), Some("one"));
+}
+
+async fn depth_counts_what_is_leased_too(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    assert_eq!(state.depth(now).await, Ok((0, 0)));
+    let spec = sample::spec("shop", &["shop.example.com"]);
+    let begun = begin(&state, OperationKind::Provision, "one", &spec, now).await;
+    provision(&state, "two", now + 10).await;
+    assert_eq!(state.depth(now + 30).await, Ok((2, 30)));
+    finish(&state, &begun, vec![], now).await;
+    assert_eq!(state.depth(now + 30).await, Ok((1, 20)));
+    assert_eq!(state.depth(now - 30).await, Ok((1, 0)), "a clock that was set back");
+}
+
+/// Somebody who waits for a job, and leases it.
+fn waiting(state: &Arc<dyn State>, subject: Arc<dyn Subject>) -> tokio::task::JoinHandle<String> {
+    let state = Arc::clone(state);
+    tokio::spawn(async move {
+        loop {
+            state.ready(PATIENCE * 10).await;
+            if let Some(id) = leased(&state, subject.now()).await {
+                return id;
+            }
+        }
+    })
+}
+
+async fn an_accept_wakes_who_waits(subject: Arc<dyn Subject>) {
+    let state = subject.open().await;
+    let worker = waiting(&state, Arc::clone(&subject));
+    tokio::task::yield_now().await;
+    provision(&state, "one", subject.now()).await;
+    assert_eq!(soon("the wake-up", worker).await.unwrap(), "one");
+}
+
+async fn a_release_wakes_who_waits(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    let spec = sample::spec("shop", &["shop.example.com"]);
+    let (_, fence) = begin(&state, OperationKind::Provision, "one", &spec, now).await;
+    let worker = waiting(&state, Arc::clone(&subject));
+    tokio::task::yield_now().await;
+    state.release(&fence, now).await.unwrap();
+    assert_eq!(soon("the wake-up", worker).await.unwrap(), "one");
+}
+
+async fn the_end_of_a_delay_wakes_who_waits(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    let spec = sample::spec("shop", &["shop.example.com"]);
+    let (_, fence) = begin(&state, OperationKind::Provision, "one", &spec, now).await;
+    let worker = waiting(&state, Arc::clone(&subject));
+    tokio::task::yield_now().await;
+    state.release(&fence, subject.now() + SHORT).await.unwrap();
+    assert_eq!(soon("the wake-up", worker).await.unwrap(), "one");
+}
+
+async fn the_end_of_a_lease_wakes_who_waits(subject: Arc<dyn Subject>) {
+    let state = subject.open().await;
+    provision(&state, "one", subject.now()).await;
+    let short = Duration::from_millis(SHORT.unsigned_abs());
+    state.lease(subject.now(), short).await.unwrap().expect("ready");
+    let worker = waiting(&state, Arc::clone(&subject));
+    assert_eq!(soon("the wake-up", worker).await.unwrap(), "one");
+}
+
+async fn a_ready_job_is_not_waited_for(subject: Arc<dyn Subject>) {
+    let state = subject.open().await;
+    provision(&state, "one", subject.now()).await;
+    drop(state);
+    let state = subject.open().await;
+    soon("a job from before the start", state.ready(PATIENCE * 10)).await;
+    assert_eq!(leased(&state, subject.now()).await.as_deref(), Some("one"));
+}
+
+async fn nothing_to_do_ends_with_the_timeout(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    let spec = sample::spec("shop", &["shop.example.com"]);
+    begin(&state, OperationKind::Provision, "one", &spec, now).await;
+    let idle = tokio::time::timeout(Duration::from_millis(50), state.ready(PATIENCE * 10)).await;
+    assert!(idle.is_err(), "woken for a job that is leased");
+    soon("the timeout", state.ready(Duration::from_millis(1))).await;
+}
+
+async fn nothing_is_swept_that_is_not_lost(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    let spec = sample::spec("shop", &["shop.example.com"]);
+    begin(&state, OperationKind::Provision, "one", &spec, now).await;
+    provision(&state, "two", now).await;
+    assert_eq!(state.sweep(now).await, Ok(0));
+    assert_eq!(state.depth(now).await, Ok((2, 0)));
+}
