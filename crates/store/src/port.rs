@@ -209,6 +209,9 @@ pub trait Store: Send + Sync {
     /// Who holds a hostname.
     async fn hostname(&self, hostname: &Hostname) -> Result<Option<HostnameOwner>, StoreError>;
 
+    /// The hostnames that an instance holds, sorted by hostname.
+    async fn claims(&self, instance: &InstanceId) -> Result<Vec<HostnameOwner>, StoreError>;
+
     /// A worker's write. Refused with [`StoreError::Fenced`] when the fence's lease was superseded or
     /// given back, its operation has ended, or it is another operation's. A lease that has merely
     /// expired still holds until somebody else takes the job.

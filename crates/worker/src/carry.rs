@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use futures::FutureExt;
 use model::{Millis, Operation, OperationState};
-use store::{Fence, Lease, Save, StoreError, Write};
+use store::{Lease, Save, StoreError, Write};
 use tracing::Instrument;
 
 use crate::engine::{Effect, Event, advance};
@@ -60,7 +60,7 @@ pub(crate) async fn carry(
     let carrier = Carrier {
         ports,
         pipeline: &pipeline,
-        fence: &lease.fence,
+        lease,
         watch,
         leased_at,
         operation,
@@ -72,7 +72,7 @@ pub(crate) async fn carry(
 struct Carrier<'a> {
     ports: &'a Ports,
     pipeline: &'a Pipeline,
-    fence: &'a Fence,
+    lease: &'a Lease,
     watch: &'a Watch,
     leased_at: Millis,
     operation: Operation,
@@ -81,8 +81,7 @@ struct Carrier<'a> {
 
 impl Carrier<'_> {
     async fn run(mut self) -> Result<Left, StoreError> {
-        let first = self.fence.number <= 1 && self.operation.steps.is_empty();
-        let mut event = Event::Leased { again: !first };
+        let mut event = Event::Leased { again: self.again() };
         loop {
             let now = (self.ports.clock)();
             self.watch.moved_at.store(now, Ordering::Relaxed);
@@ -93,6 +92,13 @@ impl Carrier<'_> {
                 Next::Event(next) => event = next,
             }
         }
+    }
+
+    /// Whether another may have held this job: it has records, or is so old that a lease may have
+    /// run out.
+    fn again(&self) -> bool {
+        let age = self.leased_at - self.operation.created_at;
+        !self.operation.steps.is_empty() || age >= self.lease.until - self.leased_at
     }
 
     /// Does what the engine said; its last effect is a step, a yield or the save of the end.
@@ -112,7 +118,7 @@ impl Carrier<'_> {
 
     async fn save(&mut self) -> Result<(), StoreError> {
         let save = Save {
-            fence: self.fence.clone(),
+            fence: self.lease.fence.clone(),
             operation: self.operation.clone(),
             writes: std::mem::take(&mut self.writes),
             now: (self.ports.clock)(),

@@ -1,72 +1,103 @@
-//! What an instance may hold of names and records when an operation begins.
+//! What an instance holds of names and records when an operation begins.
 //!
-//! Read from what its earlier operations left and not from `previous` alone: after an update that
-//! was published and then rejected by the fleet, the instance is still served at an older spec,
-//! whose names and records nobody has cleaned up.
+//! Not what `previous` says: after an update that was published and then rejected by the fleet, the
+//! instance is still served at an older spec, whose names and records nobody has cleaned up. So
+//! names are read from the claims, and what their records lead to from what earlier operations did.
 
 use std::collections::BTreeMap;
 
+use futures::future::try_join;
 use model::{Exposure, Hostname, Operation, OperationKind, OperationState, Plan, Spec, StepState};
-use store::{Store, StoreError};
+use store::{HostnameOwner, Store, StoreError};
 
 /// Read first: the operation itself and the one before it, which has nearly always succeeded.
 const HISTORY_FIRST: usize = 2;
+/// Read when that is not enough, at most.
+const HISTORY_MAX: usize = 1_000;
 
-/// What an instance may hold.
+/// What an instance holds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Holdings {
     /// Each name, and the widest that its record may lead to: before a success, operations only
     /// widen records.
     pub names: BTreeMap<Hostname, Exposure>,
-    /// Whether all of that is certain: the operation before succeeded, or left nothing.
+    /// Whether the records are certain: the last operation that did anything succeeded.
     pub settled: bool,
 }
 
 impl Holdings {
     /// What the instance of `operation` held before it.
     pub(crate) async fn read(store: &dyn Store, operation: &Operation) -> Result<Self, StoreError> {
-        let mut limit = HISTORY_FIRST;
-        loop {
-            let history = store.operations(&operation.instance, limit).await?;
-            let whole = history.len() < limit;
-            let earlier = history.iter().filter(|o| o.id != operation.id);
-            if whole || earlier.clone().any(|o| o.state == OperationState::Succeeded) {
-                return Ok(Self::after(operation, earlier));
-            }
-            limit *= 8;
-        }
+        let claims = store.claims(&operation.instance);
+        let (claims, past) = try_join(claims, Past::read(store, operation)).await?;
+        Ok(Self::of(operation, &claims, &past))
     }
 
-    /// What remains of `earlier` operations, latest first, when `operation` begins.
-    fn after<'a>(operation: &'a Operation, earlier: impl Iterator<Item = &'a Operation>) -> Self {
-        let mut held = Self { names: BTreeMap::new(), settled: true };
-        for one in earlier {
-            let succeeded = one.state == OperationState::Succeeded;
-            if succeeded || left_something(one) {
-                held.settled &= succeeded;
-                one.target.iter().for_each(|spec| held.add(spec));
-            }
-            if succeeded {
-                break;
-            }
-        }
-        if operation.kind != OperationKind::Provision {
-            operation.previous.iter().for_each(|spec| held.add(spec));
-        }
-        held
-    }
-
-    fn add(&mut self, spec: &Spec) {
-        for hostname in &spec.hostnames {
-            let widest = self.names.entry(hostname.clone()).or_insert(Exposure::Internal);
-            *widest = exposure(spec.plan).max(*widest);
-        }
+    /// Claims made since the operation was accepted are its own. Those of the past are not, also
+    /// where a clock that went back would have it so.
+    fn of(operation: &Operation, claims: &[HostnameOwner], past: &Past) -> Self {
+        let before = claims.iter().filter(|claim| {
+            claim.since != operation.created_at || past.widest.contains_key(&claim.hostname)
+        });
+        let name = |claim: &HostnameOwner| {
+            let widest = past.widest.get(&claim.hostname).copied();
+            (claim.hostname.clone(), widest.unwrap_or(Exposure::Public))
+        };
+        let names: BTreeMap<_, _> = before.map(name).collect();
+        let known = names.keys().all(|name| past.widest.contains_key(name));
+        Self { names, settled: past.settled && known }
     }
 
     /// The names that are held and not in `spec`.
     pub(crate) fn beyond(&self, spec: Option<&Spec>) -> Vec<Hostname> {
         let kept = spec.map_or(&[][..], |spec| &spec.hostnames);
         self.names.keys().filter(|name| !kept.contains(name)).cloned().collect()
+    }
+}
+
+/// What earlier operations have left, back to the last that succeeded and so cleaned up.
+struct Past {
+    widest: BTreeMap<Hostname, Exposure>,
+    settled: bool,
+}
+
+impl Past {
+    async fn read(store: &dyn Store, operation: &Operation) -> Result<Self, StoreError> {
+        let recent = store.operations(&operation.instance, HISTORY_FIRST).await?;
+        let past = Self::of(operation, &recent);
+        if past.settled || recent.len() < HISTORY_FIRST {
+            return Ok(past);
+        }
+        Ok(Self::of(operation, &store.operations(&operation.instance, HISTORY_MAX).await?))
+    }
+
+    /// From the operations of the instance, latest first.
+    fn of(operation: &Operation, history: &[Operation]) -> Self {
+        let mut past = Self { widest: BTreeMap::new(), settled: true };
+        let mut whole = operation.kind == OperationKind::Provision;
+        for earlier in history.iter().filter(|earlier| earlier.id != operation.id) {
+            let succeeded = earlier.state == OperationState::Succeeded;
+            if succeeded || left_something(earlier) {
+                past.settled &= succeeded;
+                earlier.target.iter().for_each(|spec| past.add(spec));
+            }
+            whole = succeeded || earlier.kind == OperationKind::Provision;
+            if succeeded {
+                break;
+            }
+        }
+        if operation.kind != OperationKind::Provision {
+            operation.previous.iter().for_each(|spec| past.add(spec));
+        }
+        past.settled &= whole;
+        past
+    }
+
+    fn add(&mut self, spec: &Spec) {
+        for hostname in &spec.hostnames {
+            let widest = self.widest.entry(hostname.clone()).or_insert(Exposure::Internal);
+            *widest = exposure(spec.plan).max(*widest);
+        }
     }
 }
 

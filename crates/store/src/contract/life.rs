@@ -24,6 +24,9 @@ async fn from_provision_to_tombstone(subject: Arc<dyn Subject>) {
     let begun = begin(&state, OperationKind::Provision, "one", &spec, now).await;
     let start = get(&state, "one").await;
     assert_eq!((start.state, start.revision), (InstanceState::Provisioning, None));
+    let claims = state.claims(&start.id).await.unwrap();
+    let claims: Vec<_> = claims.iter().map(|claim| (&claim.hostname, claim.since)).collect();
+    assert_eq!(claims, [(&spec.hostnames[0], now)]);
 
     let publish = vec![Write::Publish(spec.clone())];
     let revision = state.save(sample::save(&begun.1, &begun.0, publish, now)).await.unwrap();

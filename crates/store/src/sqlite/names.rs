@@ -20,6 +20,21 @@ pub(super) fn owner(
     found.transpose()
 }
 
+/// What an instance holds, sorted.
+pub(super) fn held(
+    conn: &Connection,
+    instance: &InstanceId,
+) -> Result<Vec<HostnameOwner>, StoreError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT i.id, i.service, i.organization, i.space, h.since, h.hostname FROM hostnames h \
+         JOIN instances i ON i.id = h.instance WHERE h.instance = ?1 ORDER BY h.hostname",
+    )?;
+    let rows = statement.query_map([instance.as_str()], |row| {
+        Ok(rows::text(row, 5).and_then(|name| rows::name(&name)).and_then(|name| read(row, &name)))
+    })?;
+    rows.map(|row| row?).collect()
+}
+
 fn read(row: &Row<'_>, hostname: &Hostname) -> Result<HostnameOwner, StoreError> {
     Ok(HostnameOwner {
         hostname: hostname.clone(),

@@ -58,6 +58,11 @@ impl Store for Sqlite {
         self.inner.readers.read(move |conn| read::hostname(conn, &hostname)).await
     }
 
+    async fn claims(&self, instance: &InstanceId) -> Result<Vec<HostnameOwner>, StoreError> {
+        let instance = instance.clone();
+        self.inner.readers.read(move |conn| read::claims(conn, &instance)).await
+    }
+
     async fn save(&self, save: Save) -> Result<Option<u64>, StoreError> {
         self.inner.writer.write(move |tx| save::save(tx, save)).await
     }

@@ -49,6 +49,14 @@ pub(super) fn hostname(
     super::names::owner(conn, hostname)
 }
 
+/// See [`Store::claims`](crate::Store::claims).
+pub(super) fn claims(
+    conn: &Connection,
+    instance: &InstanceId,
+) -> Result<Vec<crate::HostnameOwner>, StoreError> {
+    super::names::held(conn, instance)
+}
+
 /// See [`Store::instances`](crate::Store::instances).
 pub(super) fn instances(conn: &Connection, filter: &Filter) -> Result<Page<Instance>, StoreError> {
     let (sql, values) = listing(filter);

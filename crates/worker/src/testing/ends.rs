@@ -2,6 +2,7 @@
 
 use model::{InstanceState, OperationState, Plan};
 
+use super::memory::OPERATIONS_KEPT;
 use super::world::{Mood, Seen, World, id, plain, spec};
 
 #[test]
@@ -48,4 +49,29 @@ fn what_waited_too_long_for_a_worker_is_undone_and_says_so() {
     assert_eq!(error, "not published within 15 minutes: the platform was not working on it");
     let seen = world.see(&id);
     assert_eq!((seen.state, seen.claims), (Some(InstanceState::Failed), vec![]));
+}
+
+#[test]
+fn what_is_served_is_remembered_for_longer_than_the_operation_that_made_it() {
+    let (world, id) = (World::new(), id("i"));
+    let served = spec(Plan::Public, &["a.test", "b.test"]);
+    world.wish(&id, &Some(served.clone()));
+    world.mood(Mood::Rejects);
+    world.wish(&id, &Some(spec(Plan::Internal, &["c.test"])));
+    // Refused before its publish so often that the store has forgotten what came before.
+    for _ in 0..2 * OPERATIONS_KEPT {
+        let operation = world.accept(&id, &Some(spec(Plan::Public, &["a.test", "d.test"])));
+        world.pass(15 * 60 * 1000);
+        assert_eq!(world.finish(&operation, &plain).revision, None);
+    }
+    let seen = world.see(&id);
+    let names: Vec<_> = seen.claims.iter().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["a.test", "b.test", "c.test"]);
+    assert_eq!(seen.served, Some(served));
+    assert_eq!(seen.records.len(), 3);
+
+    world.mood(Mood::Follows);
+    let wish = Some(spec(Plan::Internal, &["a.test"]));
+    world.wish(&id, &wish);
+    assert_eq!(world.see(&id), Seen::asked(&wish));
 }

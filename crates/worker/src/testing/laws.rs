@@ -86,10 +86,15 @@ fn commit(kind: OperationKind) -> usize {
     Pipeline::of(kind, Holdings::default(), Limits::default()).commit_at()
 }
 
-/// As it was; a provision that was undone leaves a row that says so.
+/// As it was; but a provision that was undone leaves a row that says so, and a deprovision that was
+/// accepted can only be asked again.
 fn as_before(kind: OperationKind, before: Seen) -> Seen {
-    let failed = (kind == OperationKind::Provision).then_some(InstanceState::Failed);
-    Seen { state: failed.or(before.state), ..before }
+    let state = match kind {
+        OperationKind::Provision => Some(InstanceState::Failed),
+        OperationKind::Update => before.state,
+        OperationKind::Deprovision => Some(InstanceState::Deprovisioning),
+    };
+    Seen { state, ..before }
 }
 
 #[test]

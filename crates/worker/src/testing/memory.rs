@@ -7,12 +7,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::{
     Hostname, Instance, InstanceId, InstanceState, Job, Millis, Operation, OperationId,
-    OperationState, Published,
+    OperationKind, OperationState, Published,
 };
 use store::{
     Accept, Accepted, Changes, Cursor, Fence, Filter, HostnameOwner, Lease, Page, Queue, Refusal,
     Save, Store, StoreError, Write,
 };
+
+/// As few as make a test of what is forgotten short.
+pub(crate) const OPERATIONS_KEPT: usize = 8;
 
 #[derive(Default)]
 pub(crate) struct Memory(Mutex<State>);
@@ -82,10 +85,18 @@ impl State {
         }
         let job = Waiting { ready_at: operation.created_at, since: operation.created_at };
         self.jobs.insert(operation.id.clone(), job);
-        if afresh && operation.kind == model::OperationKind::Provision {
+        if afresh && operation.kind == OperationKind::Provision {
             self.instances.insert(id, accept.instance);
         } else if let Some(instance) = self.instances.get_mut(&id) {
-            instance.updated_at = operation.created_at;
+            instance.updated_at = operation.created_at.max(instance.updated_at + 1);
+            if operation.kind == OperationKind::Deprovision {
+                instance.state = InstanceState::Deprovisioning;
+            }
+        }
+        let of = |o: &Operation| o.instance == operation.instance;
+        if self.operations.iter().filter(|o| of(o)).count() >= OPERATIONS_KEPT {
+            let oldest = self.operations.iter().position(of);
+            oldest.map(|at| self.operations.remove(at));
         }
         self.operations.push(operation);
     }
@@ -184,6 +195,12 @@ impl Store for Memory {
 
     async fn hostname(&self, hostname: &Hostname) -> Result<Option<HostnameOwner>, StoreError> {
         Ok(self.state().owner(hostname))
+    }
+
+    async fn claims(&self, instance: &InstanceId) -> Result<Vec<HostnameOwner>, StoreError> {
+        let state = self.state();
+        let names = state.claims.iter().filter(|(_, claim)| claim.0 == *instance);
+        Ok(names.filter_map(|(name, _)| state.owner(name)).collect())
     }
 
     async fn save(&self, save: Save) -> Result<Option<u64>, StoreError> {
