@@ -151,6 +151,8 @@ impl<'a> Standing<'a> {
 }
 
 fn some_of(names: &[&str]) -> String {
+    let mut names = names.to_vec();
+    names.sort_unstable();
     let named = names.iter().take(MAX_NAMED).copied().collect::<Vec<_>>().join(", ");
     match names.len().checked_sub(MAX_NAMED) {
         Some(more @ 1..) => format!("{named} and {more} more"),

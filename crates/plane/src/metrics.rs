@@ -27,7 +27,11 @@ pub fn describe() {
     describe_counter!("margrave_plane_feed_errors_total", "Failed readings of the change feed");
     describe_gauge!(
         "margrave_plane_feed_lag_seconds",
-        "Since the change feed was last read to its end"
+        "How long the last reading of the feed took"
+    );
+    describe_gauge!(
+        "margrave_plane_removals_held",
+        "Instances that the store knows no more, and that are served all the same"
     );
 }
 
@@ -55,6 +59,10 @@ pub(crate) fn feed_error() {
 
 pub(crate) fn feed_lag(lag: Duration) {
     gauge!("margrave_plane_feed_lag_seconds").set(lag.as_secs_f64());
+}
+
+pub(crate) fn removals_held(count: usize) {
+    gauge!("margrave_plane_removals_held").set(count as f64);
 }
 
 pub(crate) fn fleet(view: &FleetView) {

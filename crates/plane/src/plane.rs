@@ -1,13 +1,12 @@
 //! The face of the control plane.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use context::Resolver;
 use model::{InstanceId, Millis, Node, Spec};
-use render::{Complaint, Draft, Endpoints, Platform, Templates};
+use render::{Complaint, Draft, Endpoints, Platform, Sources, Templates};
 use store::{Blobs, Store};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -61,14 +60,15 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// A plane that has read nothing yet. Complains if the templates cannot make listeners.
+    /// A plane that has read nothing yet. Complains if the templates cannot make listeners, or
+    /// vary by more than the group.
     pub fn new(
         config: Config,
         store: Arc<dyn Store>,
         blobs: Arc<dyn Blobs>,
         resolver: Arc<Resolver>,
     ) -> Result<Arc<Self>, Vec<Complaint>> {
-        let renderer = Renderer::new(config.templates);
+        let renderer = Renderer::new(config.templates)?;
         let mut state = State::new(config.platform);
         let group = Group::new(DEFAULT_GROUP);
         renderer.group(&state.platform, &group.node)?;
@@ -140,7 +140,8 @@ impl Plane {
         self.state().describe(id)
     }
 
-    /// How many instances were rendered since the start, each group counted.
+    /// How often instances were rendered since the start: once for all groups, unless the templates
+    /// vary by group.
     pub fn renders(&self) -> u64 {
         self.renderer.count()
     }
@@ -228,7 +229,7 @@ impl Plane {
     }
 
     /// Replaces the documents that templates see, and renders everything again.
-    pub(crate) fn renew(&self, sources: BTreeMap<String, serde_json::Value>) {
+    pub(crate) fn renew(&self, sources: Sources) {
         let groups: Vec<Arc<str>> = {
             let mut state = self.state();
             let platform = Platform { sources: sources.into(), ..(*state.platform).clone() };

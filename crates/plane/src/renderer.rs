@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use model::{InstanceId, Node, Spec};
-use render::{Complaint, Endpoints, Input, Platform, Templates};
+use render::{Complaint, Endpoints, Input, NodeField, Platform, Templates};
 
 use crate::metrics;
 use crate::state::Rendered;
@@ -41,12 +41,17 @@ pub(crate) struct Renderer {
 }
 
 impl Renderer {
-    /// With these templates.
-    pub(crate) fn new(templates: Templates) -> Self {
-        Self { templates, count: Arc::default() }
+    /// With these templates. Proxies of a group get the same, so they may vary by the group only.
+    pub(crate) fn new(templates: Templates) -> Result<Self, Vec<Complaint>> {
+        let finer = templates.varies_by().iter().find(|field| **field != NodeField::Cluster);
+        if let Some(field) = finer {
+            let message = format!("templates may vary by the group only, not by {field:?}");
+            return Err(vec![Complaint { message, ..Complaint::default() }]);
+        }
+        Ok(Self { templates, count: Arc::default() })
     }
 
-    /// How many instances were rendered since the start, each group counted.
+    /// How often instances were rendered since the start.
     pub(crate) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
@@ -68,14 +73,21 @@ impl Renderer {
         spec: &Spec,
         endpoints: &Endpoints,
     ) -> Rendered {
-        let input = Input { id, spec, endpoints };
-        let each = stage.nodes.iter().map(|(group, node)| {
+        let render = |node: &Node| {
             self.count.fetch_add(1, Ordering::Relaxed);
+            let input = Input { id, spec, endpoints };
             let rendered = self.templates.instance(&stage.platform, node, input);
             metrics::rendered(rendered.is_ok());
-            rendered.map(|drafts| (group.clone(), drafts))
-        });
-        each.collect()
+            rendered
+        };
+        let nodes = stage.nodes.iter();
+        match stage.nodes.first() {
+            Some((_, any)) if self.templates.varies_by().is_empty() => {
+                let drafts = render(any)?;
+                Ok(nodes.map(|(group, _)| (group.clone(), drafts.clone())).collect())
+            }
+            _ => nodes.map(|(group, node)| Ok((group.clone(), render(node)?))).collect(),
+        }
     }
 
     fn work(&self, stage: &Stage, work: &Work) -> Rendered {

@@ -1,13 +1,13 @@
 //! The plane's work: it follows the change feed, renders what changed, and applies it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::join_all;
 use model::InstanceId;
-use render::{Complaint, Endpoints};
+use render::{Complaint, Endpoints, Sources};
 use store::{Cursor, StoreError};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -27,6 +27,10 @@ const RETRY_LAST: Duration = Duration::from_secs(5);
 /// At start all names together are waited for so long. Those that led somewhere in the life before
 /// are not waited for.
 const START_ADDRESS_WAIT: Duration = Duration::from_secs(5);
+/// Fewer removals at once than this are never held back.
+const REMOVALS_MIN: usize = 10;
+/// More than one instance in so many, gone at once, is held back.
+const REMOVALS_PART: usize = 20;
 /// How often documents of sources are read.
 const DOCUMENTS: Duration = Duration::from_secs(2);
 /// How often gauges are set.
@@ -55,18 +59,28 @@ impl Plane {
     }
 
     async fn follow(self: Arc<Self>) {
-        let epoch = self.asked("epoch", || self.store.epoch()).await;
-        self.state().epoch = epoch;
         self.renew(self.documents().await);
         self.asked("addresses", || self.resolver.recall(&*self.blobs)).await;
         let mut pending = Vec::new();
+        let mut census = None;
         let mut cursor = None;
         loop {
             let (page, read_at) = (self.page(cursor.as_ref()).await, Instant::now());
+            if page.reset {
+                let epoch = self.asked("epoch", || self.store.epoch()).await;
+                self.state().begin(epoch);
+                census = Some(HashSet::new());
+            }
+            if let Some(census) = &mut census {
+                census.extend(page.changes.iter().map(|change| change.instance.clone()));
+            }
             pending.extend(self.take_in(page.changes));
             let read_to = cursor.insert(page.cursor);
             if page.more {
                 continue;
+            }
+            if let Some(census) = census.take() {
+                self.drop_others(&census);
             }
             if !self.loaded.load(Ordering::Acquire) {
                 self.start(std::mem::take(&mut pending)).await;
@@ -74,9 +88,28 @@ impl Plane {
             for (id, wait) in pending.drain(..) {
                 self.clone().render_when_known(id, wait);
             }
-            self.store.changed(read_to, POLL).await;
             metrics::feed_lag(read_at.elapsed());
+            self.store.changed(read_to, POLL).await;
         }
+    }
+
+    /// The feed began anew: what it does not know is gone. So much at once is more likely a fault
+    /// of the store than anybody's wish, and is left to an operator (who restarts the plane).
+    fn drop_others(&self, census: &HashSet<InstanceId>) {
+        let mut state = self.state();
+        let known = state.tenants.len();
+        let gone: Vec<InstanceId> =
+            state.tenants.keys().filter(|id| !census.contains(id)).cloned().collect();
+        if gone.len() >= REMOVALS_MIN && gone.len() * REMOVALS_PART > known {
+            tracing::error!(gone = gone.len(), known, "too many instances are gone; all are kept");
+            metrics::removals_held(gone.len());
+            return;
+        }
+        for id in gone {
+            self.resolver.forget(&id);
+            state.remove(&id);
+        }
+        metrics::removals_held(0);
     }
 
     async fn page(&self, cursor: Option<&Cursor>) -> store::Changes {
@@ -203,12 +236,9 @@ impl Plane {
     fn work(&self, id: &InstanceId) -> Option<Work> {
         let target = self.state().target(id)?;
         let refused = self.resolver.check(&target.spec).err().map(|refused| Complaint {
-            template: String::new(),
-            line: None,
-            resource: None,
-            field: None,
             culprit: Some(format!("upstream `{}`", refused.upstream)),
             message: refused.why,
+            ..Complaint::default()
         });
         let resolved = self.resolver.resolve(&target.spec);
         let (endpoints, notices): (Endpoints, _) = (resolved.endpoints, resolved.notices);
@@ -227,19 +257,18 @@ impl Plane {
         self.tell();
     }
 
-    async fn documents(&self) -> BTreeMap<String, serde_json::Value> {
+    async fn documents(&self) -> Sources {
         let documents = self.asked("documents", || context::documents(&*self.blobs)).await;
-        documents.into_iter().map(|(name, document)| (name, document.value)).collect()
+        let values = documents.into_iter().map(|(name, document)| (name, document.value));
+        values.collect::<BTreeMap<_, _>>().into()
     }
 
     async fn follow_documents(self: Arc<Self>) {
         loop {
             sleep(DOCUMENTS).await;
             let documents = self.documents().await;
-            if self.loaded.load(Ordering::Acquire)
-                && documents != *self.state().platform.sources.documents()
-            {
-                tracing::info!(documents = documents.len(), "sources changed");
+            if self.loaded.load(Ordering::Acquire) && documents != self.state().platform.sources {
+                tracing::info!(documents = documents.documents().len(), "sources changed");
                 self.renew(documents);
             }
         }

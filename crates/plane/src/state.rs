@@ -45,15 +45,19 @@ impl State {
         }
     }
 
+    /// The feed begins, or begins anew after the store was restored.
+    pub(crate) fn begin(&mut self, epoch: u64) {
+        self.epoch = epoch;
+        self.position = 0;
+    }
+
     /// Takes in one entry of the feed. An instance that is gone goes at once; returns whether there
     /// is one to be rendered.
     pub(crate) fn publish(&mut self, published: Published) -> bool {
         let Published { instance, revision, spec, good } = published;
         self.position = self.position.max(revision);
         let Some(spec) = spec.map(Arc::new) else {
-            self.tenants.remove(&instance);
-            let owner = owner_of(&instance);
-            self.groups.values_mut().for_each(|group| group.remove(&owner));
+            self.remove(&instance);
             return false;
         };
         let good = good.map(|(revision, spec)| (revision, Arc::new(spec)));
@@ -62,6 +66,13 @@ impl State {
             .or_insert_with(|| Tenant::new(revision, spec.clone()))
             .publish((revision, spec), good);
         true
+    }
+
+    /// An instance is gone.
+    pub(crate) fn remove(&mut self, id: &InstanceId) {
+        self.tenants.remove(id);
+        let owner = owner_of(id);
+        self.groups.values_mut().for_each(|group| group.remove(&owner));
     }
 
     /// What to render an instance from.
