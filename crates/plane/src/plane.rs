@@ -232,7 +232,7 @@ impl Plane {
     pub(crate) fn renew(&self, sources: Sources) {
         let groups: Vec<Arc<str>> = {
             let mut state = self.state();
-            let platform = Platform { sources: sources.into(), ..(*state.platform).clone() };
+            let platform = Platform { sources, ..(*state.platform).clone() };
             state.platform = Arc::new(platform);
             state.tenants.values_mut().for_each(crate::tenant::Tenant::retry);
             state.groups.keys().cloned().collect()
