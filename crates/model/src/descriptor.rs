@@ -1,8 +1,28 @@
-//! What a developer writes. These types are the one source of the parser, of its refusals and of
-//! the JSON Schema in the catalog.
+//! What a developer writes, and what it means.
+//!
+//! A text becomes a [`tree`] of nodes with their places; [`decode`] reads it into the declared
+//! [`syntax`], whose [`values`] know their own form; [`check`] judges what needs more than one value
+//! and builds the types of this file. All that is wrong on the way is collected as [`Refusal`]s.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+mod canonical;
+mod check;
+mod code;
+mod decode;
+mod face;
+mod refusal;
+pub mod schema;
+mod show;
+mod syntax;
+mod tree;
+mod values;
+
+pub use code::{Code, explain};
+pub use refusal::{Also, Place, REFUSALS_MAX, Refusal};
+pub use show::show;
+pub use tree::{DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +38,9 @@ pub struct Descriptor {
 }
 
 /// The descriptor without its visibility: OSB `parameters`, always whole.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+///
+/// Serialises as its canonical JSON, which is the syntax that users write.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Parameters {
     /// The service's name; never changes in the life of an instance.
     pub service: ServiceName,
@@ -50,7 +71,7 @@ pub struct Upstream {
 }
 
 /// `host:port` of an upstream; the host is a DNS name or an IP address, resolved by the plane.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Address {
     /// DNS name, IPv4 or IPv6 address (without brackets).
     pub host: String,
