@@ -24,12 +24,12 @@ pub use refusal::{Also, Place, REFUSALS_MAX, Refusal};
 pub use show::show;
 pub use tree::{DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX};
 
-use serde::{Deserialize, Serialize};
-
 use crate::{Hostname, Plan, ServiceName};
 
 /// A whole `margrave.yaml`: `visibility` picks the OSB plan, the rest is OSB `parameters`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+///
+/// Serialises as its canonical JSON, which is the syntax that users write.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Descriptor {
     /// Internal unless asked otherwise.
     pub visibility: Plan,
@@ -59,8 +59,7 @@ pub struct Parameters {
 }
 
 /// A set of addresses that answer alike. Becomes one Envoy cluster.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
     /// Names or addresses with their ports; at least one.
     pub addresses: Vec<Address>,
@@ -71,7 +70,7 @@ pub struct Upstream {
 }
 
 /// `host:port` of an upstream; the host is a DNS name or an IP address, resolved by the plane.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     /// DNS name, IPv4 or IPv6 address (without brackets).
     pub host: String,
@@ -80,8 +79,7 @@ pub struct Address {
 }
 
 /// An active HTTP health check: healthy is status 200.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HealthCheck {
     /// The path asked for.
     pub path: String,
@@ -92,13 +90,11 @@ pub struct HealthCheck {
 }
 
 /// One rule of the load balancer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     /// Unique in the service; seen in access logs.
     pub name: String,
     /// Which requests.
-    #[serde(rename = "match")]
     pub matches: RouteMatch,
     /// What becomes of them.
     pub action: Action,
@@ -111,8 +107,7 @@ pub struct Route {
 }
 
 /// Which requests a route is for. All that is said must hold.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RouteMatch {
     /// By path.
     pub path: PathMatch,
@@ -125,8 +120,7 @@ pub struct RouteMatch {
 }
 
 /// How a path matches.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PathMatch {
     /// The whole path, without query.
     Exact(String),
@@ -135,8 +129,7 @@ pub enum PathMatch {
 }
 
 /// What a route does.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// To one or several upstreams.
     Forward(Forward),
@@ -147,8 +140,7 @@ pub enum Action {
 }
 
 /// To upstreams.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Forward {
     /// Names in `upstreams`, or [`DEFAULT_UPSTREAM`], with their weights; at least one.
     pub to: Vec<Weighted>,
@@ -163,8 +155,7 @@ pub struct Forward {
 }
 
 /// One upstream of a weighted forward.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Weighted {
     /// Its name.
     pub upstream: String,
@@ -173,8 +164,7 @@ pub struct Weighted {
 }
 
 /// Which failures are tried again, and how often.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Retry {
     /// Beside the first try; 1 to 5.
     pub attempts: u32,
@@ -185,8 +175,7 @@ pub struct Retry {
 }
 
 /// A redirect.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redirect {
     /// An absolute path, or an absolute `http`/`https` URL without query.
     pub to: String,
@@ -195,8 +184,7 @@ pub struct Redirect {
 }
 
 /// A fixed answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Respond {
     /// 200 to 599.
     pub status: u16,
@@ -207,8 +195,7 @@ pub struct Respond {
 }
 
 /// Header mutations. Names are lower case.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeaderRules {
     /// Replaces whatever is there.
     pub set: BTreeMap<String, String>,

@@ -1,7 +1,7 @@
 //! The canonical JSON of a descriptor: what a user would have written, with nothing said twice.
 //!
-//! Rows of the store are in this form. It is read by the same parser as a user's file, so whoever
-//! narrows a rule keeps the rows readable that an earlier release has written.
+//! Rows of the store are in this form. Whoever narrows the form of a value (not a rule between
+//! values, which rows are not judged by) keeps the rows readable that earlier releases have written.
 
 use std::collections::BTreeMap;
 

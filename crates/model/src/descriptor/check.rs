@@ -13,7 +13,8 @@ use super::refusal::{Refusals, Spot, quote};
 use super::values::{HeaderName, HeaderValue};
 use super::{Code, Descriptor, HeaderRules, Parameters, Refusal, syntax};
 
-/// Builds the descriptor, or tells everything that keeps it from being one.
+/// Builds the descriptor, and tells everything that is wrong with it. What was decoded without a
+/// refusal always builds.
 pub(crate) fn descriptor(
     At { value: written, spot }: &At<syntax::Descriptor>,
     refusals: &mut Refusals,
@@ -25,9 +26,6 @@ pub(crate) fn descriptor(
     let request_headers = headers(&written.request_headers, refusals);
     let response_headers = headers(&written.response_headers, refusals);
     useful(written, spot, refusals);
-    if !refusals.is_empty() {
-        return None;
-    }
     Some(Descriptor {
         visibility: written.visibility.value().copied().unwrap_or_default(),
         parameters: Parameters {

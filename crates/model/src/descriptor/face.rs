@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::decode::{Reader, Scope};
+use super::refusal::Refusals;
 use super::tree::Node;
 use super::{Descriptor, Parameters, Refusal, canonical, check, syntax, tree};
 
@@ -44,7 +45,39 @@ fn build(tree: Result<Node, Box<Refusal>>, scope: Scope) -> Result<Descriptor, V
     let written = reader.read::<syntax::Descriptor>(&node);
     let mut refusals = reader.refusals;
     let built = written.at().and_then(|written| check::descriptor(written, &mut refusals));
-    built.ok_or_else(|| refusals.into_vec())
+    built.filter(|_| refusals.is_empty()).ok_or_else(|| refusals.into_vec())
+}
+
+/// Reads what was accepted once. It must be well formed, but the rules between its values are not
+/// applied again: a later release may have others, and must still read its rows.
+fn accepted(json: &Value, scope: Scope) -> Result<Descriptor, Vec<Refusal>> {
+    let node = tree::read_json(&json.to_string()).map_err(|refusal| vec![*refusal])?;
+    let mut reader = Reader::new(scope);
+    let written = reader.read::<syntax::Descriptor>(&node);
+    if !reader.refusals.is_empty() {
+        return Err(reader.refusals.into_vec());
+    }
+    let mut judged = Refusals::default();
+    let built = written.at().and_then(|written| check::descriptor(written, &mut judged));
+    built.ok_or_else(|| judged.into_vec())
+}
+
+fn one_line(refusals: &[Refusal]) -> String {
+    let told: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+    told.join("; ")
+}
+
+impl Serialize for Descriptor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Descriptor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Value::deserialize(deserializer)?;
+        accepted(&json, Scope::Descriptor).map_err(|told| D::Error::custom(one_line(&told)))
+    }
 }
 
 impl Serialize for Parameters {
@@ -56,9 +89,8 @@ impl Serialize for Parameters {
 impl<'de> Deserialize<'de> for Parameters {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Value::deserialize(deserializer)?;
-        Self::from_json(&json.to_string()).map_err(|refusals| {
-            let told: Vec<String> = refusals.iter().map(ToString::to_string).collect();
-            D::Error::custom(told.join("; "))
-        })
+        accepted(&json, Scope::Parameters)
+            .map(|descriptor| descriptor.parameters)
+            .map_err(|told| D::Error::custom(one_line(&told)))
     }
 }

@@ -180,7 +180,7 @@ fn targets(
                 .push(Refusal::new(Code::MissingKey, route, message).help(
                     "add `to: <upstream>`, or `upstream: http://host:port` at the top level",
                 ));
-            None
+            Some(one(DEFAULT_UPSTREAM))
         }
         Given::Good(At { value: syntax::Targets::One(name), .. }) => Some(one(&name.0)),
         Given::Good(At { value: syntax::Targets::Several(list), spot }) => {
