@@ -3,14 +3,21 @@
 //! *Architecture invariant:* this crate cannot read an Envoy resource and knows nothing of the
 //! product.
 
+mod bits;
 mod cache;
+mod delta;
 mod event;
+mod frames;
+mod kind;
+mod limits;
+pub mod metrics;
+mod server;
+mod service;
+mod stream;
+mod wire;
 
-pub use cache::{Cache, Change, Owner};
+pub use cache::{Cache, Change, Entry, Options, Owner};
 pub use event::{Event, StreamId};
-
-/// Which cache a node is served from.
-pub trait Directory: Send + Sync {
-    /// The cache of the node's group, or the reason to refuse the stream.
-    fn assign(&self, node: &model::Node) -> Result<std::sync::Arc<Cache>, String>;
-}
+pub use limits::Limits;
+pub use server::serve;
+pub use service::{Ads, Directory};

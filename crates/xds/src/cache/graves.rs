@@ -1,0 +1,62 @@
+//! What is gone but not forgotten: kept until every stream has heard of it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::state::OwnerId;
+use super::table::Key;
+
+/// A removal, or an owner who has nothing left.
+#[derive(Debug)]
+pub(super) struct Grave {
+    pub(super) seq: u64,
+    pub(super) owner: OwnerId,
+    pub(super) what: What,
+}
+
+#[derive(Debug)]
+pub(super) enum What {
+    Removed(Key),
+    Owner,
+}
+
+/// Up to which sequence number one stream needs nothing of the past any more.
+#[derive(Debug, Clone)]
+pub(crate) struct Floor(Arc<AtomicU64>);
+
+impl Floor {
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn rise(&self, seq: u64) {
+        self.0.fetch_max(seq, Ordering::AcqRel);
+    }
+}
+
+/// The floors of all streams.
+#[derive(Debug, Default)]
+pub(super) struct Floors(Mutex<Vec<Weak<AtomicU64>>>);
+
+impl Floors {
+    pub(super) fn add(&self, seq: u64) -> Floor {
+        let floor = Arc::new(AtomicU64::new(seq));
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(Arc::downgrade(&floor));
+        Floor(floor)
+    }
+
+    /// The lowest of all, or `seq` when there is no stream.
+    pub(super) fn lowest(&self, seq: u64) -> u64 {
+        let mut lowest = seq;
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|floor| match floor.upgrade() {
+            Some(floor) => {
+                lowest = lowest.min(floor.load(Ordering::Acquire));
+                true
+            }
+            None => false,
+        });
+        lowest
+    }
+}

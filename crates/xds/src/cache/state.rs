@@ -1,0 +1,309 @@
+//! What a cache holds, behind its lock.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use model::{Resource, TypeUrl};
+
+use super::content::Content;
+use super::graves::{Floor, Floors, Grave, What};
+use super::table::{Key, Slot, Table};
+use super::{Change, Entry, Owner};
+use crate::bits::Bits;
+
+/// Types a cache knows. Clients may ask for any; more than this are refused.
+const TYPES_MAX: usize = 64;
+/// Changes and removals that are kept for streams that lag. A stream that lags more is closed, and
+/// says what it has when it comes back.
+const HISTORY_MAX: usize = 1_000_000;
+
+/// An owner, by a number that is never used again.
+pub(crate) type OwnerId = u64;
+
+#[derive(Debug)]
+struct OwnerState {
+    name: Owner,
+    /// Its last change.
+    seq: u64,
+    /// When it last came to have anything.
+    born: u64,
+    keys: Vec<Key>,
+    /// What it had, and some stream may not have heard of yet.
+    gone: Vec<Key>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    seq: u64,
+    tables: Vec<Table>,
+    owners: HashMap<OwnerId, OwnerState>,
+    owner_index: HashMap<Owner, OwnerId>,
+    last_owner: OwnerId,
+    /// Whose each of the last changes was; the last is that of `seq`.
+    log: VecDeque<OwnerId>,
+    graves: VecDeque<Grave>,
+    floors: Floors,
+}
+
+impl State {
+    pub(crate) fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// History is whole after this sequence number.
+    pub(crate) fn horizon(&self) -> u64 {
+        self.seq - self.log.len() as u64
+    }
+
+    pub(crate) fn stand(&self) -> Floor {
+        self.floors.add(self.seq)
+    }
+
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter()
+    }
+
+    pub(crate) fn table(&self, table: u16) -> &Table {
+        &self.tables[table as usize]
+    }
+
+    pub(crate) fn table_of(&self, type_url: &str) -> Option<u16> {
+        self.tables.iter().position(|table| table.url.as_str() == type_url).map(|at| at as u16)
+    }
+
+    pub(super) fn make_table(&mut self, type_url: &str) -> Option<u16> {
+        if let Some(table) = self.table_of(type_url) {
+            return Some(table);
+        }
+        (self.tables.len() < TYPES_MAX).then(|| {
+            self.tables.push(Table::new(type_url));
+            (self.tables.len() - 1) as u16
+        })
+    }
+
+    pub(crate) fn find(&self, table: u16, name: &str) -> Option<Key> {
+        self.table(table).find(name).map(|slot| Key { table, slot })
+    }
+
+    pub(crate) fn slot(&self, key: Key) -> &Slot {
+        self.table(key.table).slot(key.slot)
+    }
+
+    pub(crate) fn name(&self, key: Key) -> &Arc<str> {
+        &self.slot(key).name
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        let tables = self.tables.iter().enumerate();
+        tables
+            .flat_map(|(at, table)| table.living().map(move |slot| Key { table: at as u16, slot }))
+    }
+
+    pub(super) fn keys_of(&self, owner: &str) -> &[Key] {
+        self.owner_index.get(owner).map_or(&[], |id| self.owned(*id))
+    }
+
+    pub(crate) fn entry(&self, key: Key) -> Option<Entry> {
+        let slot = self.slot(key);
+        let content = slot.content.as_ref()?;
+        Some(Entry {
+            owner: self.owner(slot.owner),
+            changed: slot.changed,
+            resource: Resource {
+                type_url: self.table(key.table).url.clone(),
+                name: slot.name.clone(),
+                version: content.version,
+                body: content.body(),
+            },
+        })
+    }
+
+    /// Whose change it was; `None` before the horizon.
+    pub(crate) fn logged(&self, seq: u64) -> Option<OwnerId> {
+        let at = seq.checked_sub(self.horizon() + 1)?;
+        self.log.get(at as usize).copied()
+    }
+
+    pub(crate) fn owner(&self, id: OwnerId) -> Owner {
+        self.owners.get(&id).map_or_else(|| "".into(), |owner| owner.name.clone())
+    }
+
+    /// The sequence number of the owner's last change.
+    pub(crate) fn owner_seq(&self, id: OwnerId) -> u64 {
+        self.owners.get(&id).map_or(0, |owner| owner.seq)
+    }
+
+    /// When the owner last came to have anything.
+    pub(crate) fn owner_born(&self, id: OwnerId) -> u64 {
+        self.owners.get(&id).map_or(0, |owner| owner.born)
+    }
+
+    /// What an owner has.
+    pub(crate) fn owned(&self, id: OwnerId) -> &[Key] {
+        self.owners.get(&id).map_or(&[], |owner| &owner.keys)
+    }
+
+    /// What an owner had and has not now, as far as some stream may not have heard of it.
+    pub(crate) fn lost(&self, id: OwnerId) -> impl Iterator<Item = Key> + '_ {
+        let gone = self.owners.get(&id).map_or(&[][..], |owner| &owner.gone);
+        gone.iter().copied().filter(move |key| {
+            let slot = self.slot(*key);
+            slot.content.is_none() && slot.owner == id
+        })
+    }
+
+    pub(super) fn place(&mut self, table: u16, name: &str) -> Key {
+        Key { table, slot: self.tables[table as usize].place(name) }
+    }
+
+    pub(super) fn hold(&self, key: Key, held: &mut Bits) {
+        if held.insert(key.slot) {
+            self.slot(key).holders.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Gives a held place back; whether it was the last holder of nothing.
+    pub(super) fn release(&self, key: Key) -> bool {
+        let slot = self.slot(key);
+        slot.holders.fetch_sub(1, Ordering::AcqRel) == 1 && slot.content.is_none()
+    }
+
+    pub(super) fn free(&mut self, key: Key) {
+        self.tables[key.table as usize].free(key.slot);
+    }
+
+    pub(super) fn apply(&mut self, change: Change) -> u64 {
+        self.seq += 1;
+        let id = self.owner_id(&change.owner);
+        let kept: HashSet<(TypeUrl, Arc<str>)> = if change.remove.is_empty() {
+            HashSet::new()
+        } else {
+            change.set.iter().map(|r| (r.type_url.clone(), r.name.clone())).collect()
+        };
+        let had = !self.owned(id).is_empty();
+        for gone in change.remove.iter().filter(|gone| !kept.contains(gone)) {
+            self.take(id, &gone.0, &gone.1);
+        }
+        for resource in &change.set {
+            self.put(id, resource);
+        }
+        self.log.push_back(id);
+        let seq = self.seq;
+        if let Some(owner) = self.owners.get_mut(&id) {
+            owner.seq = seq;
+            if !had {
+                owner.born = seq;
+            }
+            if owner.keys.is_empty() {
+                self.graves.push_back(Grave { seq, owner: id, what: What::Owner });
+            }
+        }
+        seq
+    }
+
+    fn owner_id(&mut self, name: &Owner) -> OwnerId {
+        if let Some(id) = self.owner_index.get(name) {
+            return *id;
+        }
+        self.last_owner += 1;
+        let id = self.last_owner;
+        let owner =
+            OwnerState { name: name.clone(), seq: 0, born: 0, keys: Vec::new(), gone: Vec::new() };
+        self.owners.insert(id, owner);
+        self.owner_index.insert(name.clone(), id);
+        id
+    }
+
+    fn put(&mut self, id: OwnerId, resource: &Resource) {
+        let Some(table) = self.make_table(resource.type_url.as_str()) else {
+            tracing::error!(type_url = %resource.type_url, "more types than a cache may have");
+            return;
+        };
+        let key = self.place(table, &resource.name);
+        self.own(id, key);
+        let slot = self.slot(key);
+        if slot.content.as_ref().is_some_and(|old| old.version.hash == resource.version.hash) {
+            return;
+        }
+        let seq = self.seq;
+        let table = &mut self.tables[key.table as usize];
+        let old = table.swap(key.slot, Some(Content::new(resource)));
+        let slot = table.slot_mut(key.slot);
+        slot.changed = seq;
+        if old.is_none() {
+            slot.born = seq;
+        }
+    }
+
+    /// Gives a place to an owner, taking it from whoever had something there.
+    fn own(&mut self, id: OwnerId, key: Key) {
+        let slot = self.slot(key);
+        let (present, from) = (slot.content.is_some(), slot.owner);
+        if present && from == id {
+            return;
+        }
+        if present && let Some(owner) = self.owners.get_mut(&from) {
+            owner.keys.retain(|own| *own != key);
+        }
+        self.tables[key.table as usize].slot_mut(key.slot).owner = id;
+        if let Some(owner) = self.owners.get_mut(&id) {
+            owner.keys.push(key);
+        }
+    }
+
+    fn take(&mut self, id: OwnerId, type_url: &TypeUrl, name: &str) {
+        let table = self.table_of(type_url.as_str());
+        let Some(key) = table.and_then(|table| self.find(table, name)) else { return };
+        if self.slot(key).owner != id {
+            return;
+        }
+        let seq = self.seq;
+        let table = &mut self.tables[key.table as usize];
+        if table.swap(key.slot, None).is_none() {
+            return;
+        }
+        let slot = table.slot_mut(key.slot);
+        slot.changed = seq;
+        slot.buried += 1;
+        if let Some(owner) = self.owners.get_mut(&id) {
+            owner.keys.retain(|own| *own != key);
+            owner.gone.push(key);
+        }
+        self.graves.push_back(Grave { seq, owner: id, what: What::Removed(key) });
+    }
+
+    /// Forgets what every stream has heard of.
+    pub(super) fn bury(&mut self) {
+        let lowest = self.floors.lowest(self.seq);
+        let excess = self.log.len().max(self.graves.len()).saturating_sub(HISTORY_MAX) as u64;
+        let until = lowest.max(self.horizon() + excess).min(self.seq);
+        while self.horizon() < until {
+            self.log.pop_front();
+        }
+        while self.graves.front().is_some_and(|grave| grave.seq <= until) {
+            if let Some(grave) = self.graves.pop_front() {
+                self.forget(grave);
+            }
+        }
+    }
+
+    fn forget(&mut self, grave: Grave) {
+        if let What::Removed(key) = grave.what {
+            self.tables[key.table as usize].slot_mut(key.slot).buried -= 1;
+            self.free(key);
+            if let Some(owner) = self.owners.get_mut(&grave.owner) {
+                let mut once = true;
+                owner.gone.retain(|gone| *gone != key || !std::mem::take(&mut once));
+            }
+        }
+        let idle = |owner: &OwnerState| {
+            owner.keys.is_empty() && owner.gone.is_empty() && owner.seq <= grave.seq
+        };
+        if self.owners.get(&grave.owner).is_some_and(idle)
+            && let Some(owner) = self.owners.remove(&grave.owner)
+        {
+            self.owner_index.remove(&owner.name);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The resources of one type: a dense place for each name that exists, existed or is awaited.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use model::{TypeUrl, Version};
+
+use super::content::Content;
+use super::state::OwnerId;
+use crate::kind::Kind;
+
+/// Where a name is. A place is used again once nothing exists there, nobody awaits it, and no
+/// stream has yet to hear that it went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) table: u16,
+    pub(crate) slot: u32,
+}
+
+/// What is at a place.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) name: Arc<str>,
+    /// `None` when it is only awaited, or went.
+    pub(crate) content: Option<Content>,
+    pub(crate) owner: OwnerId,
+    /// When its content last changed, came or went.
+    pub(crate) changed: u64,
+    /// When it last came.
+    pub(crate) born: u64,
+    /// How many streams named it.
+    pub(super) holders: AtomicU32,
+    /// How many of its removals some stream may have yet to hear of.
+    pub(super) buried: u32,
+}
+
+/// All of one type.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) url: TypeUrl,
+    pub(crate) kind: Kind,
+    index: HashMap<Arc<str>, u32>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    present: usize,
+    digest: u64,
+    newest: (u64, u64),
+}
+
+impl Table {
+    pub(super) fn new(url: &str) -> Self {
+        Self {
+            url: TypeUrl::new(url),
+            kind: Kind::of(url),
+            index: HashMap::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            present: 0,
+            digest: 0,
+            newest: (0, 0),
+        }
+    }
+
+    /// How many resources there are.
+    pub(crate) fn present(&self) -> usize {
+        self.present
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<u32> {
+        self.index.get(name).copied()
+    }
+
+    pub(crate) fn slot(&self, at: u32) -> &Slot {
+        &self.slots[at as usize]
+    }
+
+    pub(super) fn slot_mut(&mut self, at: u32) -> &mut Slot {
+        &mut self.slots[at as usize]
+    }
+
+    /// Places with a resource, rising.
+    pub(crate) fn living(&self) -> impl Iterator<Item = u32> + '_ {
+        let slots = self.slots.iter().enumerate();
+        slots.filter(|(_, slot)| slot.content.is_some()).map(|(at, _)| at as u32)
+    }
+
+    /// The place of a name, made when there is none.
+    pub(super) fn place(&mut self, name: &str) -> u32 {
+        if let Some(at) = self.find(name) {
+            return at;
+        }
+        let name: Arc<str> = name.into();
+        let slot = Slot {
+            name: name.clone(),
+            content: None,
+            owner: 0,
+            changed: 0,
+            born: 0,
+            holders: AtomicU32::new(0),
+            buried: 0,
+        };
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.slots[at as usize] = slot;
+                at
+            }
+            None => {
+                self.slots.push(slot);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        self.index.insert(name, at);
+        at
+    }
+
+    /// Makes a place free for another name, if nothing speaks against it.
+    pub(super) fn free(&mut self, at: u32) {
+        let slot = &mut self.slots[at as usize];
+        let idle = slot.content.is_none() && slot.buried == 0 && *slot.holders.get_mut() == 0;
+        if idle && self.index.get(&slot.name) == Some(&at) {
+            self.index.remove(&slot.name);
+            self.free.push(at);
+        }
+    }
+
+    /// Puts content at a place, or takes it away; returns what was there.
+    pub(super) fn swap(&mut self, at: u32, content: Option<Content>) -> Option<Content> {
+        let slot = &mut self.slots[at as usize];
+        let name = Version::hash_of(slot.name.as_bytes());
+        if let Some(new) = &content {
+            self.digest = self.digest.wrapping_add(mark(name, new));
+            self.newest = self.newest.max((new.version.epoch, new.version.revision));
+            self.present += 1;
+        }
+        let old = std::mem::replace(&mut slot.content, content);
+        if let Some(old) = &old {
+            self.digest = self.digest.wrapping_sub(mark(name, old));
+            self.present -= 1;
+        }
+        old
+    }
+
+    #[expect(dead_code, reason = "state of the world")]
+    /// One version for all of the table: it rises with the newest resource, and its hash is the
+    /// same wherever the same resources are, in whatever order they came.
+    pub(crate) fn version(&self) -> Version {
+        let (epoch, revision) = self.newest;
+        Version { epoch, revision, hash: self.digest }
+    }
+}
+
+/// What one resource adds to the digest of its table.
+fn mark(name: u64, content: &Content) -> u64 {
+    (name ^ content.version.hash.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}

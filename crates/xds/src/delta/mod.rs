@@ -1,0 +1,242 @@
+//! One delta stream, without its socket: requests and the passing of time go in, responses and
+//! events come out.
+//!
+//! What a stream owes is worked out from the cache when it is about to be sent, so that a slow
+//! client gets the latest state and never a queue. There are three kinds of debt: *answers* to what
+//! was asked for, *rounds* that carry changes step by step, and resources sent *alone* after a
+//! response with several was refused.
+
+mod plan;
+mod request;
+mod respond;
+mod round;
+mod rounds;
+mod subscription;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tonic::Status;
+
+use crate::cache::{Cache, Floor, Key, OwnerId, State};
+use crate::event::{Event, StreamId};
+use crate::kind::{Kind, Step};
+use crate::limits::Limits;
+use crate::stream::Talk;
+use crate::wire::{DeltaRequest, DeltaResponse, WireNode};
+use round::{Farewell, Round, RoundId};
+use subscription::Subscription;
+
+/// A resource that was sent: where it is, and the change that its content came with.
+#[derive(Debug, Clone, Copy)]
+struct Parcel {
+    key: Key,
+    changed: u64,
+}
+
+/// What a response belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Round(RoundId, Step),
+    Answer,
+    /// Sent again alone, for no round.
+    Alone,
+}
+
+/// A response that the client has not answered.
+#[derive(Debug)]
+struct Flight {
+    table: u16,
+    origin: Origin,
+    parcels: Vec<Parcel>,
+}
+
+/// An owner whose change is on its way.
+#[derive(Debug)]
+struct Busy {
+    round: RoundId,
+    upto: u64,
+    /// It changed again: what follows builds upon this sequence number.
+    next: Option<u64>,
+}
+
+/// What was not sent of an owner because the client refused something of it.
+#[derive(Debug)]
+struct HeldBack {
+    from: u64,
+    unsent: Vec<Farewell>,
+}
+
+/// A resource that the client refused, as it was then.
+#[derive(Debug)]
+struct Refusal {
+    changed: u64,
+    message: String,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Delta {
+    stream: StreamId,
+    cache: Arc<Cache>,
+    limits: Limits,
+    floor: Floor,
+    /// Up to here the log of the cache was read.
+    cursor: u64,
+    subscriptions: Vec<Subscription>,
+    rounds: BTreeMap<RoundId, Round>,
+    last_round: RoundId,
+    busy: HashMap<OwnerId, Busy>,
+    /// Owners that were sent more than the log was read.
+    ahead: HashMap<OwnerId, u64>,
+    held_back: HashMap<OwnerId, HeldBack>,
+    refused: HashMap<Key, Refusal>,
+    /// Route configurations that rounds expect to be asked for.
+    awaited: HashMap<Key, RoundId>,
+    flights: BTreeMap<u64, Flight>,
+    last_nonce: u64,
+    alone: VecDeque<(Parcel, Origin)>,
+    events: Vec<Event>,
+    /// The sequence number last told as synced.
+    synced: Option<u64>,
+    /// When it last heard or said something.
+    active: Instant,
+}
+
+impl Delta {
+    pub(crate) fn new(stream: StreamId, cache: Arc<Cache>, limits: Limits, now: Instant) -> Self {
+        let floor = cache.stand();
+        Self {
+            stream,
+            cursor: floor.get(),
+            cache,
+            limits,
+            floor,
+            subscriptions: Vec::new(),
+            rounds: BTreeMap::new(),
+            last_round: 0,
+            busy: HashMap::new(),
+            ahead: HashMap::new(),
+            held_back: HashMap::new(),
+            refused: HashMap::new(),
+            awaited: HashMap::new(),
+            flights: BTreeMap::new(),
+            last_nonce: 0,
+            alone: VecDeque::new(),
+            events: Vec::new(),
+            synced: None,
+            active: now,
+        }
+    }
+
+    fn subscription(&self, table: u16) -> Option<&Subscription> {
+        self.subscriptions.iter().find(|subscription| subscription.table == table)
+    }
+
+    fn subscription_mut(&mut self, table: u16) -> Option<&mut Subscription> {
+        self.subscriptions.iter_mut().find(|subscription| subscription.table == table)
+    }
+
+    fn wants(&self, key: Key) -> bool {
+        self.subscription(key.table).is_some_and(|subscription| subscription.wants(key.slot))
+    }
+
+    /// History that is needed no more is given up; a stream that needs what the cache gave up is
+    /// ended, and says what it has when it comes back.
+    fn settle_floor(&mut self, state: &State) -> Result<(), Status> {
+        let needed = self.rounds.values().filter(|round| !round.is_sent()).filter_map(Round::from);
+        self.floor.rise(needed.min().unwrap_or(self.cursor).min(self.cursor));
+        if self.floor.get() < state.horizon() {
+            return Err(Status::unavailable("too far behind: come back and say what you have"));
+        }
+        Ok(())
+    }
+
+    /// Tells that nothing is outstanding, when that is so and news.
+    fn tell_synced(&mut self, state: &State, now: Instant) {
+        let idle = self.cursor == state.seq()
+            && self.rounds.is_empty()
+            && self.flights.is_empty()
+            && self.alone.is_empty()
+            && !self.subscriptions.is_empty()
+            && self.subscriptions.iter().all(Subscription::is_answered);
+        if !idle || self.synced == Some(self.cursor) {
+            return;
+        }
+        let patient = now < self.active + self.limits.patience;
+        if self.synced.is_none() && patient && self.expects_more(state) {
+            return;
+        }
+        self.synced = Some(self.cursor);
+        self.events.push(Event::Synced { stream: self.stream, seq: self.cursor });
+    }
+
+    /// Whether a client that has just come will soon ask for more: for a kind of which there is
+    /// something, or for route configurations that scopes name.
+    fn expects_more(&self, state: &State) -> bool {
+        let eager = !self.cache.options().on_demand;
+        let scoped = self.subscriptions.iter().any(|s| s.kind == Kind::Scope);
+        state.tables().enumerate().any(|(at, table)| {
+            let subscription = self.subscription(at as u16);
+            match table.kind {
+                Kind::Cluster | Kind::Listener | Kind::Scope => {
+                    table.present() > 0 && subscription.is_none()
+                }
+                Kind::Route if eager && scoped => table
+                    .living()
+                    .any(|slot| !subscription.is_some_and(|subscription| subscription.wants(slot))),
+                _ => false,
+            }
+        })
+    }
+}
+
+impl Talk for Delta {
+    type Request = DeltaRequest;
+    type Response = DeltaResponse;
+
+    fn node(request: &mut DeltaRequest) -> Option<WireNode> {
+        request.node.take()
+    }
+
+    fn request(&mut self, request: DeltaRequest, now: Instant) -> Result<(), Status> {
+        self.active = now;
+        self.take(request, now)
+    }
+
+    fn respond(&mut self, now: Instant) -> Result<Option<DeltaResponse>, Status> {
+        let cache = self.cache.clone();
+        let state = cache.read();
+        self.settle_floor(&state)?;
+        self.read_log(&state, now);
+        let response = self.next(&state, now);
+        self.settle_floor(&state)?;
+        match response {
+            Some(_) => self.active = now,
+            None => self.tell_synced(&state, now),
+        }
+        Ok(response)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let rounds = self.rounds.values().filter_map(|round| self.round_deadline(round));
+        let sync = self.synced.is_none().then(|| self.active + self.limits.patience);
+        rounds.chain(sync).min()
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+}
+
+impl Drop for Delta {
+    fn drop(&mut self) {
+        for subscription in &self.subscriptions {
+            self.cache.release(subscription.table, subscription.names.iter());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! What of an owner a client must be sent, and in which step.
+
+use super::Delta;
+use super::round::{Round, RoundId, Share};
+use crate::cache::{Key, OwnerId, State};
+use crate::kind::{Kind, Step};
+
+impl Delta {
+    /// Fills a round with what its owners' changes mean to this client.
+    pub(super) fn plan(&mut self, state: &State, id: RoundId, shares: Vec<Share>) -> Round {
+        let mut round = Round { fresh: true, ..Round::default() };
+        for share in &shares {
+            self.plan_coming(state, share, &mut round);
+            self.plan_going(state, share, &mut round);
+            round.fresh &= state.owner_born(share.owner) > share.from;
+            if let Some(held) = self.held_back.remove(&share.owner) {
+                round.farewells.extend(held.unsent);
+                round.fresh = false;
+            }
+        }
+        round.shares = shares;
+        // In the same flush a cluster goes before its endpoints.
+        round.steps[Step::Clusters as usize].sort_by_key(|key| state.table(key.table).kind);
+        self.await_routes(state, id, &mut round);
+        round
+    }
+
+    fn plan_coming(&self, state: &State, share: &Share, round: &mut Round) {
+        for key in state.owned(share.owner) {
+            if state.slot(*key).changed > share.from && self.wants(*key) {
+                round.steps[Step::coming(state.table(key.table).kind) as usize].push(*key);
+            }
+        }
+    }
+
+    fn plan_going(&self, state: &State, share: &Share, round: &mut Round) {
+        for key in state.lost(share.owner) {
+            if state.slot(key).changed > share.from && self.wants(key) {
+                round.steps[Step::going(state.table(key.table).kind) as usize].push(key);
+                round.fresh = false;
+            }
+        }
+    }
+
+    /// After new scopes the client asks for the route configurations they name: those of their
+    /// owners that it does not watch yet.
+    fn await_routes(&mut self, state: &State, id: RoundId, round: &mut Round) {
+        if self.cache.options().on_demand {
+            return;
+        }
+        let mut owners: Vec<OwnerId> = round.steps[Step::Scopes as usize]
+            .iter()
+            .map(|scope| state.slot(*scope).owner)
+            .collect();
+        owners.sort_unstable();
+        owners.dedup();
+        for owner in owners {
+            for route in state.owned(owner) {
+                if state.table(route.table).kind == Kind::Route && !self.wants(*route) {
+                    self.awaited.insert(*route, id);
+                    round.awaiting += 1;
+                }
+            }
+        }
+    }
+
+    /// The endpoints that a client must get again when it gets this cluster: those of the same
+    /// name, and those of its owner that bear no cluster's name (the cluster calls its service
+    /// otherwise). It keeps a changed cluster warming until they come.
+    pub(super) fn endpoints_of(&self, state: &State, cluster: Key) -> Vec<Key> {
+        let slot = state.slot(cluster);
+        let owned = state.owned(slot.owner).iter().copied();
+        let mut due: Vec<Key> = owned
+            .filter(|key| state.table(key.table).kind == Kind::Endpoint && self.wants(*key))
+            .filter(|key| {
+                let name = state.name(*key);
+                *name == slot.name || state.find(cluster.table, name).is_none()
+            })
+            .collect();
+        let others = self.subscriptions.iter().filter(|s| s.kind == Kind::Endpoint);
+        for subscription in others {
+            let same = state.find(subscription.table, &slot.name);
+            due.extend(same.filter(|key| subscription.wants(key.slot) && !due.contains(key)));
+        }
+        due
+    }
+}

@@ -1,0 +1,265 @@
+//! What the stream says next.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::Version;
+use prost::Message;
+use tokio::time::Instant;
+
+use super::round::{Round, RoundId};
+use super::subscription::Subscription;
+use super::{Delta, Flight, Origin, Parcel};
+use crate::cache::{Content, Key, State};
+use crate::kind::{Kind, Step};
+use crate::metrics;
+use crate::wire::{DeltaResponse, EmptyRouteConfiguration};
+
+/// Resources in one response.
+const RESOURCES_MAX: usize = 512;
+/// Bytes of resources in one response; a single larger resource goes alone.
+const BYTES_MAX: usize = 1 << 20;
+/// Answers of one type without an acknowledgement: enough to keep a client busy.
+const ANSWERS_MAX: usize = 4;
+
+/// A response in the making: of one type, either resources or removals. (A refusal of both
+/// together could not be taken apart.)
+#[derive(Debug, Default)]
+struct Draft {
+    parcels: Vec<Parcel>,
+    resources: Vec<Bytes>,
+    removed: Vec<String>,
+    bytes: usize,
+}
+
+impl Draft {
+    fn add(&mut self, key: Key, changed: u64, content: &Content) {
+        let resource = content.resource();
+        self.bytes += resource.len();
+        self.resources.push(resource);
+        self.parcels.push(Parcel { key, changed });
+    }
+
+    /// Answers a name that does not exist. A client takes no notice when a route configuration is
+    /// removed, so it is given one that has nothing in it.
+    fn add_absent(&mut self, kind: Kind, type_url: &str, name: &Arc<str>) {
+        if kind != Kind::Route {
+            self.removed.push(name.to_string());
+            return;
+        }
+        let body = EmptyRouteConfiguration { name: name.to_string() }.encode_to_vec();
+        let version = Version { epoch: 0, revision: 0, hash: Version::hash_of(&body) };
+        let content = Content::encode(type_url, name, version, &body);
+        self.resources.push(content.resource());
+    }
+
+    /// What is owed on a subscription, as much as fits.
+    fn answer(state: &State, subscription: &mut Subscription) -> Self {
+        let mut draft = Self::default();
+        let (table, kind) = (subscription.table, subscription.kind);
+        let url = state.table(table).url.as_str();
+        for name in subscription.farewells.drain(..) {
+            draft.add_absent(kind, url, &name);
+        }
+        let mut sent = Vec::new();
+        for at in subscription.owed.iter() {
+            let slot = state.table(table).slot(at);
+            let absent = slot.content.is_none() && kind != Kind::Route;
+            let pure = if absent { draft.resources.is_empty() } else { draft.removed.is_empty() };
+            if draft.is_full() || !pure {
+                break;
+            }
+            match &slot.content {
+                Some(content) => draft.add(Key { table, slot: at }, slot.changed, content),
+                None if subscription.names.contains(at) => draft.add_absent(kind, url, &slot.name),
+                None => {}
+            }
+            sent.push(at);
+        }
+        for at in sent {
+            subscription.owed.remove(at);
+        }
+        draft
+    }
+
+    fn is_full(&self) -> bool {
+        self.resources.len() + self.removed.len() >= RESOURCES_MAX || self.bytes >= BYTES_MAX
+    }
+
+    fn is_empty(&self) -> bool {
+        self.resources.is_empty() && self.removed.is_empty()
+    }
+}
+
+impl Delta {
+    /// The next response: what was refused first, then changes, then answers.
+    pub(super) fn next(&mut self, state: &State, now: Instant) -> Option<DeltaResponse> {
+        loop {
+            self.advance(state, now);
+            self.read_log(state, now);
+            if self.flights.len() >= self.limits.in_flight {
+                return None;
+            }
+            if let Some(response) = self.next_alone(state) {
+                return Some(response);
+            }
+            let loaded = |(id, round): (&RoundId, &Round)| {
+                let ready = round.gather_until.is_none_or(|until| until <= now);
+                (ready && round.is_loaded()).then_some(*id)
+            };
+            let Some(id) = self.rounds.iter().find_map(loaded) else { break };
+            if let Some(response) = self.next_of_round(state, id, now) {
+                return Some(response);
+            }
+        }
+        self.next_answer(state)
+    }
+
+    fn next_alone(&mut self, state: &State) -> Option<DeltaResponse> {
+        while let Some((parcel, origin)) = self.alone.pop_front() {
+            let slot = state.slot(parcel.key);
+            // What changed since, or is wanted no more, is somebody else's business.
+            let same = slot.changed == parcel.changed && self.wants(parcel.key);
+            let Some(content) = slot.content.as_ref().filter(|_| same) else {
+                self.acknowledge(origin, parcel.key.table, std::iter::empty());
+                continue;
+            };
+            let mut draft = Draft::default();
+            draft.add(parcel.key, parcel.changed, content);
+            return Some(self.post(state, parcel.key.table, draft, origin));
+        }
+        None
+    }
+
+    fn next_of_round(&mut self, state: &State, id: RoundId, now: Instant) -> Option<DeltaResponse> {
+        let round = self.rounds.get_mut(&id)?;
+        Self::drop_refused(state, round);
+        if !round.is_loaded() {
+            return None;
+        }
+        let step = Step::ALL[round.at];
+        let keys = &mut round.steps[step as usize];
+        let table = match keys.first() {
+            Some(key) => key.table,
+            None => round.farewells.iter().find(|f| f.step == step)?.table,
+        };
+        let (now_sent, later): (Vec<Key>, Vec<Key>) =
+            std::mem::take(keys).into_iter().partition(|key| key.table == table);
+        *keys = later;
+        let (draft, left) = match step.is_going() {
+            true => self.draft_going(state, id, table, now_sent),
+            false => self.draft_coming(state, now_sent),
+        };
+        let round = self.rounds.get_mut(&id)?;
+        round.steps[step as usize].splice(0..0, left);
+        if draft.is_empty() {
+            return None;
+        }
+        round.since = Some(now);
+        round.unacked[step as usize] += 1;
+        Some(self.post(state, table, draft, Origin::Round(id, step)))
+    }
+
+    /// Resources of a round, and what is left for the next response. What the client refused
+    /// before, unchanged, is not sent again but reported again.
+    fn draft_coming(&mut self, state: &State, keys: Vec<Key>) -> (Draft, Vec<Key>) {
+        let mut draft = Draft::default();
+        let mut keys = keys.into_iter();
+        while !draft.is_full()
+            && let Some(key) = keys.next()
+        {
+            let slot = state.slot(key);
+            let Some(content) = slot.content.as_ref().filter(|_| self.wants(key)) else { continue };
+            let refused = self.refused.get(&key).filter(|refusal| refusal.changed == slot.changed);
+            if let Some(message) = refused.map(|refusal| refusal.message.clone()) {
+                self.report_refusal(state, Parcel { key, changed: slot.changed }, message);
+                self.mark_refused(slot.owner, key, Origin::Answer);
+                continue;
+            }
+            draft.add(key, slot.changed, content);
+        }
+        (draft, keys.collect())
+    }
+
+    /// Removals of a round: what is still absent and still wanted.
+    fn draft_going(
+        &mut self,
+        state: &State,
+        id: RoundId,
+        table: u16,
+        keys: Vec<Key>,
+    ) -> (Draft, Vec<Key>) {
+        let mut draft = Draft::default();
+        let mut keys = keys.into_iter();
+        let (kind, url) = (state.table(table).kind, state.table(table).url.as_str());
+        while !draft.is_full()
+            && let Some(key) = keys.next()
+        {
+            if state.slot(key).content.is_none() && self.wants(key) {
+                draft.add_absent(kind, url, state.name(key));
+            }
+        }
+        let left: Vec<Key> = keys.collect();
+        let Some(round) = self.rounds.get_mut(&id) else { return (draft, left) };
+        let at = round.at;
+        round.farewells.retain(|farewell| {
+            let now = farewell.table == table && farewell.step as usize == at && !draft.is_full();
+            let absent = state
+                .find(table, &farewell.name)
+                .is_none_or(|key| state.slot(key).content.is_none());
+            if now && absent {
+                draft.add_absent(kind, url, &farewell.name);
+            }
+            !now
+        });
+        (draft, left)
+    }
+
+    fn next_answer(&mut self, state: &State) -> Option<DeltaResponse> {
+        for at in 0..self.subscriptions.len() {
+            let subscription = &mut self.subscriptions[at];
+            if subscription.in_flight >= ANSWERS_MAX {
+                continue;
+            }
+            let draft = Draft::answer(state, subscription);
+            if !draft.is_empty() || std::mem::take(&mut subscription.greet) {
+                subscription.in_flight += 1;
+                subscription.greet = false;
+                let table = subscription.table;
+                return Some(self.post(state, table, draft, Origin::Answer));
+            }
+        }
+        None
+    }
+
+    /// Sends a draft: it is in flight from now on, what it holds is not owed any more, and
+    /// endpoints follow their clusters in the same flush.
+    fn post(&mut self, state: &State, table: u16, draft: Draft, origin: Origin) -> DeltaResponse {
+        let kind = state.table(table).kind;
+        for parcel in &draft.parcels {
+            self.refused.remove(&parcel.key);
+            if let Some(subscription) = self.subscription_mut(table) {
+                subscription.owed.remove(parcel.key.slot);
+            }
+            if kind == Kind::Cluster {
+                for due in self.endpoints_of(state, parcel.key) {
+                    if let Some(subscription) = self.subscription_mut(due.table) {
+                        subscription.owed.insert(due.slot);
+                    }
+                }
+            }
+        }
+        self.last_nonce += 1;
+        let nonce = self.last_nonce;
+        let url = state.table(table).url.as_str();
+        metrics::responded(url, draft.bytes);
+        self.flights.insert(nonce, Flight { table, origin, parcels: draft.parcels });
+        DeltaResponse {
+            system_version: state.seq().to_string(),
+            resources: draft.resources,
+            type_url: url.to_owned(),
+            nonce: format!("{nonce:x}"),
+            removed: draft.removed,
+        }
+    }
+}

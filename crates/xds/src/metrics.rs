@@ -1,0 +1,77 @@
+//! What is measured here, and what it means.
+
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+
+use crate::kind::Kind;
+
+/// Registers what each metric of this crate means.
+pub fn describe() {
+    describe_gauge!("margrave_xds_streams", "Discovery streams open now.");
+    describe_counter!("margrave_xds_streams_refused_total", "Streams turned away, by reason.");
+    describe_counter!("margrave_xds_responses_total", "Discovery responses sent, by type.");
+    describe_counter!(
+        "margrave_xds_response_bytes_total",
+        Unit::Bytes,
+        "Bytes of resources sent, by type."
+    );
+    describe_histogram!(
+        "margrave_xds_message_bytes",
+        Unit::Bytes,
+        "Size of each message received."
+    );
+    describe_counter!("margrave_xds_acks_total", "Responses acknowledged, by type.");
+    describe_counter!("margrave_xds_nacks_total", "Responses refused, by type.");
+    describe_counter!(
+        "margrave_xds_wait_timeouts_total",
+        "Steps of a change that went on although the client had not acknowledged the one before."
+    );
+}
+
+pub(crate) fn stream_opened() {
+    gauge!("margrave_xds_streams").increment(1);
+}
+
+pub(crate) fn stream_closed() {
+    gauge!("margrave_xds_streams").decrement(1);
+}
+
+pub(crate) fn stream_refused(reason: &'static str) {
+    counter!("margrave_xds_streams_refused_total", "reason" => reason).increment(1);
+}
+
+pub(crate) fn received(bytes: usize) {
+    histogram!("margrave_xds_message_bytes").record(bytes as f64);
+}
+
+pub(crate) fn responded(type_url: &str, bytes: usize) {
+    let kind = label(type_url);
+    counter!("margrave_xds_responses_total", "type" => kind).increment(1);
+    counter!("margrave_xds_response_bytes_total", "type" => kind).increment(bytes as u64);
+}
+
+pub(crate) fn acknowledged(type_url: &str) {
+    counter!("margrave_xds_acks_total", "type" => label(type_url)).increment(1);
+}
+
+pub(crate) fn refused(type_url: &str) {
+    counter!("margrave_xds_nacks_total", "type" => label(type_url)).increment(1);
+}
+
+pub(crate) fn wait_timed_out() {
+    counter!("margrave_xds_wait_timeouts_total").increment(1);
+}
+
+/// A label of ours, never the client's own text.
+fn label(type_url: &str) -> &'static str {
+    match Kind::of(type_url) {
+        Kind::Cluster => "cluster",
+        Kind::Endpoint => "endpoint",
+        Kind::Listener => "listener",
+        Kind::Route => "route",
+        Kind::Scope => "scope",
+        Kind::Named => "named",
+        Kind::Other => "other",
+    }
+}

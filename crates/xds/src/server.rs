@@ -1,0 +1,40 @@
+//! Serves the discovery service on a listener, with the settings that long-lived streams need.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use crate::service::Ads;
+
+/// A client that is silent this long is asked whether it lives.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// It is given up when it does not answer within this.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// An ADS client needs one stream; a few more are for the moment of reconnecting.
+const STREAMS_PER_CONNECTION: u32 = 16;
+
+/// Serves until `shutdown`, then drains: every stream ends with `UNAVAILABLE`, and the future with
+/// the last connection.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    ads: Ads,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), tonic::transport::Error> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let draining = ads.clone();
+    Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .serve_with_incoming_shutdown(ads, incoming, async move {
+            shutdown.await;
+            draining.drain();
+        })
+        .await
+}

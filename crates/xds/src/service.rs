@@ -1,0 +1,187 @@
+//! The aggregated discovery service: accepts streams and gives each its protocol.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use model::Node;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::server::NamedService;
+
+use crate::cache::Cache;
+use crate::delta::Delta;
+use crate::event::{Event, StreamId};
+use crate::frames::{Inbound, Outbound};
+use crate::limits::Limits;
+use crate::metrics;
+use crate::stream::{Talk, Wires, draining};
+
+/// Responses between a protocol and its socket: what is not sent yet is worked out when it can be.
+const OUTBOUND_MESSAGES: usize = 1;
+const DELTA: &str =
+    "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+
+/// Which cache a node is served from.
+pub trait Directory: Send + Sync {
+    /// The cache of the node's group, or the reason to refuse the stream.
+    fn assign(&self, node: &Node) -> Result<Arc<Cache>, String>;
+}
+
+/// The service. Clones share everything.
+#[derive(Clone)]
+pub struct Ads(Arc<Shared>);
+
+struct Shared {
+    directory: Arc<dyn Directory>,
+    events: mpsc::Sender<Event>,
+    limits: Limits,
+    last_stream: AtomicU64,
+    streams: AtomicUsize,
+    drain: watch::Sender<bool>,
+}
+
+impl Ads {
+    /// A service that finds caches in `directory` and tells `events` what happens. While the
+    /// receiver of `events` is full, streams wait for it.
+    pub fn new(directory: Arc<dyn Directory>, events: mpsc::Sender<Event>, limits: Limits) -> Self {
+        Self(Arc::new(Shared {
+            directory,
+            events,
+            limits,
+            last_stream: AtomicU64::new(0),
+            streams: AtomicUsize::new(0),
+            drain: watch::Sender::new(false),
+        }))
+    }
+
+    /// Ends all streams with `UNAVAILABLE` and refuses new ones, so that clients go elsewhere.
+    pub fn drain(&self) {
+        self.0.drain.send_replace(true);
+    }
+
+    /// Streams open now.
+    pub fn streams(&self) -> usize {
+        self.0.streams.load(Ordering::Acquire)
+    }
+
+    fn accept(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
+        let path = request.uri().path();
+        if path != DELTA {
+            return Err(Status::unimplemented(format!("no method {path}")));
+        }
+        let open = Open::count(&self.0)?;
+        let (outbound, messages) = mpsc::channel(OUTBOUND_MESSAGES);
+        let wires = Wires {
+            inbound: Inbound::new(request.into_body(), self.0.limits.message_bytes),
+            outbound,
+            events: self.0.events.clone(),
+            beat: watch::Sender::default().subscribe(),
+            drain: self.0.drain.subscribe(),
+        };
+        tokio::spawn(open.serve::<Delta>(wires, Delta::new));
+        let mut response = Response::new(Body::new(Outbound::new(messages)));
+        let grpc = http::HeaderValue::from_static("application/grpc");
+        response.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
+        Ok(response)
+    }
+}
+
+/// An open stream, counted while it lives.
+struct Open {
+    shared: Arc<Shared>,
+    stream: StreamId,
+}
+
+impl Open {
+    fn count(shared: &Arc<Shared>) -> Result<Self, Status> {
+        if *shared.drain.borrow() {
+            metrics::stream_refused("draining");
+            return Err(draining());
+        }
+        let streams = shared.streams.fetch_add(1, Ordering::AcqRel);
+        let stream = StreamId(shared.last_stream.fetch_add(1, Ordering::Relaxed) + 1);
+        metrics::stream_opened();
+        let open = Self { shared: shared.clone(), stream };
+        if streams >= shared.limits.streams {
+            metrics::stream_refused("limit");
+            return Err(Status::unavailable("too many streams"));
+        }
+        Ok(open)
+    }
+
+    async fn serve<T: Talk>(
+        self,
+        mut wires: Wires,
+        make: impl FnOnce(StreamId, Arc<Cache>, Limits, Instant) -> T,
+    ) {
+        let outcome = self.converse(&mut wires, make).await;
+        if let Err(status) = outcome {
+            tracing::info!(stream = self.stream.0, %status, "discovery stream ended");
+            // When the client is gone already there is nobody to tell.
+            let _ = wires.outbound.send(Err(status)).await;
+        }
+    }
+
+    async fn converse<T: Talk>(
+        &self,
+        wires: &mut Wires,
+        make: impl FnOnce(StreamId, Arc<Cache>, Limits, Instant) -> T,
+    ) -> Result<(), Status> {
+        let Some(mut first) = wires.first::<T::Request>().await? else { return Ok(()) };
+        let node = Arc::new(T::node(&mut first).map(Node::from).unwrap_or_default());
+        let cache = self.shared.directory.assign(&node).map_err(|reason| {
+            metrics::stream_refused("directory");
+            Status::permission_denied(reason)
+        })?;
+        tracing::info!(
+            stream = self.stream.0,
+            node = node.id,
+            group = node.cluster,
+            "stream opened"
+        );
+        let stream = self.stream;
+        let _ = wires.events.send(Event::Opened { stream, node }).await;
+        wires.beat = cache.listen();
+        let outcome = match wires.opened().await {
+            Ok(true) => {
+                let mut talk = make(stream, cache, self.shared.limits, Instant::now());
+                wires.run(&mut talk, first).await
+            }
+            Ok(false) => Ok(()),
+            Err(status) => Err(status),
+        };
+        let _ = wires.events.send(Event::Closed { stream }).await;
+        outcome
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.shared.streams.fetch_sub(1, Ordering::AcqRel);
+        metrics::stream_closed();
+    }
+}
+
+impl NamedService for Ads {
+    const NAME: &'static str = "envoy.service.discovery.v3.AggregatedDiscoveryService";
+}
+
+impl tower::Service<Request<Body>> for Ads {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        ready(Ok(self.accept(request).unwrap_or_else(Status::into_http)))
+    }
+}

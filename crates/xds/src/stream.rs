@@ -1,0 +1,119 @@
+//! One stream: the socket's side of a protocol.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+use tonic::Status;
+
+use crate::cache::Beat;
+use crate::event::Event;
+use crate::frames::{Inbound, framed};
+use crate::metrics;
+use crate::wire::WireNode;
+
+/// How long nothing at all has to be looked at.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// A protocol without its socket.
+pub(crate) trait Talk: Send + 'static {
+    type Request: Message + Default;
+    type Response: Message;
+
+    /// Who the client says it is; only the first request is sure to tell.
+    fn node(request: &mut Self::Request) -> Option<WireNode>;
+
+    /// The client said something.
+    fn request(&mut self, request: Self::Request, now: Instant) -> Result<(), Status>;
+
+    /// What to say next; asked again until there is nothing.
+    fn respond(&mut self, now: Instant) -> Result<Option<Self::Response>, Status>;
+
+    /// When to ask again although nothing happened.
+    fn deadline(&self) -> Option<Instant>;
+
+    /// What happened since it was asked last.
+    fn events(&mut self) -> Vec<Event>;
+}
+
+/// What connects a protocol to the rest of the world.
+pub(crate) struct Wires {
+    pub(crate) inbound: Inbound,
+    pub(crate) outbound: mpsc::Sender<Result<Bytes, Status>>,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) beat: watch::Receiver<Beat>,
+    pub(crate) drain: watch::Receiver<bool>,
+}
+
+impl Wires {
+    /// The client's first message; `None` when it went without.
+    pub(crate) async fn first<M: Message + Default>(&mut self) -> Result<Option<M>, Status> {
+        tokio::select! {
+            message = self.inbound.next() => message?.map(decode).transpose(),
+            () = self.outbound.closed() => Ok(None),
+            _ = self.drain.wait_for(|drain| *drain) => Err(draining()),
+        }
+    }
+
+    /// Waits until the cache may be served; `false` when the client or the server went first.
+    pub(crate) async fn opened(&mut self) -> Result<bool, Status> {
+        tokio::select! {
+            open = self.beat.wait_for(|beat| beat.open) => Ok(open.is_ok()),
+            () = self.outbound.closed() => Ok(false),
+            _ = self.drain.wait_for(|drain| *drain) => Err(draining()),
+        }
+    }
+
+    /// Speaks the protocol until either side ends the stream.
+    pub(crate) async fn run<T: Talk>(
+        &mut self,
+        talk: &mut T,
+        first: T::Request,
+    ) -> Result<(), Status> {
+        talk.request(first, Instant::now())?;
+        // Something may have to be said; cleared when there was nothing.
+        let mut pending = true;
+        loop {
+            for event in talk.events() {
+                // Nobody listens any more when the process ends; the stream goes on to its own end.
+                let _ = self.events.send(event).await;
+            }
+            let deadline = talk.deadline().unwrap_or_else(|| Instant::now() + IDLE);
+            tokio::select! {
+                biased;
+                _ = self.drain.wait_for(|drain| *drain) => return Err(draining()),
+                message = self.inbound.next() => {
+                    let Some(bytes) = message? else { return Ok(()) };
+                    talk.request(decode(bytes)?, Instant::now())?;
+                    pending = true;
+                }
+                permit = self.outbound.reserve(), if pending => {
+                    let Ok(permit) = permit else { return Ok(()) };
+                    match talk.respond(Instant::now())? {
+                        Some(response) => permit.send(Ok(framed(&response))),
+                        None => pending = false,
+                    }
+                }
+                changed = self.beat.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    pending = true;
+                }
+                () = sleep_until(deadline) => pending = true,
+                () = self.outbound.closed() => return Ok(()),
+            }
+        }
+    }
+}
+
+fn decode<M: Message + Default>(bytes: Bytes) -> Result<M, Status> {
+    metrics::received(bytes.len());
+    M::decode(bytes).map_err(|error| Status::invalid_argument(format!("not a request: {error}")))
+}
+
+pub(crate) fn draining() -> Status {
+    Status::unavailable("the server is going away")
+}

@@ -1,0 +1,11 @@
+//! The discovery server through a real socket, by a client that knows the wire format and nothing
+//! of the server.
+
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod delta;
+#[cfg(test)]
+mod server;
+#[cfg(test)]
+mod wire;
