@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::{Millis, Node, type_urls};
 use tokio::time::Instant;
-use xds::{Cache, Change, Owner, StreamId};
+use xds::{Cache, Change, Options, Owner, StreamId};
 
 use crate::claims::Claims;
 use crate::diff::{Diff, Kept, Wish};
@@ -78,11 +78,12 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// A group without resources or proxies, not yet open.
-    pub(crate) fn new(name: &str) -> Self {
+    /// A group without resources or proxies, not yet open. `on_demand`: its proxies ask for route
+    /// configurations only when a request needs them.
+    pub(crate) fn new(name: &str, on_demand: bool) -> Self {
         Self {
             node: Node { cluster: name.to_owned(), ..Node::default() },
-            cache: Arc::default(),
+            cache: Arc::new(Cache::new(Options { on_demand })),
             open: false,
             alone_since: Instant::now(),
             streams: BTreeMap::new(),

@@ -8,9 +8,9 @@ use context::Resolver;
 use model::{InstanceId, Millis, Node, Spec};
 use render::{Complaint, Draft, Endpoints, Platform, Sources, Templates};
 use store::{Blobs, Store};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use xds::{Cache, Directory, Event};
+use xds::{Ads, Cache, Directory, Event, Limits};
 
 use crate::group::Group;
 use crate::live::Answer;
@@ -21,6 +21,9 @@ use crate::{Convergence, DEFAULT_GROUP, Description, FleetView, words};
 
 /// Groups are made at first sight of a `node.cluster`, each with resources of its own.
 pub(crate) const MAX_GROUPS: usize = 32;
+
+/// Events of streams that wait to be taken in; a stream that has more to say waits.
+const EVENTS: usize = 4_096;
 
 /// What a plane is made of.
 pub struct Config {
@@ -54,6 +57,7 @@ pub struct Plane {
     pub(crate) address_wait: Duration,
     pub(crate) loaded: AtomicBool,
     state: Mutex<State>,
+    events: (mpsc::Sender<Event>, Mutex<Option<mpsc::Receiver<Event>>>),
     news: watch::Sender<()>,
     clock: Arc<dyn Fn() -> Millis + Send + Sync>,
     grace: Duration,
@@ -69,10 +73,11 @@ impl Plane {
         resolver: Arc<Resolver>,
     ) -> Result<Arc<Self>, Vec<Complaint>> {
         let renderer = Renderer::new(config.templates)?;
+        let group = Group::new(DEFAULT_GROUP, config.platform.on_demand);
         let mut state = State::new(config.platform);
-        let group = Group::new(DEFAULT_GROUP);
         renderer.group(&state.platform, &group.node)?;
         state.groups.insert(DEFAULT_GROUP.into(), group);
+        let (told, events) = mpsc::channel(EVENTS);
         Ok(Arc::new(Self {
             store,
             blobs,
@@ -82,10 +87,16 @@ impl Plane {
             address_wait: config.address_wait,
             loaded: AtomicBool::new(false),
             state: Mutex::new(state),
+            events: (told, Mutex::new(Some(events))),
             news: watch::Sender::new(()),
             clock: config.clock,
             grace: config.grace,
         }))
+    }
+
+    /// The discovery service, to be mounted wherever proxies connect.
+    pub fn service(self: &Arc<Self>, limits: Limits) -> Ads {
+        Ads::new(self.clone(), self.events.0.clone(), limits)
     }
 
     /// Whether proxies are answered: the store was read, and all of it rendered.
@@ -146,8 +157,13 @@ impl Plane {
         self.renderer.count()
     }
 
+    /// Events of streams, for the one who takes them in.
+    pub(crate) fn take_events(&self) -> Option<mpsc::Receiver<Event>> {
+        self.events.1.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Takes in what happened on a stream of the discovery server.
-    pub fn observe(&self, event: Event) {
+    pub(crate) fn observe(&self, event: Event) {
         let (again, is_news) = self.state().happened(event, (self.clock)());
         self.queue.urgent(again);
         if is_news {
@@ -183,7 +199,7 @@ impl Directory for Plane {
         if groups >= MAX_GROUPS {
             return Err(format!("there are {MAX_GROUPS} groups already; `{name}` is none of them"));
         }
-        let group = Group::new(name);
+        let group = Group::new(name, platform.on_demand);
         self.renderer.group(&platform, &group.node).map_err(|complaints| {
             let why = complaints.first().map_or("", |complaint| complaint.message.as_str());
             format!("the templates make no listeners for group `{name}`: {why}")

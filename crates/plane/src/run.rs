@@ -42,6 +42,7 @@ impl Plane {
     /// was read before is served meanwhile.
     pub async fn run(self: Arc<Self>, shutdown: impl Future<Output = ()> + Send) {
         let mut tasks = JoinSet::new();
+        tasks.spawn(self.clone().listen());
         tasks.spawn(self.clone().follow());
         tasks.spawn(self.clone().render());
         tasks.spawn(self.clone().follow_addresses());
@@ -55,6 +56,13 @@ impl Plane {
                     std::panic::resume_unwind(panic.into_panic());
                 }
             }
+        }
+    }
+
+    async fn listen(self: Arc<Self>) {
+        let Some(mut events) = self.take_events() else { return std::future::pending().await };
+        while let Some(event) = events.recv().await {
+            self.observe(event);
         }
     }
 

@@ -260,3 +260,7 @@ fn stream_of(event: &Event) -> StreamId {
         | Event::Closed { stream } => *stream,
     }
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

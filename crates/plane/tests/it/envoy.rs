@@ -1,0 +1,168 @@
+//! A real Envoy, an upstream, and a client, all on ports of their own.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use plane::Plane;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+use crate::world::PATIENCE;
+
+/// The Envoy to try things on: `MARGRAVE_ENVOY`, else the pinned one in the cache, else PATH.
+fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("MARGRAVE_ENVOY") {
+        return path.into();
+    }
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let cached = home.join(".cache/margrave/envoy/1.40.0/envoy");
+    if cached.exists() { cached } else { "envoy".into() }
+}
+
+/// An Envoy that is killed when this is dropped.
+pub(crate) struct Envoy {
+    process: Child,
+    pub(crate) admin: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A port that nobody has now.
+pub(crate) fn free_port() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+impl Envoy {
+    /// Starts one that asks the plane at `xds`.
+    pub(crate) fn start(id: &str, xds: SocketAddr) -> Self {
+        let (folder, admin) = (tempfile::tempdir().unwrap(), free_port());
+        let config = folder.path().join("bootstrap.json");
+        std::fs::write(&config, bootstrap(id, xds, admin).to_string()).unwrap();
+        let log = File::create(folder.path().join("log")).unwrap();
+        let process = Command::new(binary())
+            .args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning", "-c"])
+            .arg(config)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("Envoy runs (MARGRAVE_ENVOY, or `make envoy`)");
+        Self { process, admin, _folder: folder }
+    }
+
+    /// A number of Envoy's statistics.
+    pub(crate) async fn statistic(&self, name: &str) -> u64 {
+        let answer = get(self.admin, "admin", &format!("/stats?filter=^{name}$")).await;
+        answer.1.rsplit(": ").next().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+    }
+}
+
+fn bootstrap(id: &str, xds: SocketAddr, admin: SocketAddr) -> Value {
+    let ads = json!({"ads": {}, "resource_api_version": "V3"});
+    let address = |at: SocketAddr| json!({"socket_address": {"address": at.ip().to_string(), "port_value": at.port()}});
+    let retry = json!({"retry_back_off": {"base_interval": "0.1s", "max_interval": "0.5s"}});
+    json!({
+        "node": {"id": id, "cluster": "default"},
+        "admin": {"address": address(admin)},
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "DELTA_GRPC", "transport_api_version": "V3",
+                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds", "retry_policy": retry}}],
+            },
+            "lds_config": ads, "cds_config": ads,
+        },
+        "static_resources": {"clusters": [{
+            "name": "xds", "type": "STATIC", "connect_timeout": "1s",
+            "typed_extension_protocol_options": {
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                    "explicit_http_config": {"http2_protocol_options": {}},
+                },
+            },
+            "load_assignment": {"cluster_name": "xds", "endpoints": [
+                {"lb_endpoints": [{"endpoint": {"address": address(xds)}}]},
+            ]},
+        }]},
+    })
+}
+
+/// The discovery service of a plane, served until this is dropped.
+pub(crate) struct Xds {
+    pub(crate) address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Xds {
+    pub(crate) async fn serve(plane: &Arc<Plane>, at: Option<SocketAddr>) -> Self {
+        let listener = TcpListener::bind(at.unwrap_or(([127, 0, 0, 1], 0).into())).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let ads = plane.service(xds::Limits::default());
+        let task = tokio::spawn(async move {
+            let served = xds::serve(listener, ads, async {
+                let _ = stopped.await;
+            });
+            served.await.unwrap();
+        });
+        Self { address, stop: Some(stop), task }
+    }
+
+    /// Returns when the last stream has ended.
+    pub(crate) async fn end(&mut self) {
+        self.stop.take();
+        (&mut self.task).await.unwrap();
+    }
+}
+
+/// Answers every request with `text`; where it does so.
+pub(crate) async fn upstream(text: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                while matches!(client.read(&mut request).await, Ok(1..)) {
+                    let answer =
+                        format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{text}", text.len());
+                    if client.write_all(answer.as_bytes()).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// The status and body that a request is answered with; waits until somebody listens.
+pub(crate) async fn get(at: SocketAddr, host: &str, path: &str) -> (u16, String) {
+    let connect = async {
+        loop {
+            match TcpStream::connect(at).await {
+                Ok(stream) => return stream,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    };
+    let mut stream = tokio::time::timeout(PATIENCE, connect).await.expect("somebody listens");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.unwrap_or_else(|| panic!("no answer: {answer:?}")), body.to_owned())
+}

@@ -1,0 +1,8 @@
+//! The plane against a real store, real templates and, where there is one, a real Envoy.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod envoy;
+mod feed;
+mod proxies;
+mod world;

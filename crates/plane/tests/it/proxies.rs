@@ -1,0 +1,208 @@
+//! What a real Envoy gets, takes and refuses.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use model::InstanceId;
+use plane::{Convergence, ProxyState};
+use render::Templates;
+
+use crate::envoy::{Envoy, Xds, free_port, get, upstream};
+use crate::world::{PATIENCE, Running, World, spec, until, with_template};
+
+fn id(text: &str) -> InstanceId {
+    text.parse().unwrap()
+}
+
+fn live(proxies: usize) -> Convergence {
+    Convergence::Live { proxies, notice: None }
+}
+
+async fn converged(running: &Running, instance: &str, revision: u64) -> Convergence {
+    running.plane.converged(&id(instance), revision, PATIENCE).await
+}
+
+/// A running plane with its proxies, which answer at `front`.
+struct Line {
+    world: World,
+    running: Running,
+    xds: Xds,
+    front: SocketAddr,
+    envoys: Vec<Envoy>,
+}
+
+impl Line {
+    /// With one proxy whose listeners answer.
+    async fn up(templates: Templates) -> Self {
+        let mut world = World::new();
+        world.platform.internal = free_port();
+        world.platform.public = free_port();
+        let front = world.platform.internal;
+        let running = world.start_with(templates, Arc::default());
+        let xds = Xds::serve(&running.plane, None).await;
+        let envoys = vec![Envoy::start("p1", xds.address)];
+        let line = Self { world, running, xds, front, envoys };
+        assert_eq!(line.get("nobody.example.com").await.0, 404);
+        line
+    }
+
+    async fn get(&self, host: &str) -> (u16, String) {
+        get(self.front, host, "/").await
+    }
+
+    async fn publish(&self, instance: &str, upstream: SocketAddr) -> Convergence {
+        let revision =
+            self.world.publish(instance, Some(&spec(instance, &upstream.to_string()))).await;
+        converged(&self.running, instance, revision).await
+    }
+
+    /// Another plane in place of this one; `between` happens while there is none. Returns when the
+    /// proxy has found it.
+    async fn restart<T>(
+        &mut self,
+        templates: Templates,
+        between: impl AsyncFnOnce(&World) -> T,
+    ) -> T {
+        self.xds.end().await;
+        self.running.end().await;
+        let result = between(&self.world).await;
+        self.running = self.world.start_with(templates, Arc::default());
+        self.xds = Xds::serve(&self.running.plane, Some(self.xds.address)).await;
+        until("the proxy comes back", || !self.running.plane.fleet().proxies.is_empty()).await;
+        result
+    }
+
+    async fn down(mut self) {
+        drop(self.envoys);
+        self.xds.end().await;
+        self.running.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_route_comes_changes_and_goes() {
+    let line = Line::up(Templates::builtin()).await;
+    let (one, two) = (upstream("one").await, upstream("two").await);
+    assert_eq!(line.publish("shop", one).await, live(1));
+    assert_eq!(line.get("shop.example.com").await, (200, "one".to_owned()));
+    assert_eq!(line.publish("shop", two).await, live(1));
+    assert_eq!(line.get("shop.example.com").await, (200, "two".to_owned()));
+    let gone = line.world.publish("shop", None).await;
+    assert_eq!(converged(&line.running, "shop", gone).await, live(1));
+    assert_eq!(line.get("shop.example.com").await.0, 404);
+    let fleet = line.running.plane.fleet();
+    assert_eq!((fleet.in_flight, fleet.instances), (0, 0));
+    assert_eq!(fleet.proxies[0].state, ProxyState::Live);
+    line.down().await;
+}
+
+/// The default routes, but for the instance `bad`, once its upstream is at port `port`: what
+/// `insertion` puts into its route configuration.
+fn templates_bad_at(port: u16, insertion: &str) -> Templates {
+    let builtin = Templates::builtin_files().iter().find(|(name, _)| *name == "routes.json.j2");
+    let place = "\"most_specific_header_mutations_wins\": true,";
+    let (_, text) = builtin.unwrap();
+    assert!(text.contains(place));
+    let inserted = format!(
+        "{place}\n{{%- if instance.id == \"bad\" and instance.upstreams[0].endpoints[0].port == {port} %}}\n{insertion}\n{{%- endif %}}"
+    );
+    with_template("routes.json.j2", &text.replace(place, &inserted))
+}
+
+/// Publishes others and `bad` at its good upstream, then at its bad one, then again at the good
+/// one: nobody else notices.
+async fn quarantine_is_of_one(insertion: &str, reason: &str) {
+    const OTHERS: usize = 20;
+    let (good, bad) = (upstream("good").await, upstream("bad").await);
+    let line = Line::up(templates_bad_at(bad.port(), insertion)).await;
+    assert_eq!(line.publish("bad", good).await, live(1));
+    let refused = line.publish("bad", bad).await;
+    let Convergence::Rejected { reason: said } = refused else { panic!("{refused:?}") };
+    assert!(said.contains(reason), "{said}");
+    for n in 0..OTHERS {
+        assert_eq!(line.publish(&format!("other{n}"), good).await, live(1));
+    }
+    assert_eq!(line.get("bad.example.com").await, (200, "good".to_owned()));
+    assert_eq!(line.get("other7.example.com").await, (200, "good".to_owned()));
+    assert_eq!(line.running.plane.fleet().quarantined, 1);
+    assert_eq!(line.publish("bad", good).await, live(1));
+    assert_eq!(line.running.plane.fleet().quarantined, 0);
+
+    let gone = line.world.publish("bad", None).await;
+    assert_eq!(converged(&line.running, "bad", gone).await, live(1));
+    let new = line.publish("bad", bad).await;
+    assert!(matches!(new, Convergence::Rejected { .. }), "{new:?}");
+    assert_eq!(line.get("bad.example.com").await.0, 404, "a new one does not appear");
+    let mut states = line.running.plane.fleet().proxies.into_iter().map(|proxy| proxy.state);
+    assert!(states.all(|state| state != ProxyState::Rejecting));
+    line.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_that_fails_on_one_instance_quarantines_that_instance() {
+    quarantine_is_of_one("\"no_such_field\": 1,", "a fault of the platform").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_envoy_refuses_quarantines_that_instance() {
+    let unknown_command = r#""response_headers_to_add": [
+        {"header": {"key": "x-bad", "value": "%NO_SUCH_COMMAND%"}}],"#;
+    quarantine_is_of_one(unknown_command, "Envoy refused the internal routes").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_before_a_restart_is_served_as_it_last_was_good() {
+    let unknown_command = r#""response_headers_to_add": [
+        {"header": {"key": "x-bad", "value": "%NO_SUCH_COMMAND%"}}],"#;
+    let (good, bad) = (upstream("good").await, upstream("bad").await);
+    let mut line = Line::up(templates_bad_at(bad.port(), unknown_command)).await;
+    let revision = line.world.publish_good("bad", &spec("bad", &good.to_string())).await;
+    assert_eq!(converged(&line.running, "bad", revision).await, live(1));
+    line.restart(templates_bad_at(bad.port(), unknown_command), async |world| {
+        world.publish("bad", Some(&spec("bad", &bad.to_string()))).await
+    })
+    .await;
+    let refused = converged(&line.running, "bad", revision + 1).await;
+    assert!(matches!(refused, Convergence::Rejected { .. }), "{refused:?}");
+    assert_eq!(line.publish("other", good).await, live(1));
+    assert_eq!(line.get("bad.example.com").await, (200, "good".to_owned()));
+    let described = line.running.plane.describe(&id("bad")).unwrap();
+    assert_eq!((described.revision, described.served), (revision + 1, Some(revision)));
+    line.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_plane_takes_nothing_away() {
+    let mut line = Line::up(Templates::builtin()).await;
+    let one = upstream("one").await;
+    assert_eq!(line.publish("shop", one).await, live(1));
+    let front = line.front;
+    let updates = line.envoys[0].statistic("cluster_manager.cds.update_success").await;
+
+    let revision = line.restart(Templates::builtin(), async |world| {
+        assert_eq!(get(front, "shop.example.com", "/").await.0, 200, "without a plane");
+        world.publish("blog", Some(&spec("blog", &one.to_string()))).await
+    });
+    let revision = revision.await;
+    assert_eq!(converged(&line.running, "blog", revision).await, live(1));
+    assert_eq!(line.get("shop.example.com").await, (200, "one".to_owned()));
+    assert_eq!(line.get("blog.example.com").await, (200, "one".to_owned()));
+    let updates = line.envoys[0].statistic("cluster_manager.cds.update_success").await - updates;
+    assert!(updates <= 2, "the cluster that is new, and none that was there: {updates}");
+    line.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_proxies_agree_and_one_that_goes_holds_nobody_up() {
+    let mut line = Line::up(Templates::builtin()).await;
+    let one = upstream("one").await;
+    assert_eq!(line.publish("shop", one).await, live(1));
+    // The second shares the listeners' ports with the first, as Envoy binds them for reuse.
+    line.envoys.push(Envoy::start("p2", line.xds.address));
+    until("both are live", || line.running.plane.fleet().counts()[0] == ("live", 2)).await;
+    assert_eq!(line.publish("blog", one).await, live(2));
+    line.envoys.pop();
+    let two = upstream("two").await;
+    assert_eq!(line.publish("blog", two).await, live(1));
+    line.down().await;
+}
