@@ -1,1 +1,1 @@
-
+//! What a cache promises.

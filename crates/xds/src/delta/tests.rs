@@ -1,1 +1,1 @@
-
+//! What a delta stream promises, without a socket.
