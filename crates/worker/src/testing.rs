@@ -8,3 +8,5 @@ mod commits;
 mod ends;
 mod laws;
 mod runner;
+mod shaky;
+mod simulation;
