@@ -1,2 +1,29 @@
-//! The binary.
-fn main() {}
+//! The binary: `margrave`.
+
+#![expect(
+    unreachable_pub,
+    reason = "nothing of a binary is reached from outside; `pub` marks the face of a module"
+)]
+
+mod client;
+mod clock;
+mod command;
+mod config;
+mod dev;
+mod envoy;
+mod failure;
+mod logging;
+mod output;
+#[cfg(test)]
+mod reference;
+mod runner;
+mod runners;
+mod signals;
+mod state;
+mod suggest;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    command::run(std::env::args_os())
+}

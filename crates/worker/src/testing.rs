@@ -8,5 +8,3 @@ mod commits;
 mod ends;
 mod laws;
 mod runner;
-mod shaky;
-mod simulation;

@@ -1,0 +1,98 @@
+//! Where the platform is, who asks, and whose service is meant: the flags that commands share.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+
+use super::{Client, Identity};
+use crate::config::Credentials;
+use crate::failure::Failure;
+use crate::state::{self, Endpoints, State};
+
+/// The organisation of every service that this command line makes.
+const PLATFORM: &str = "margrave";
+
+/// Which platform, and whose service.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Platform")]
+pub struct Connect {
+    /// The broker [default: that of `margrave dev` with this state folder]
+    #[arg(long, env = "MARGRAVE_URL", value_name = "URL")]
+    url: Option<String>,
+
+    /// The state folder of `margrave dev`, which tells broker and credentials
+    #[arg(long, env = "MARGRAVE_STATE", value_name = "PATH", default_value = state::DEFAULT)]
+    state: PathBuf,
+
+    /// The broker's username [default: that of the state folder]
+    #[arg(long = "broker-username", env = "MARGRAVE_BROKER_USERNAME", value_name = "TEXT")]
+    username: Option<String>,
+
+    /// Read from the environment only: other users can see a process's arguments
+    #[arg(skip = std::env::var("MARGRAVE_BROKER_PASSWORD").ok())]
+    password: Option<String>,
+
+    /// The team that owns the service (OSB: space)
+    #[arg(long, env = "MARGRAVE_TEAM", value_name = "NAME", default_value = "default")]
+    team: String,
+
+    /// The environment of the service, such as `prod`: each has its own
+    #[arg(long, env = "MARGRAVE_ENVIRONMENT", value_name = "NAME", default_value = "dev")]
+    environment: String,
+}
+
+impl Connect {
+    /// Whose services are meant.
+    pub fn identity(&self) -> Identity {
+        Identity {
+            platform: PLATFORM.to_owned(),
+            team: self.team.clone(),
+            environment: self.environment.clone(),
+        }
+    }
+
+    /// Where the local platform answers, if there is one.
+    pub fn endpoints(&self) -> Option<Endpoints> {
+        if self.url.is_some() {
+            return None;
+        }
+        State::at(&self.state).endpoints().ok().flatten()
+    }
+
+    /// A client of the broker.
+    pub fn client(&self) -> Result<Client, Failure> {
+        let state = State::at(&self.state);
+        let url = match &self.url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => match state.endpoints()? {
+                Some(endpoints) => format!("http://{}", endpoints.broker),
+                None => return Err(self.nothing_here().into()),
+            },
+        };
+        let credentials = self.credentials(&state)?;
+        Ok(Client::new(url, credentials)?)
+    }
+
+    fn nothing_here(&self) -> anyhow::Error {
+        anyhow!(
+            "no platform found in `{}`: is `margrave dev` running? Start it, or name the broker \
+             with --url or MARGRAVE_URL",
+            self.state.display()
+        )
+    }
+
+    fn credentials(&self, state: &State) -> anyhow::Result<Credentials> {
+        let given = self.username.clone().zip(self.password.clone());
+        if let Some((username, password)) = given {
+            return Ok(Credentials { username, password });
+        }
+        let kept = state.credentials()?;
+        kept.with_context(|| {
+            format!(
+                "no credentials in `{}`: set MARGRAVE_BROKER_USERNAME and \
+                 MARGRAVE_BROKER_PASSWORD to those of the broker",
+                self.state.display()
+            )
+        })
+    }
+}

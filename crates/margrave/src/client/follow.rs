@@ -1,0 +1,137 @@
+//! Waits for an operation, and tells each of its steps as it happens.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use model::{InstanceId, OperationState, StepState};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::api::{Operation, Step};
+use super::{Client, api};
+use crate::failure::Failure;
+use crate::output;
+
+/// Between two looks at first; most operations take a fraction of a second.
+const LOOK_MIN: Duration = Duration::from_millis(30);
+/// Between two looks at last.
+const LOOK_MAX: Duration = Duration::from_millis(500);
+
+/// Waits until the operation has ended, however it ends; fails only when it has not by `deadline`.
+pub async fn until_ended(
+    client: &Client,
+    instance: &InstanceId,
+    operation: &str,
+    deadline: Instant,
+) -> Result<Operation, Failure> {
+    let mut told = Told::default();
+    let mut pause = LOOK_MIN;
+    let ended = async {
+        loop {
+            match api::operation(client, instance, operation).await {
+                Ok(Some(operation)) => {
+                    told.news(&operation.steps).iter().for_each(|line| output::message(line));
+                    if operation.state != OperationState::InProgress {
+                        return Ok(operation);
+                    }
+                }
+                Ok(None) => return Err(anyhow!("the broker has forgotten the operation").into()),
+                // The operation goes on without us; a broker that restarts comes back.
+                Err(Failure::Error(error)) => told.silent(&error),
+                Err(refused) => return Err(refused),
+            }
+            sleep(pause).await;
+            pause = (pause * 3 / 2).min(LOOK_MAX);
+        }
+    };
+    timeout_at(deadline, ended).await.unwrap_or_else(|_| {
+        Err(Failure::TimedOut(
+            "not done in time; it goes on, and `margrave status` tells how far it is".to_owned(),
+        ))
+    })
+}
+
+/// What was told already, so that each thing is told once.
+#[derive(Default)]
+struct Told {
+    steps: BTreeMap<String, (StepState, Option<String>)>,
+    silent: bool,
+}
+
+impl Told {
+    fn news(&mut self, steps: &[Step]) -> Vec<String> {
+        self.silent = false;
+        steps.iter().filter_map(|step| self.news_of(step)).collect()
+    }
+
+    /// A line for a step that is another than when it was last told. That a step has begun is told
+    /// only when it has something to say: most have ended before a reader has read it.
+    fn news_of(&mut self, step: &Step) -> Option<String> {
+        let now = (step.state, step.note.clone());
+        if self.steps.get(&step.name) == Some(&now) {
+            return None;
+        }
+        let word = match step.state {
+            StepState::Pending => return None,
+            StepState::Running | StepState::Undoing if step.note.is_none() => return None,
+            StepState::Running => "...",
+            StepState::Done => "done",
+            StepState::Undoing => "undo",
+            StepState::Undone => "undone",
+            StepState::Failed => "failed",
+        };
+        let note = match (&step.note, step.state) {
+            (Some(note), state) if state != StepState::Done => format!(": {note}"),
+            _ => String::new(),
+        };
+        self.steps.insert(step.name.clone(), now);
+        Some(format!("  {word:<6}  {}{note}", step.says))
+    }
+
+    fn silent(&mut self, error: &anyhow::Error) {
+        if !self.silent {
+            output::message(&format!("  ...     {error:#}; still waiting"));
+        }
+        self.silent = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(name: &str, state: StepState, note: Option<&str>) -> Step {
+        let (name, says) = (name.to_owned(), format!("doing {name}"));
+        Step { name, says, state, note: note.map(str::to_owned) }
+    }
+
+    #[test]
+    fn each_thing_is_told_once() {
+        let mut told = Told::default();
+        let looks = [
+            (vec![step("dns", StepState::Running, None)], vec![]),
+            (
+                vec![step("dns", StepState::Running, Some("0/2 proxies"))],
+                vec!["  ...     doing dns: 0/2 proxies"],
+            ),
+            (vec![step("dns", StepState::Running, Some("0/2 proxies"))], vec![]),
+            (
+                vec![
+                    step("dns", StepState::Done, Some("2/2")),
+                    step("live", StepState::Pending, None),
+                ],
+                vec!["  done    doing dns"],
+            ),
+            (
+                vec![
+                    step("dns", StepState::Undone, None),
+                    step("live", StepState::Failed, Some("no")),
+                ],
+                vec!["  undone  doing dns", "  failed  doing live: no"],
+            ),
+        ];
+        for (steps, expected) in looks {
+            assert_eq!(told.news(&steps), expected);
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! One request to the broker, and what can become of it.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::config::Credentials;
+use crate::failure::Failure;
+
+/// The OSB version that we speak.
+const API_VERSION: &str = "2.17";
+/// How long the broker may take to answer; everything slow is asynchronous.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// To connect.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+
+/// A client of one broker.
+pub struct Client {
+    http: reqwest::Client,
+    url: String,
+    credentials: Credentials,
+}
+
+/// The broker's own words for not doing what was asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub struct Refusal {
+    /// OSB's or our code, such as `ConcurrencyError`.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// For the user.
+    #[serde(default)]
+    pub description: Option<String>,
+}
+
+/// An answer that is no transport failure.
+pub struct Answer {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// JSON, or null.
+    pub body: Value,
+}
+
+impl Client {
+    /// A client of the broker at `url`, which is not asked yet.
+    pub fn new(url: String, credentials: Credentials) -> anyhow::Result<Self> {
+        let http = reqwest::Client::builder()
+            .timeout(ANSWER_MAX)
+            .connect_timeout(CONNECT_MAX)
+            // The broker is asked directly: a proxy of the environment does not know it.
+            .no_proxy()
+            .build()?;
+        Ok(Self { http, url, credentials })
+    }
+
+    /// A request; `path` begins with a slash.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http
+            .request(method, format!("{}{path}", self.url))
+            .basic_auth(&self.credentials.username, Some(&self.credentials.password))
+            .header("x-broker-api-version", API_VERSION)
+    }
+
+    /// Sends a request; only what is no answer of a broker is an error.
+    pub async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+        let answer = request.send().await.map_err(|error| self.unreachable(error))?;
+        let status = answer.status();
+        if status == StatusCode::UNAUTHORIZED {
+            return Err(anyhow!(
+                "the broker at {} does not know these credentials: see MARGRAVE_BROKER_USERNAME \
+                 and MARGRAVE_BROKER_PASSWORD",
+                self.url
+            )
+            .into());
+        }
+        let bytes = answer.bytes().await.context("the broker's answer was cut off")?;
+        let body = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        Ok(Answer { status, body })
+    }
+
+    /// Sends a request whose answer must be a success.
+    pub async fn ask<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
+        let answer = self.send(request).await?;
+        if answer.status.is_success() {
+            return answer.read();
+        }
+        Err(answer.failure())
+    }
+
+    /// As [`Self::ask`]; what the broker does not know (404) or not any more (410) is `None`.
+    pub async fn find<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<Option<T>, Failure> {
+        let answer = self.send(request).await?;
+        match answer.status {
+            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
+            status if status.is_success() => answer.read().map(Some),
+            _ => Err(answer.failure()),
+        }
+    }
+
+    fn unreachable(&self, error: reqwest::Error) -> Failure {
+        let hint = if error.is_connect() { ": is `margrave dev` running?" } else { "" };
+        // The URL is in our own sentence already.
+        let error = error.without_url();
+        Failure::Error(
+            anyhow::Error::from(error)
+                .context(format!("the broker at {} does not answer{hint}", self.url)),
+        )
+    }
+}
+
+impl Answer {
+    /// The body as `T`.
+    pub fn read<T: DeserializeOwned>(self) -> Result<T, Failure> {
+        let read = serde_json::from_value(self.body);
+        Ok(read.context("the broker answers in words that this release does not know")?)
+    }
+
+    /// The broker's words.
+    pub fn refusal(&self) -> Refusal {
+        Refusal::deserialize(&self.body).unwrap_or_default()
+    }
+
+    /// What this answer means for the command: a 4xx is a refusal, anything else a failure.
+    pub fn failure(&self) -> Failure {
+        let said = self.refusal().description.unwrap_or_else(|| match &self.body {
+            Value::String(text) if !text.is_empty() => text.clone(),
+            _ => format!("the broker answers {}", self.status),
+        });
+        if self.status.is_client_error() && self.status != StatusCode::TOO_MANY_REQUESTS {
+            return Failure::Refused(said);
+        }
+        Failure::Error(anyhow!(said))
+    }
+}

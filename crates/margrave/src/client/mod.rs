@@ -1,0 +1,14 @@
+//! How the commands speak to the broker: OSB like any platform, and the API beside it.
+
+pub mod api;
+mod connect;
+pub mod follow;
+mod http;
+mod identity;
+mod osb;
+
+pub use api::Operation;
+pub use connect::Connect;
+pub use http::Client;
+pub use identity::Identity;
+pub use osb::{Accepted, Catalog};

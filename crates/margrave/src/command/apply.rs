@@ -1,0 +1,161 @@
+//! `margrave apply`: validate, submit, tell each step, and say when it is live.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use model::{Descriptor, InstanceId, OperationKind, OperationState, Plan};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::descriptor::File;
+use super::wait::Wait;
+use crate::client::{self, Accepted, Catalog, Client, Connect, Identity, Operation};
+use crate::failure::Failure;
+use crate::output::{self, Format};
+
+/// Make the service be as its descriptor says; again after an edit updates the same service
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    file: File,
+
+    #[command(flatten)]
+    wait: Wait,
+
+    #[command(flatten)]
+    output: Format,
+
+    #[command(flatten)]
+    connect: Connect,
+}
+
+impl Args {
+    /// Returns when it is live, unless told not to wait.
+    pub fn run(self) -> Result<(), Failure> {
+        let descriptor = self.file.read()?;
+        super::runtime()?.block_on(self.apply(&descriptor))
+    }
+
+    async fn apply(&self, descriptor: &Descriptor) -> Result<(), Failure> {
+        let deadline = self.wait.deadline();
+        let client = self.connect.client()?;
+        let identity = self.connect.identity();
+        let service = &descriptor.parameters.service;
+        let id = identity.instance(service)?;
+        let catalog = Catalog::of(&client).await?;
+        let before = client::api::instance(&client, &id).await?;
+        let change = Change { client: &client, catalog, identity, id: &id, descriptor };
+        let known = before.as_ref().filter(|instance| instance.is_there());
+        let (kind, accepted) = change.submit(known.is_some(), deadline).await?;
+        let Accepted::Started(operation) = accepted else {
+            output::message(&format!("{service}: nothing to change"));
+            return self.report(&client, &id, None).await;
+        };
+        let plan = descriptor.visibility;
+        output::message(&format!("{service}: {}", headline(kind, known.map(|i| i.plan), plan)));
+        if !self.wait.wanted() {
+            output::message("accepted; `margrave status` tells how far it is");
+            return Ok(self
+                .output
+                .print(&json!({"operation": operation}), || operation.clone())?);
+        }
+        let ended = client::follow::until_ended(&client, &id, &operation, deadline).await?;
+        if ended.state == OperationState::Failed {
+            let why = ended.error.unwrap_or_else(|| "the broker does not say why".to_owned());
+            return Err(anyhow!("{service} is not changed: {why}").into());
+        }
+        self.report(&client, &id, Some(&ended)).await
+    }
+
+    /// What there is now, and the URLs to try.
+    async fn report(
+        &self,
+        client: &Client,
+        id: &InstanceId,
+        ended: Option<&Operation>,
+    ) -> Result<(), Failure> {
+        let Some(instance) = client::api::instance(client, id).await? else {
+            return Err(anyhow!("it is gone: somebody else has deleted it").into());
+        };
+        if let Some(notice) = ended.and_then(|operation| operation.notice.as_ref()) {
+            output::message(&format!("  note    {notice}"));
+        }
+        if let Some(said) = ended.and_then(Operation::last_word) {
+            output::message(said);
+        }
+        let endpoints = self.connect.endpoints();
+        let urls = instance.urls(endpoints.as_ref());
+        let value = json!({"instance": instance, "operation": ended, "urls": urls});
+        Ok(self.output.print(&value, || urls.join("\n"))?)
+    }
+}
+
+/// `provisioning (internal)`, `internal → public`, `updating (public)`.
+fn headline(kind: OperationKind, before: Option<Plan>, plan: Plan) -> String {
+    let after = plan.as_str();
+    match (kind, before) {
+        (OperationKind::Update, Some(before)) if before != plan => {
+            format!("{} → {after}", before.as_str())
+        }
+        (OperationKind::Update, _) => format!("updating ({after})"),
+        _ => format!("provisioning ({after})"),
+    }
+}
+
+struct Change<'a> {
+    client: &'a Client,
+    catalog: Catalog,
+    identity: Identity,
+    id: &'a InstanceId,
+    descriptor: &'a Descriptor,
+}
+
+/// Between two attempts while another operation is in progress.
+const BUSY_PAUSE: Duration = Duration::from_millis(300);
+
+impl Change<'_> {
+    /// Submits; what is busy is waited for, because what comes next is known.
+    async fn submit(
+        &self,
+        is_known: bool,
+        deadline: Instant,
+    ) -> Result<(OperationKind, Accepted), Failure> {
+        let parameters: Value = self.descriptor.parameters.to_json();
+        let wish = Some((self.descriptor.visibility, &parameters));
+        let kind = if is_known { OperationKind::Update } else { OperationKind::Provision };
+        let mut told = false;
+        loop {
+            let (client, id) = (self.client, self.id);
+            let accepted = client.change(&self.catalog, &self.identity, id, kind, wish).await?;
+            if accepted != Accepted::Busy {
+                return Ok((kind, accepted));
+            }
+            if Instant::now() >= deadline {
+                return Err(Failure::TimedOut("another operation is still in progress".to_owned()));
+            }
+            if !told {
+                output::message("  ...     another operation is in progress; waiting for its end");
+                told = true;
+            }
+            sleep(BUSY_PAUSE).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_exposure_is_said_plainly() {
+        use OperationKind::{Provision, Update};
+        for (kind, before, plan, expected) in [
+            (Provision, None, Plan::Internal, "provisioning (internal)"),
+            (Update, Some(Plan::Internal), Plan::Public, "internal → public"),
+            (Update, Some(Plan::Public), Plan::Internal, "public → internal"),
+            (Update, Some(Plan::Public), Plan::Public, "updating (public)"),
+        ] {
+            assert_eq!(headline(kind, before, plan), expected);
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! `margrave delete`: takes a service away.
+
+use std::io::{BufRead, IsTerminal};
+
+use anyhow::anyhow;
+use model::{OperationKind, OperationState, ServiceName};
+use serde_json::json;
+
+use super::service::{Service, unknown};
+use super::wait::Wait;
+use crate::client::{Accepted, Catalog, Connect, api, follow};
+use crate::failure::Failure;
+use crate::output::{self, Format};
+
+/// Take a service away: its routes first, then its names
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    service: Service,
+
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+
+    #[command(flatten)]
+    wait: Wait,
+
+    #[command(flatten)]
+    output: Format,
+
+    #[command(flatten)]
+    connect: Connect,
+}
+
+impl Args {
+    /// Returns when no proxy serves it any more, unless told not to wait.
+    pub fn run(self) -> Result<(), Failure> {
+        super::runtime()?.block_on(self.delete())
+    }
+
+    async fn delete(&self) -> Result<(), Failure> {
+        let (service, id) = self.service.find(&self.connect)?;
+        let client = self.connect.client()?;
+        let instance = api::instance(&client, &id).await?;
+        let Some(instance) = instance.filter(api::Instance::is_anything) else {
+            return Err(unknown(&service));
+        };
+        if !self.yes {
+            confirm(&service, &instance.hostnames)?;
+        }
+        let catalog = Catalog::of(&client).await?;
+        let identity = self.connect.identity();
+        let kind = OperationKind::Deprovision;
+        let operation = match client.change(&catalog, &identity, &id, kind, None).await? {
+            Accepted::Started(operation) => operation,
+            Accepted::Unchanged | Accepted::Gone => return self.gone(&service),
+            Accepted::Busy => {
+                let why = "another operation is in progress; `margrave status` tells which";
+                return Err(anyhow!("{service}: {why}").into());
+            }
+        };
+        if !self.wait.wanted() {
+            output::message("accepted; `margrave status` tells how far it is");
+            return Ok(self
+                .output
+                .print(&json!({"operation": operation}), || operation.clone())?);
+        }
+        let deadline = self.wait.deadline();
+        let ended = follow::until_ended(&client, &id, &operation, deadline).await?;
+        if ended.state == OperationState::Failed {
+            let why = ended.error.unwrap_or_default();
+            return Err(anyhow!("{service} is not deleted: {why}").into());
+        }
+        self.gone(&service)
+    }
+
+    fn gone(&self, service: &ServiceName) -> Result<(), Failure> {
+        let value = json!({"service": service, "deleted": true});
+        Ok(self.output.print(&value, || format!("{service} is gone"))?)
+    }
+}
+
+/// Asks on a terminal; elsewhere only `--yes` will do.
+fn confirm(service: &ServiceName, hostnames: &[String]) -> Result<(), Failure> {
+    let what = format!("{service} ({}) will answer no more", hostnames.join(", "));
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(Failure::Usage(format!("{what}; say --yes, as there is nobody to ask")));
+    }
+    output::message(&format!("{what}. Type its name to delete it:"));
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    if answer.trim() == service.as_str() {
+        return Ok(());
+    }
+    Err(Failure::Refused("nothing was deleted".to_owned()))
+}

@@ -1,0 +1,100 @@
+//! The sub-commands: one file each, all with the same face, `Args` and `run`.
+
+mod apply;
+mod delete;
+mod descriptor;
+mod dev;
+mod explain;
+mod list;
+mod sample_backend;
+mod schema;
+mod service;
+mod status;
+mod validate;
+mod wait;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+use crate::output;
+
+/// Ask for a load balancer in five lines; every Envoy of the fleet routes to it seconds later.
+#[derive(Debug, Parser)]
+#[command(name = "margrave", version, max_term_width = 100, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Dev(dev::Args),
+    Apply(apply::Args),
+    Validate(validate::Args),
+    Status(status::Args),
+    List(list::Args),
+    Delete(delete::Args),
+    Schema(schema::Args),
+    Explain(explain::Args),
+    #[command(hide = true)]
+    SampleBackend(sample_backend::Args),
+}
+
+/// The clap definition, from which the reference page is made.
+#[cfg(test)]
+pub fn definition() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
+/// Runs a command line.
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error),
+    };
+    match dispatch(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::message(&failure.text());
+            failure.code()
+        }
+    }
+}
+
+/// `--help` and `--version` are answers; anything else is a usage error.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    // Nobody is left to tell when the stream is closed.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => Failure::Usage(String::new()).code(),
+    }
+}
+
+fn dispatch(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Dev(args) => args.run(),
+        Command::Apply(args) => args.run(),
+        Command::Validate(args) => args.run(),
+        Command::Status(args) => args.run(),
+        Command::List(args) => args.run(),
+        Command::Delete(args) => args.run(),
+        Command::Schema(args) => args.run(),
+        Command::Explain(args) => args.run(),
+        Command::SampleBackend(args) => args.run(),
+    }
+}
+
+/// A variable of the environment; what is not UTF-8 counts as unset.
+pub fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// What async commands run on.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}

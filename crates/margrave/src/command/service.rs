@@ -1,0 +1,47 @@
+//! Which service a command is about: named, or that of the descriptor in the working directory.
+
+use std::path::Path;
+
+use model::{InstanceId, ServiceName};
+
+use super::descriptor;
+use crate::client::Connect;
+use crate::failure::Failure;
+
+/// A service by its name.
+#[derive(Debug, clap::Args)]
+pub struct Service {
+    /// The service [default: that of ./margrave.yaml]
+    service: Option<ServiceName>,
+}
+
+impl Service {
+    /// Its name.
+    pub fn name(&self) -> Result<ServiceName, Failure> {
+        if let Some(name) = &self.service {
+            return Ok(name.clone());
+        }
+        let path = Path::new("margrave.yaml");
+        if path.exists() {
+            return Ok(descriptor::read(path)?.parameters.service);
+        }
+        Err(Failure::Usage(
+            "which service? Name it, or go to the folder of its margrave.yaml".into(),
+        ))
+    }
+
+    /// Its name and instance id.
+    pub fn find(&self, connect: &Connect) -> Result<(ServiceName, InstanceId), Failure> {
+        let name = self.name()?;
+        let id = connect.identity().instance(&name)?;
+        Ok((name, id))
+    }
+}
+
+/// What to say when the platform does not know a service.
+pub fn unknown(name: &ServiceName) -> Failure {
+    Failure::Refused(format!(
+        "there is no service `{name}` of this team and environment; `margrave list` tells what \
+         there is"
+    ))
+}

@@ -1,0 +1,204 @@
+//! From the text of settings to a checked [`Config`].
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use super::layers::Layers;
+use super::setting::{Kind, Setting};
+use super::{AccessLog, Config, Credentials, Envoy, Listen, LogFormat, NONE, Protocol};
+
+/// The shortest password that is accepted, in characters.
+const PASSWORD_LENGTH_MIN: usize = 8;
+
+/// The configuration, and everything that is wrong with it; with any problem it must not be used.
+pub fn config(layers: &Layers) -> (Config, Vec<String>) {
+    let mut read = Reader { layers, problems: Vec::new() };
+    let config = Config {
+        state: read.text("state").into(),
+        zone: read.zone(),
+        envoy: read.envoy(),
+        xds: if read.choice("xds") == "sotw" { Protocol::Sotw } else { Protocol::Delta },
+        templates: read.path("templates"),
+        sources: read.path("sources"),
+        on_demand: read.parsed("on_demand", |text| text.parse().ok()),
+        trusted_hops: read.parsed("trusted_hops", |text| text.parse().ok()),
+        trusted_ca: read.text("trusted_ca"),
+        access_log: read.access_log(),
+        log: read.text("log"),
+        log_format: match read.choice("log_format").as_str() {
+            "json" => LogFormat::Json,
+            _ => LogFormat::Text,
+        },
+        listen: Listen {
+            broker: read.loopback("listen.broker"),
+            metrics: read.listen("listen.metrics"),
+            xds: read.loopback("listen.xds"),
+            public: read.listen("listen.public"),
+            internal: read.listen("listen.internal"),
+            envoy_admin: read.loopback("listen.envoy_admin"),
+        },
+        credentials: read.credentials(),
+    };
+    (config, read.problems)
+}
+
+struct Reader<'a> {
+    layers: &'a Layers,
+    problems: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn text(&self, key: &str) -> String {
+        self.layers.get(key).0.to_owned()
+    }
+
+    fn path(&self, key: &str) -> Option<PathBuf> {
+        Some(self.text(key)).filter(|text| !text.is_empty()).map(Into::into)
+    }
+
+    fn problem(&mut self, key: &str, why: &str) {
+        let (_, origin) = self.layers.get(key);
+        self.problems.push(format!("{origin}: `{key}` {why}"));
+    }
+
+    /// The value as `read` understands it; on failure a problem and the default, which always is
+    /// understood.
+    fn parsed<T: Default>(&mut self, key: &str, read: impl Fn(&str) -> Option<T>) -> T {
+        if let Some(value) = read(self.layers.get(key).0) {
+            return value;
+        }
+        let setting = Setting::find(key);
+        let shape = setting.map_or("", Setting::shape);
+        self.problem(key, &format!("must be {shape}, not `{}`", self.layers.get(key).0));
+        setting.and_then(|setting| read(setting.default)).unwrap_or_default()
+    }
+
+    fn choice(&mut self, key: &str) -> String {
+        let words = match Setting::find(key).map(|setting| setting.kind) {
+            Some(Kind::Choice(words)) => words,
+            _ => &[],
+        };
+        self.parsed(key, |text| words.contains(&text).then(|| text.to_owned()))
+    }
+
+    fn listen(&mut self, key: &str) -> SocketAddr {
+        let address = |text: &str| {
+            let port =
+                || Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), text.parse().ok()?));
+            Some(Address(text.parse().ok().or_else(port)?))
+        };
+        self.parsed(key, address).0
+    }
+
+    /// What must never be reached in clear from another machine.
+    fn loopback(&mut self, key: &str) -> SocketAddr {
+        let address = self.listen(key);
+        if !address.ip().is_loopback() {
+            let why = "must be on loopback: it is neither encrypted nor meant for other machines";
+            self.problem(key, why);
+        }
+        address
+    }
+
+    fn envoy(&self) -> Envoy {
+        match self.text("envoy") {
+            text if text.is_empty() => Envoy::Find,
+            text if text == NONE => Envoy::None,
+            text => Envoy::At(text.into()),
+        }
+    }
+
+    fn access_log(&self) -> AccessLog {
+        match self.text("access_log") {
+            text if text.is_empty() => AccessLog::State,
+            text if text == NONE => AccessLog::None,
+            text => AccessLog::At(text.into()),
+        }
+    }
+
+    /// A zone is what follows `<service>.` in a hostname, so one label is enough.
+    fn zone(&mut self) -> String {
+        let zone = self.text("zone");
+        match format!("a.{zone}").parse::<model::Hostname>() {
+            Ok(name) => name.as_str()[2..].to_owned(),
+            Err(_) => {
+                self.problem("zone", &format!("`{zone}` is not the end of a hostname"));
+                zone
+            }
+        }
+    }
+
+    fn credentials(&mut self) -> Option<Credentials> {
+        let (username, password) = (self.text("broker.username"), self.text("broker.password"));
+        match (username.is_empty(), password.is_empty()) {
+            (true, true) => return None,
+            (false, true) => self.problem("broker.password", "is missing beside its username"),
+            (true, false) => self.problem("broker.username", "is missing beside its password"),
+            (false, false) => {}
+        }
+        if username.contains(':') {
+            self.problem("broker.username", "must not hold a colon (HTTP basic authentication)");
+        }
+        if !password.is_empty() && password.chars().count() < PASSWORD_LENGTH_MIN {
+            self.problem("broker.password", "is shorter than 8 characters");
+        }
+        Some(Credentials { username, password })
+    }
+}
+
+/// A socket address with a default, which is never seen because every default parses.
+struct Address(SocketAddr);
+
+impl Default for Address {
+    fn default() -> Self {
+        Self(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn check(file: &str) -> (Config, Vec<String>) {
+        let mut layers = Layers::defaults();
+        assert_eq!(layers.file(Path::new("m.toml"), file), Vec::<String>::new());
+        config(&layers)
+    }
+
+    #[test]
+    fn the_defaults_are_sound() {
+        let (config, problems) = check("");
+        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!(config.listen.internal, "127.0.0.1:11080".parse().unwrap());
+        assert_eq!((config.envoy, config.credentials), (Envoy::Find, None));
+    }
+
+    #[test]
+    fn a_port_alone_is_on_loopback() {
+        let (config, problems) =
+            check("[listen]\nbroker = 0\npublic = '0.0.0.0:80'\nxds='[::1]:1'");
+        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!(config.listen.broker, "127.0.0.1:0".parse().unwrap());
+        assert_eq!(config.listen.public, "0.0.0.0:80".parse().unwrap());
+        assert_eq!(config.listen.xds, "[::1]:1".parse().unwrap());
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once_with_their_place() {
+        let file = "on_demand = 'perhaps'\nxds = 'rest'\nzone = 'a b'\n[listen]\nbroker = 70000\n\
+                    xds = '0.0.0.0:1'\n[broker]\nusername = 'a:b'\npassword = 'short'\n";
+        let (_, problems) = check(file);
+        let expected = [
+            "m.toml:3:1: `zone` `a b` is not the end of a hostname",
+            "m.toml:2:1: `xds` must be delta|sotw, not `rest`",
+            "m.toml:1:1: `on_demand` must be true|false, not `perhaps`",
+            "m.toml:5:1: `listen.broker` must be [ADDRESS:]PORT, not `70000`",
+            "m.toml:6:1: `listen.xds` must be on loopback: it is neither encrypted nor meant for other machines",
+            "m.toml:8:1: `broker.username` must not hold a colon (HTTP basic authentication)",
+            "m.toml:9:1: `broker.password` is shorter than 8 characters",
+        ];
+        assert_eq!(problems, expected);
+    }
+}

@@ -1,0 +1,172 @@
+//! The one table of settings: the file, the environment, the flags and the reference page are all
+//! made from it.
+
+/// What a setting's text means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Free text.
+    Text,
+    /// A path; in a file, relative to the file's folder.
+    Path,
+    /// `ADDRESS:PORT`, or a port on loopback; port 0 is any free one.
+    Listen,
+    /// `true` or `false`.
+    Bool,
+    /// A whole number.
+    Number,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Never printed, and no flag, because other users can read a process's arguments.
+    Secret,
+}
+
+/// One setting of `margrave dev`.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// Its key in `margrave.toml`, with a dot where it is in a table.
+    pub key: &'static str,
+    /// What its text means.
+    pub kind: Kind,
+    /// What it is when nothing says otherwise; empty: nothing.
+    pub default: &'static str,
+    /// One sentence for the reference and for `--help`.
+    pub help: &'static str,
+}
+
+impl Setting {
+    /// The environment variable: `listen.broker` is `MARGRAVE_LISTEN_BROKER`.
+    pub fn env(&self) -> String {
+        format!("MARGRAVE_{}", self.key.replace('.', "_").to_uppercase())
+    }
+
+    /// The flag without its dashes: `listen.broker` is `listen-broker`. Secrets have none.
+    pub fn flag(&self) -> Option<String> {
+        (self.kind != Kind::Secret).then(|| self.key.replace(['.', '_'], "-"))
+    }
+
+    /// The setting with this key.
+    pub fn find(key: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.key == key)
+    }
+
+    /// What a value looks like, for help and errors.
+    pub fn shape(&self) -> &'static str {
+        match self.kind {
+            Kind::Text => "TEXT",
+            Kind::Path => "PATH",
+            Kind::Listen => "[ADDRESS:]PORT",
+            Kind::Bool => "true|false",
+            Kind::Number => "NUMBER",
+            Kind::Choice(words) if words.contains(&"delta") => "delta|sotw",
+            Kind::Choice(_) => "text|json",
+            Kind::Secret => "SECRET",
+        }
+    }
+}
+
+const fn setting(
+    key: &'static str,
+    kind: Kind,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting { key, kind, default, help }
+}
+
+/// Every setting, in the order of the reference page.
+pub const SETTINGS: &[Setting] = &[
+    setting("state", Kind::Path, ".margrave", "Folder of the store, credentials and logs"),
+    setting(
+        "zone",
+        Kind::Text,
+        "localhost",
+        "Zone of default hostnames: a service `shop` answers to `shop.<zone>`",
+    ),
+    setting(
+        "envoy",
+        Kind::Path,
+        "",
+        "Envoy 1.40 to start; `none` starts none. Unset: the cache folder, then PATH",
+    ),
+    setting(
+        "xds",
+        Kind::Choice(&["delta", "sotw"]),
+        "delta",
+        "How that Envoy asks for its configuration: `delta`, or `sotw` (state of the world)",
+    ),
+    setting(
+        "templates",
+        Kind::Path,
+        "",
+        "Folder of templates that are used in place of the built-in ones",
+    ),
+    setting(
+        "sources",
+        Kind::Path,
+        "",
+        "File or folder of JSON and YAML documents that templates see as `platform.sources`",
+    ),
+    setting(
+        "on_demand",
+        Kind::Bool,
+        "false",
+        "Whether proxies load a service's resources only when it is first asked for",
+    ),
+    setting(
+        "trusted_hops",
+        Kind::Number,
+        "0",
+        "How many proxies in front of the public listener are trusted to tell the client's address",
+    ),
+    setting(
+        "trusted_ca",
+        Kind::Path,
+        "/etc/ssl/certs/ca-certificates.crt",
+        "The certificates that Envoy trusts when an upstream is `https`",
+    ),
+    setting(
+        "access_log",
+        Kind::Path,
+        "",
+        "File that Envoy writes a line to for each request; `none` writes none. \
+         Unset: `envoy/access.log` of the state folder",
+    ),
+    setting("log", Kind::Text, "info", "What is logged, as `info` or `info,xds=debug`"),
+    setting("log_format", Kind::Choice(&["text", "json"]), "text", "Form of the log on stderr"),
+    setting("listen.broker", Kind::Listen, "127.0.0.1:8080", "Broker and platform API"),
+    setting("listen.metrics", Kind::Listen, "127.0.0.1:9090", "Metrics, /healthz and /readyz"),
+    setting("listen.xds", Kind::Listen, "127.0.0.1:18000", "xDS (gRPC), for proxies"),
+    setting(
+        "listen.public",
+        Kind::Listen,
+        "127.0.0.1:10080",
+        "Envoy's public listener: what asked to be public answers here",
+    ),
+    setting(
+        "listen.internal",
+        Kind::Listen,
+        "127.0.0.1:11080",
+        "Envoy's internal listener: every service answers here",
+    ),
+    setting("listen.envoy_admin", Kind::Listen, "127.0.0.1:9901", "Envoy's admin interface"),
+    setting(
+        "broker.username",
+        Kind::Text,
+        "",
+        "Who may use the broker. Unset with its password: made once and kept in the state folder",
+    ),
+    setting("broker.password", Kind::Secret, "", "The password of `broker.username`"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_from_the_key() {
+        let setting = Setting::find("listen.envoy_admin").expect("is in the table");
+        assert_eq!(setting.env(), "MARGRAVE_LISTEN_ENVOY_ADMIN");
+        assert_eq!(setting.flag().as_deref(), Some("listen-envoy-admin"));
+        assert_eq!(Setting::find("broker.password").and_then(Setting::flag), None);
+    }
+}

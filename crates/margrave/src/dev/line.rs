@@ -1,0 +1,138 @@
+//! The line from the store to the resources, put together from the crates that it is made of.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow, bail};
+use context::{AddressPolicy, FileSources, Resolver, SystemLookup};
+use plane::Plane;
+use render::{Complaint, Platform, Sources, Templates};
+use store::sqlite::{Options, Sqlite};
+use store::{Blobs, Queue, Store};
+use worker::Worker;
+use worker::cloud::LocalCloud;
+
+use super::adapters::PlaneFleet;
+use crate::config::{AccessLog, Config, Envoy, Listen};
+use crate::state::State;
+use crate::{clock, envoy};
+
+/// The largest template, in bytes.
+const TEMPLATE_BYTES_MAX: u64 = 1 << 20;
+
+/// The parts of the line that live behind no port of their own.
+pub struct Line {
+    /// What must survive.
+    #[expect(dead_code, reason = "taken by the broker")]
+    pub store: Arc<Sqlite>,
+    /// Documents that templates see.
+    pub sources: FileSources,
+    /// The control plane.
+    pub plane: Arc<Plane>,
+    /// What carries out operations.
+    pub worker: Worker,
+}
+
+/// Opens the store and builds the rest upon it.
+pub fn build(config: &Config, listen: &Listen, state: &State) -> anyhow::Result<Line> {
+    let clock: store::Clock = Arc::new(clock::now);
+    let database = state.database();
+    let store = Sqlite::open(&database, Options::new(Arc::clone(&clock)))
+        .with_context(|| format!("cannot open the store {}", database.display()))?;
+    let store = Arc::new(store);
+    let blobs: Arc<dyn Blobs> = Arc::<Sqlite>::clone(&store);
+    let resolver =
+        Resolver::new(Arc::new(SystemLookup), AddressPolicy::dev(own(listen)), Arc::new(chance));
+    let templates = templates(config.templates.as_deref())?;
+    let plane_config = plane::Config {
+        platform: platform(config, listen, access_log(config, state)?),
+        templates,
+        clock: Arc::clone(&clock),
+        grace: plane::Config::GRACE,
+        address_wait: plane::Config::ADDRESS_WAIT,
+    };
+    let as_store: Arc<dyn Store> = Arc::<Sqlite>::clone(&store);
+    let plane = Plane::new(plane_config, Arc::clone(&as_store), Arc::clone(&blobs), resolver)
+        .map_err(|complaints| unusable(&complaints))?;
+    let sources = FileSources::new(config.sources.iter().cloned().collect(), Arc::clone(&blobs));
+    let queue: Arc<dyn Queue> = Arc::<Sqlite>::clone(&store);
+    let ports = worker::Ports {
+        store: as_store,
+        queue,
+        cloud: Arc::new(LocalCloud::new(blobs)),
+        fleet: Arc::new(PlaneFleet(Arc::clone(&plane))),
+        clock,
+        jitter: Arc::new(chance),
+    };
+    let worker = Worker::new(ports, worker::Config::default());
+    Ok(Line { store, sources, plane, worker })
+}
+
+/// In `0.0..1.0`, to spread what would otherwise happen at once.
+fn chance() -> f64 {
+    rand::random()
+}
+
+fn platform(config: &Config, listen: &Listen, access_log: Option<String>) -> Platform {
+    Platform {
+        zone: config.zone.clone(),
+        internal: listen.internal,
+        public: listen.public,
+        trusted_hops: config.trusted_hops,
+        on_demand: config.on_demand,
+        shared_clusters: Vec::new(),
+        sources: Sources::default(),
+        direct: true,
+        trusted_ca: config.trusted_ca.clone(),
+        access_log,
+    }
+}
+
+/// A path that Envoy understands whatever its working directory is.
+fn access_log(config: &Config, state: &State) -> anyhow::Result<Option<String>> {
+    let path = match &config.access_log {
+        AccessLog::None => return Ok(None),
+        // Proxies that start themselves may live where this path is nothing.
+        AccessLog::State if config.envoy == Envoy::None => return Ok(None),
+        AccessLog::State => envoy::access_log(state.path()),
+        AccessLog::At(path) => path.clone(),
+    };
+    let path = std::path::absolute(path).context("the access log has no absolute path")?;
+    let text = path.into_os_string().into_string();
+    text.map(Some).map_err(|path| anyhow!("the access log's path is not UTF-8: {path:?}"))
+}
+
+/// Where the platform itself listens: no upstream may lead there.
+fn own(listen: &Listen) -> Vec<SocketAddr> {
+    let Listen { broker, metrics, xds, public, internal, envoy_admin } = *listen;
+    vec![broker, metrics, xds, public, internal, envoy_admin]
+}
+
+fn templates(folder: Option<&Path>) -> anyhow::Result<Templates> {
+    let Some(folder) = folder else { return Ok(Templates::builtin()) };
+    let reading = || format!("cannot read the templates in {}", folder.display());
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).with_context(reading)? {
+        let entry = entry.with_context(reading)?;
+        let metadata = std::fs::metadata(entry.path()).with_context(reading)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !metadata.is_file() || name.starts_with('.') {
+            continue;
+        }
+        if metadata.len() > TEMPLATE_BYTES_MAX {
+            bail!("the template {name} is larger than 1 MiB");
+        }
+        files.push((name, std::fs::read_to_string(entry.path()).with_context(reading)?));
+    }
+    files.sort();
+    Templates::compile(&files).map_err(|complaints| unusable(&complaints))
+}
+
+fn unusable(complaints: &[Complaint]) -> anyhow::Error {
+    let lines = complaints.iter().map(|complaint| {
+        let line = complaint.line.map_or(String::new(), |line| format!(":{line}"));
+        format!("{}{line}: {}", complaint.template, complaint.message)
+    });
+    anyhow!("the templates cannot be used:\n{}", lines.collect::<Vec<_>>().join("\n"))
+}

@@ -1,0 +1,90 @@
+//! What happens once everything is there: other commands can find the platform, and whoever started
+//! it reads what to try.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Listen;
+use crate::dev::probes::Readiness;
+use crate::output;
+use crate::state::{Endpoints, State};
+
+/// Between two looks while things start; a few dozen comparisons each.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What is announced.
+pub struct Announcement {
+    /// Where it can be found.
+    pub state: State,
+    /// Where everything listens.
+    pub listen: Listen,
+    /// Zone of default hostnames.
+    pub zone: String,
+    /// Whether an Envoy was started.
+    pub with_envoy: bool,
+}
+
+impl Announcement {
+    /// Waits until all is ready, announces it until `stop`, and takes it back.
+    pub async fn run(
+        self,
+        readiness: Arc<Readiness>,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        self.state.remove_endpoints();
+        tokio::select! {
+            result = self.announce(&readiness) => result?,
+            () = stop.cancelled() => return Ok(()),
+        }
+        stop.cancelled().await;
+        self.state.remove_endpoints();
+        Ok(())
+    }
+
+    async fn announce(&self, readiness: &Readiness) -> anyhow::Result<()> {
+        while !readiness.waiting().is_empty() {
+            tokio::time::sleep(LOOK).await;
+        }
+        let Self { state, listen, zone, with_envoy } = self;
+        state.write_endpoints(&Endpoints {
+            pid: std::process::id(),
+            zone: zone.clone(),
+            broker: listen.broker,
+            metrics: listen.metrics,
+            xds: listen.xds,
+            public: listen.public,
+            internal: listen.internal,
+            envoy_admin: with_envoy.then_some(listen.envoy_admin),
+        })?;
+        tracing::info!(broker = %listen.broker, xds = %listen.xds, "ready");
+        output::line(&banner(state, listen, zone, *with_envoy))
+    }
+}
+
+fn banner(state: &State, listen: &Listen, zone: &str, with_envoy: bool) -> String {
+    let Listen { broker, metrics, xds, public, internal, envoy_admin } = listen;
+    let admin = match with_envoy {
+        true => format!("  envoy     http://{envoy_admin} (admin)\n"),
+        false => format!("  envoy     none: proxies may connect to {xds}\n"),
+    };
+    // A platform in the default folder is found without being named.
+    let named = match state.path().to_str() {
+        Some(crate::state::DEFAULT) | None => String::new(),
+        Some(path) => format!(" --state {path}"),
+    };
+    format!(
+        "Margrave is ready. Ctrl-C stops it.\n\n\
+         \x20 broker    http://{broker}\n\
+         \x20 internal  http://{internal}   every service answers here\n\
+         \x20 public    http://{public}   only what asks for `visibility: public`\n\
+         \x20 metrics   http://{metrics}/metrics\n\
+         {admin}\n\
+         Try in another terminal:\n\n\
+         \x20 printf 'service: hello\\nupstream: http://localhost:3000\\n' > margrave.yaml\n\
+         \x20 margrave apply{named}\n\
+         \x20 curl http://hello.{zone}:{port}/\n",
+        port = internal.port(),
+    )
+}

@@ -1,0 +1,21 @@
+//! The log: structured, on stderr, so that stdout is for what a user asked for.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, LogFormat};
+use crate::failure::Failure;
+
+/// Libraries whose `debug` is about bytes and pools; whoever wants it names them in `log`.
+const QUIET: &str = "hyper=info,hyper_util=info,h2=info,tower=info,reqwest=info,rustls=info";
+
+/// Logs from now on, as the configuration says.
+pub fn start(config: &Config) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", config.log))
+        .map_err(|error| Failure::Usage(format!("`log` is not a filter: {error}")))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Text => log.with_ansi(crate::output::colour_on_stderr()).init(),
+    }
+    Ok(())
+}

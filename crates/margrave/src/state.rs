@@ -1,0 +1,190 @@
+//! The state folder, as `margrave dev` keeps it and as the other commands find the platform by it.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use rand::Rng;
+use rand::distr::Alphanumeric;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Credentials;
+
+/// The state folder when nothing names another.
+pub const DEFAULT: &str = ".margrave";
+/// The username of credentials that were made.
+const USERNAME: &str = "developer";
+/// 32 characters of 62 are 190 bits.
+const PASSWORD_CHARACTERS: usize = 32;
+/// The largest file of ours that is read, in bytes.
+const FILE_BYTES_MAX: u64 = 64 << 10;
+
+/// Where everything of a running platform answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoints {
+    /// The process.
+    pub pid: u32,
+    /// Zone of default hostnames.
+    pub zone: String,
+    /// Broker and platform API.
+    pub broker: SocketAddr,
+    /// Metrics and probes.
+    pub metrics: SocketAddr,
+    /// xDS.
+    pub xds: SocketAddr,
+    /// Envoy's public listener.
+    pub public: SocketAddr,
+    /// Envoy's internal listener.
+    pub internal: SocketAddr,
+    /// Envoy's admin interface; absent when no Envoy was started.
+    pub envoy_admin: Option<SocketAddr>,
+}
+
+/// A state folder.
+#[derive(Debug, Clone)]
+pub struct State(PathBuf);
+
+impl State {
+    /// The folder at `path`, which need not exist to be read.
+    pub fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Makes the folder, for our eyes only, and takes it for this process as long as the lock
+    /// lives.
+    pub fn take(&self) -> anyhow::Result<File> {
+        let shown = self.0.display();
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.0)
+            .with_context(|| format!("cannot make the state folder {shown}"))?;
+        let path = self.0.join("lock");
+        let lock = OpenOptions::new().create(true).append(true).open(&path);
+        let lock = lock.with_context(|| format!("cannot write to the state folder {shown}"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(lock),
+            Err(TryLockError::WouldBlock) => bail!(
+                "the state folder {shown} is in use by another `margrave dev`: end that, or \
+                 choose another folder with --state"
+            ),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("cannot lock the state folder {shown}"))
+            }
+        }
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        self.0.join("margrave.db")
+    }
+
+    /// The credentials kept here, made on first use.
+    pub fn credentials_or_make(&self) -> anyhow::Result<Credentials> {
+        if let Some(kept) = self.credentials()? {
+            return Ok(kept);
+        }
+        let password = rand::rng().sample_iter(Alphanumeric).take(PASSWORD_CHARACTERS);
+        let made =
+            Kept { username: USERNAME.to_owned(), password: password.map(char::from).collect() };
+        self.write("credentials.json", &made)?;
+        Ok(Credentials { username: made.username, password: made.password })
+    }
+
+    /// The credentials kept here, if any.
+    pub fn credentials(&self) -> anyhow::Result<Option<Credentials>> {
+        let kept: Option<Kept> = self.read("credentials.json")?;
+        Ok(kept.map(|Kept { username, password }| Credentials { username, password }))
+    }
+
+    /// Where the platform of this folder answers, or did.
+    pub fn endpoints(&self) -> anyhow::Result<Option<Endpoints>> {
+        self.read("endpoints.json")
+    }
+
+    /// Tells where the platform answers.
+    pub fn write_endpoints(&self, endpoints: &Endpoints) -> anyhow::Result<()> {
+        self.write("endpoints.json", endpoints)
+    }
+
+    /// The platform does not answer any more.
+    pub fn remove_endpoints(&self) {
+        // Missing is as good as removed.
+        let _ = std::fs::remove_file(self.0.join("endpoints.json"));
+    }
+
+    fn read<T: for<'a> Deserialize<'a>>(&self, name: &str) -> anyhow::Result<Option<T>> {
+        let path = self.0.join(name);
+        let reading = || format!("cannot read {}", path.display());
+        if !path.exists() {
+            return Ok(None);
+        }
+        let length = std::fs::metadata(&path).with_context(reading)?.len();
+        if length > FILE_BYTES_MAX {
+            bail!("{} is too large to be ours", path.display());
+        }
+        let text = std::fs::read(&path).with_context(reading)?;
+        Ok(Some(serde_json::from_slice(&text).with_context(reading)?))
+    }
+
+    /// Writes beside and renames, so that a reader never sees half a file.
+    fn write(&self, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
+        let (path, beside) = (self.0.join(name), self.0.join(format!("{name}.new")));
+        let writing = || format!("cannot write {}", path.display());
+        // A new file, so that its mode is ours.
+        let _ = std::fs::remove_file(&beside);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside);
+        let mut file = file.with_context(writing)?;
+        let text = serde_json::to_string_pretty(value)?;
+        file.write_all(text.as_bytes()).with_context(writing)?;
+        std::fs::rename(&beside, &path).with_context(writing)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    username: String,
+    password: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn credentials_are_made_once_and_for_our_eyes_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::at(&folder.path().join("state"));
+        let _lock = state.take().unwrap();
+        let made = state.credentials_or_make().unwrap();
+        assert_eq!(made.password.len(), PASSWORD_CHARACTERS);
+        assert!(state.credentials_or_make().unwrap() == made);
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&state.path().join("credentials.json")), 0o600);
+        assert_eq!(mode(state.path()), 0o700);
+        let other = State::at(&folder.path().join("other"));
+        let _lock = other.take().unwrap();
+        assert!(other.credentials_or_make().unwrap().password != made.password);
+    }
+
+    #[test]
+    fn a_folder_serves_one_process_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::at(folder.path());
+        let lock = state.take().unwrap();
+        let error = state.take().expect_err("it is taken").to_string();
+        assert!(error.contains("in use by another `margrave dev`"), "{error}");
+        drop(lock);
+        assert!(state.take().is_ok());
+    }
+}
