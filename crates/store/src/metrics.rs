@@ -20,7 +20,10 @@ const OLDEST: &str = "margrave_store_oldest_job_seconds";
 
 /// Tells the recorder what each metric means. Call it once, after the recorder is installed.
 pub fn describe() {
-    describe_counter!(COMMITS, "Commits of the writer, by outcome: durable or failed.");
+    describe_counter!(
+        COMMITS,
+        "Commits of the writer, by outcome: synced, unsynced (leases only) or failed."
+    );
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "From taking a batch to its commit.");
     describe_histogram!(BATCH, "Requests that shared a commit (256 at most).");
     describe_gauge!(WAITING, "Requests waiting for the writer (1,024 at most).");
@@ -30,8 +33,12 @@ pub fn describe() {
     describe_gauge!(OLDEST, Unit::Seconds, "Age of the oldest job, at the same time.");
 }
 
-pub(crate) fn committed(durable: bool, requests: usize, took: Duration) {
-    let outcome = if durable { "durable" } else { "failed" };
+pub(crate) fn committed(done: bool, synced: bool, requests: usize, took: Duration) {
+    let outcome = match (done, synced) {
+        (true, true) => "synced",
+        (true, false) => "unsynced",
+        (false, _) => "failed",
+    };
     counter!(COMMITS, "outcome" => outcome).increment(1);
     histogram!(BATCH).record(count(requests));
     histogram!(COMMIT_SECONDS).record(took.as_secs_f64());

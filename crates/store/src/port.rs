@@ -233,7 +233,8 @@ pub trait Store: Send + Sync {
 }
 
 /// Jobs: at least once, leased, fenced. `now` is everywhere the same clock that the store was opened
-/// with.
+/// with. What a lease, its extension or its release wrote outlives the process, but need not outlive
+/// a power failure, which ends whoever held it.
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// Leases the job that has been ready longest, if any, until `now + lease`. Ready is what is not

@@ -41,6 +41,11 @@ impl Checkpoints {
         run(conn, "PASSIVE");
     }
 
+    /// Gives the log's space back, if all of it can be copied into the file.
+    pub(super) fn make_room(&self, conn: &Connection) {
+        run(conn, "TRUNCATE");
+    }
+
     /// Leaves a short log behind, so that the next start is quick.
     pub(super) fn at_end(&self, conn: &Connection) {
         run(conn, "TRUNCATE");

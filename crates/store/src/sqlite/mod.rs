@@ -12,6 +12,8 @@ mod forget;
 mod jobs;
 mod names;
 mod open;
+#[cfg(test)]
+mod plans;
 mod ports;
 mod read;
 mod reader;

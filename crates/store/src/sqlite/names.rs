@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::rows;
 use crate::{HostnameOwner, StoreError};
 
-/// Who holds a hostname.
+/// See [`Store::hostname`](crate::Store::hostname).
 pub(super) fn owner(
     conn: &Connection,
     hostname: &Hostname,
@@ -20,7 +20,7 @@ pub(super) fn owner(
     found.transpose()
 }
 
-/// What an instance holds, sorted.
+/// See [`Store::claims`](crate::Store::claims).
 pub(super) fn held(
     conn: &Connection,
     instance: &InstanceId,

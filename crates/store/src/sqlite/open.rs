@@ -28,13 +28,22 @@ impl Sqlite {
     /// # Errors
     /// Another process has it, a newer release wrote it, or the file cannot be used.
     pub fn open(path: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
-        let path = path.as_ref();
+        Self::open_watched(path.as_ref(), options, |_| {})
+    }
+
+    /// The same, each of its connections shown to `watch` when its schema is in place.
+    pub(super) fn open_watched(
+        path: &Path,
+        options: Options,
+        watch: impl Fn(&mut Connection),
+    ) -> Result<Self, OpenError> {
         let lock = lock(path)?;
         let mut conn = Connection::open(path)?;
         configure(&conn, &options)?;
         schema::migrate(&mut conn)?;
         let checkpoints = Checkpoints::of(&mut conn)?;
-        let readers = Readers::open(path, options.readers.max(1))?;
+        watch(&mut conn);
+        let readers = Readers::open(path, options.readers.max(1), watch)?;
         let (epoch, last) = feed::opening(&conn)?;
         let (revision_sender, revision) = watch::channel(last);
         let (due_sender, due) = watch::channel(jobs::next_due(&conn)?);

@@ -5,11 +5,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::{Hostname, Instance, InstanceId, Millis, Operation, OperationId};
 
-use super::{Sqlite, accept, blobs, feed, forget, jobs, read, save};
+use super::{Sqlite, accept, blobs, feed, forget, jobs, names, read, save};
 use crate::{
     Accept, Accepted, Blobs, Changes, Cursor, Fence, Filter, HostnameOwner, Lease, Page, Queue,
     Save, Store, StoreError, metrics,
 };
+
+/// Rows that are read at once rather than handed to another thread.
+const FEW_ROWS: usize = 16;
 
 #[async_trait]
 impl Store for Sqlite {
@@ -31,17 +34,15 @@ impl Store for Sqlite {
     }
 
     async fn instance(&self, id: &InstanceId) -> Result<Option<Instance>, StoreError> {
-        let id = id.clone();
-        self.inner.readers.read(move |conn| read::instance(conn, &id)).await
+        self.inner.readers.here(|conn| read::instance(conn, id)).await
     }
 
     async fn instances(&self, filter: Filter) -> Result<Page<Instance>, StoreError> {
-        self.inner.readers.read(move |conn| read::instances(conn, &filter)).await
+        self.inner.readers.aside(move |conn| read::instances(conn, &filter)).await
     }
 
     async fn operation(&self, id: &OperationId) -> Result<Option<Operation>, StoreError> {
-        let id = id.clone();
-        self.inner.readers.read(move |conn| read::operation(conn, &id)).await
+        self.inner.readers.here(|conn| read::operation(conn, id)).await
     }
 
     async fn operations(
@@ -50,17 +51,19 @@ impl Store for Sqlite {
         limit: usize,
     ) -> Result<Vec<Operation>, StoreError> {
         let instance = instance.clone();
-        self.inner.readers.read(move |conn| read::operations(conn, &instance, limit)).await
+        let read = move |conn: &_| read::operations(conn, &instance, limit);
+        if limit <= FEW_ROWS {
+            return self.inner.readers.here(read).await;
+        }
+        self.inner.readers.aside(read).await
     }
 
     async fn hostname(&self, hostname: &Hostname) -> Result<Option<HostnameOwner>, StoreError> {
-        let hostname = hostname.clone();
-        self.inner.readers.read(move |conn| read::hostname(conn, &hostname)).await
+        self.inner.readers.here(|conn| names::owner(conn, hostname)).await
     }
 
     async fn claims(&self, instance: &InstanceId) -> Result<Vec<HostnameOwner>, StoreError> {
-        let instance = instance.clone();
-        self.inner.readers.read(move |conn| read::claims(conn, &instance)).await
+        self.inner.readers.here(|conn| names::held(conn, instance)).await
     }
 
     async fn save(&self, save: Save) -> Result<Option<u64>, StoreError> {
@@ -68,7 +71,12 @@ impl Store for Sqlite {
     }
 
     async fn changes(&self, cursor: Option<Cursor>, limit: usize) -> Result<Changes, StoreError> {
-        self.inner.readers.read(move |conn| feed::changes(conn, cursor.as_ref(), limit)).await
+        let few = cursor.as_ref().is_some_and(|cursor| self.is_near(cursor));
+        let read = move |conn: &_| feed::changes(conn, cursor.as_ref(), limit);
+        if few || limit <= FEW_ROWS {
+            return self.inner.readers.here(read).await;
+        }
+        self.inner.readers.aside(read).await
     }
 
     async fn changed(&self, cursor: &Cursor, timeout: Duration) {
@@ -100,17 +108,17 @@ impl Store for Sqlite {
 #[async_trait]
 impl Queue for Sqlite {
     async fn lease(&self, now: Millis, lease: Duration) -> Result<Option<Lease>, StoreError> {
-        self.inner.writer.write(move |tx| jobs::lease(tx, now, lease)).await
+        self.inner.writer.write_unsynced(move |tx| jobs::lease(tx, now, lease)).await
     }
 
     async fn extend(&self, fence: &Fence, until: Millis) -> Result<(), StoreError> {
         let fence = fence.clone();
-        self.inner.writer.write(move |tx| jobs::extend(tx, &fence, until)).await
+        self.inner.writer.write_unsynced(move |tx| jobs::extend(tx, &fence, until)).await
     }
 
     async fn release(&self, fence: &Fence, at: Millis) -> Result<(), StoreError> {
         let fence = fence.clone();
-        self.inner.writer.write(move |tx| jobs::release(tx, &fence, at)).await
+        self.inner.writer.write_unsynced(move |tx| jobs::release(tx, &fence, at)).await
     }
 
     async fn sweep(&self, now: Millis) -> Result<usize, StoreError> {
@@ -118,7 +126,7 @@ impl Queue for Sqlite {
     }
 
     async fn depth(&self, now: Millis) -> Result<(usize, Millis), StoreError> {
-        let (jobs, oldest) = self.inner.readers.read(move |conn| jobs::depth(conn, now)).await?;
+        let (jobs, oldest) = self.inner.readers.aside(move |conn| jobs::depth(conn, now)).await?;
         metrics::depth(jobs, oldest);
         Ok((jobs, oldest))
     }
@@ -129,6 +137,13 @@ impl Queue for Sqlite {
 }
 
 impl Sqlite {
+    /// Whether little was published since: each change has a revision of its own.
+    fn is_near(&self, cursor: &Cursor) -> bool {
+        let last = *self.inner.revision.borrow();
+        let seen = feed::Position::of(cursor).filter(|seen| seen.epoch == self.inner.epoch);
+        seen.is_some_and(|seen| last.abs_diff(seen.revision) <= FEW_ROWS as u64)
+    }
+
     /// Returns when the next job is due, whatever becomes of the jobs meanwhile.
     async fn due(&self) {
         let mut due = self.inner.due.clone();
@@ -162,7 +177,7 @@ async fn sleep(wait: Option<Duration>) {
 impl Blobs for Sqlite {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let key = key.to_owned();
-        self.inner.readers.read(move |conn| blobs::get(conn, &key)).await
+        self.inner.readers.aside(move |conn| blobs::get(conn, &key)).await
     }
 
     async fn put(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
@@ -178,6 +193,6 @@ impl Blobs for Sqlite {
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let prefix = prefix.to_owned();
-        self.inner.readers.read(move |conn| blobs::list(conn, &prefix)).await
+        self.inner.readers.aside(move |conn| blobs::list(conn, &prefix)).await
     }
 }

@@ -1,6 +1,6 @@
 //! Single instances and operations, and the listing.
 
-use model::{Hostname, Instance, InstanceId, Operation, OperationId};
+use model::{Instance, InstanceId, Operation, OperationId};
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::rows;
@@ -39,22 +39,6 @@ pub(super) fn operations(
             row.get::<_, String>(0)
         })?;
     found.map(|json| rows::read(&json?)).collect()
-}
-
-/// See [`Store::hostname`](crate::Store::hostname).
-pub(super) fn hostname(
-    conn: &Connection,
-    hostname: &Hostname,
-) -> Result<Option<crate::HostnameOwner>, StoreError> {
-    super::names::owner(conn, hostname)
-}
-
-/// See [`Store::claims`](crate::Store::claims).
-pub(super) fn claims(
-    conn: &Connection,
-    instance: &InstanceId,
-) -> Result<Vec<crate::HostnameOwner>, StoreError> {
-    super::names::held(conn, instance)
 }
 
 /// See [`Store::instances`](crate::Store::instances).

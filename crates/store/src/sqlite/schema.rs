@@ -11,11 +11,15 @@ pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema/0001_first.sql")];
 
 /// Brings the file to the newest schema, or says why not.
 pub(super) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {
+    apply(conn, MIGRATIONS)
+}
+
+fn apply(conn: &mut Connection, migrations: &[&str]) -> Result<(), OpenError> {
     let found: usize = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found > MIGRATIONS.len() {
-        return Err(OpenError::Newer { found, known: MIGRATIONS.len() });
+    if found > migrations.len() {
+        return Err(OpenError::Newer { found, known: migrations.len() });
     }
-    for (index, migration) in MIGRATIONS.iter().enumerate().skip(found) {
+    for (index, migration) in migrations.iter().enumerate().skip(found) {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         tx.execute_batch(migration)?;
         tx.pragma_update(None, "user_version", index + 1)?;
@@ -23,4 +27,53 @@ pub(super) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {
         tracing::info!(version = index + 1, "store schema migrated");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(conn: &Connection) -> usize {
+        conn.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn each_migration_is_applied_once_and_in_order() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        let list =
+            ["CREATE TABLE t (n)", "INSERT INTO t VALUES (1)", "UPDATE t SET n = n * 10 + 2"];
+        for known in [1, 2, 2, 3, 3] {
+            apply(&mut conn, &list[..known]).unwrap();
+            assert_eq!(version(&conn), known);
+        }
+        let rows: Vec<i64> = conn
+            .prepare("SELECT n FROM t")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        assert_eq!(rows, [12]);
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_the_file_as_it_was() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        let list =
+            ["CREATE TABLE t (n)", "INSERT INTO t VALUES (1); INSERT INTO nowhere VALUES (1)"];
+        assert!(matches!(apply(&mut conn, &list), Err(OpenError::Sqlite(_))));
+        assert_eq!(version(&conn), 1);
+        let rows: i64 = conn.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, 0);
+        apply(&mut conn, &[list[0], "INSERT INTO t VALUES (2)"]).unwrap();
+        assert_eq!(version(&conn), 2);
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        conn.pragma_update(None, "user_version", MIGRATIONS.len() + 1).unwrap();
+        let refused = migrate(&mut conn).unwrap_err().to_string();
+        assert!(refused.contains("newer release"), "{refused}");
+    }
 }

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use model::Millis;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::checkpoint::Checkpoints;
@@ -51,6 +51,8 @@ pub(super) struct News {
 trait Request: Send {
     /// Whether its caller has gone.
     fn is_abandoned(&self) -> bool;
+    /// Whether its answer promises that a power failure cannot take it back.
+    fn must_last(&self) -> bool;
     /// Does the work and remembers the result; whether that may be committed.
     fn run(&mut self, tx: &Tx<'_>) -> Verdict;
     /// Hands over the result, or `failure` in its place.
@@ -69,6 +71,7 @@ enum Verdict {
 struct Typed<T, F> {
     work: Option<F>,
     result: Option<Result<T, StoreError>>,
+    must_last: bool,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
@@ -79,6 +82,10 @@ where
 {
     fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
+    }
+
+    fn must_last(&self) -> bool {
+        self.must_last
     }
 
     fn run(&mut self, tx: &Tx<'_>) -> Verdict {
@@ -122,7 +129,7 @@ impl Writer {
         let (requests, waiting) = mpsc::channel(WAITING_MAX);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || Loop { conn, checkpoints, news, waiting }.run())?;
+            .spawn(move || Loop { conn, checkpoints, news, waiting, syncs: true }.run())?;
         Ok(Self { requests: Some(requests), thread: Some(thread) })
     }
 
@@ -132,8 +139,26 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
+        self.hand_in(work, true).await
+    }
+
+    /// Runs `work` in a transaction that a power failure, but no end of this process, may undo: for
+    /// what means nothing once whoever asked is gone.
+    pub(super) async fn write_unsynced<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.hand_in(work, false).await
+    }
+
+    async fn hand_in<T, F>(&self, work: F, must_last: bool) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
-        let request = Box::new(Typed { work: Some(work), result: None, reply });
+        let request = Box::new(Typed { work: Some(work), result: None, must_last, reply });
         let requests = self.requests.as_ref().ok_or_else(stopped)?;
         requests.send(request).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
@@ -155,6 +180,8 @@ struct Loop {
     checkpoints: Checkpoints,
     news: News,
     waiting: mpsc::Receiver<Box<dyn Request>>,
+    /// Whether a commit of the connection syncs, as it is set now.
+    syncs: bool,
 }
 
 impl Loop {
@@ -170,17 +197,36 @@ impl Loop {
 
     fn serve(&mut self, batch: &mut Vec<Box<dyn Request>>) {
         batch.retain(|request| !request.is_abandoned());
-        let began = Instant::now();
-        let tx = Tx { conn: &self.conn, published: Cell::new(None), queued: Cell::new(false) };
-        let failure = transact(&tx, batch).err();
-        metrics::committed(failure.is_none(), batch.len(), began.elapsed());
-        match &failure {
-            None => self.tell(tx.published.get(), tx.queued.get()),
-            Some(error) => tracing::warn!(%error, requests = batch.len(), "commit failed"),
+        if batch.is_empty() {
+            return;
         }
+        let began = Instant::now();
+        let syncing = self.set_syncing(batch.iter().any(|request| request.must_last()));
+        let tx = Tx { conn: &self.conn, published: Cell::new(None), queued: Cell::new(false) };
+        let failure = syncing.and_then(|()| transact(&tx, batch)).err();
+        metrics::committed(failure.is_none(), self.syncs, batch.len(), began.elapsed());
+        if failure.is_none() {
+            self.tell(tx.published.get(), tx.queued.get());
+        }
+        let requests = batch.len();
         for request in batch.drain(..) {
             request.answer(failure.as_ref());
         }
+        if let Some(error) = failure {
+            tracing::warn!(%error, requests, "commit failed");
+            // On a full disk the log may be what can be given back.
+            self.checkpoints.make_room(&self.conn);
+        }
+    }
+
+    /// Every commit that syncs also syncs those before it that did not.
+    fn set_syncing(&mut self, syncs: bool) -> Result<(), StoreError> {
+        if self.syncs != syncs {
+            let level = if syncs { "FULL" } else { "NORMAL" };
+            self.conn.pragma_update(None, "synchronous", level).map_err(unavailable)?;
+            self.syncs = syncs;
+        }
+        Ok(())
     }
 
     fn tell(&self, published: Option<u64>, queued: bool) {
@@ -206,7 +252,7 @@ fn transact(tx: &Tx<'_>, batch: &mut [Box<dyn Request>]) -> Result<(), StoreErro
     let result = attempt(tx, batch);
     // Some failures end SQLite's transaction by themselves.
     if result.is_err() && !tx.conn.is_autocommit() {
-        tx.conn.execute_batch("ROLLBACK").map_err(StoreError::from)?;
+        tx.conn.execute_batch("ROLLBACK").map_err(unavailable)?;
     }
     result
 }
@@ -230,12 +276,17 @@ fn attempt(tx: &Tx<'_>, batch: &mut [Box<dyn Request>]) -> Result<(), StoreError
     run(tx.conn, "COMMIT")
 }
 
+/// Runs a statement about the transaction itself. Whatever stands against it concerns everyone in
+/// the batch.
 fn run(conn: &Connection, statement: &str) -> Result<(), StoreError> {
-    match conn.prepare_cached(statement).and_then(|mut s| s.query_row([], |_| Ok(()))).optional() {
-        Ok(_) => Ok(()),
-        // Not being able to end a transaction concerns everyone in it, whatever the reason.
-        Err(error) => Err(StoreError::Unavailable(error.to_string())),
-    }
+    conn.prepare_cached(statement)
+        .and_then(|mut statement| statement.execute([]))
+        .map(drop)
+        .map_err(unavailable)
+}
+
+fn unavailable(error: rusqlite::Error) -> StoreError {
+    StoreError::Unavailable(error.to_string())
 }
 
 fn stopped() -> StoreError {
