@@ -15,6 +15,7 @@ pub(super) const CASES: &[Case] = cases![
     a_reopened_state_is_the_same,
     writes_are_done_in_their_order,
     what_is_too_large_harms_nobody_else,
+    a_save_refused_for_its_size_leaves_nothing,
     a_long_history_is_cut,
 ];
 
@@ -138,25 +139,44 @@ async fn writes_are_done_in_their_order(subject: Arc<dyn Subject>) {
 
 async fn what_is_too_large_harms_nobody_else(subject: Arc<dyn Subject>) {
     let (state, now) = (subject.open().await, subject.now());
+    let huge = "x".repeat(crate::DOCUMENT_BYTES_MAX);
     let mut racing = tokio::task::JoinSet::new();
     for index in 0..12 {
         let id = format!("i{index}");
         let spec = sample::spec("shop", &[&format!("{id}.example.com")]);
         let mut wish = sample::accept(OperationKind::Provision, &id, &spec, now);
-        let huge = index % 3 == 0;
-        if huge {
-            let padding = "x".repeat(crate::DOCUMENT_BYTES_MAX);
-            wish.instance.platform_context = serde_json::json!({ "padding": padding });
+        match index % 4 {
+            0 => wish.instance.platform_context = serde_json::json!({ "padding": huge }),
+            1 => wish.operation.notice = Some(huge.clone()),
+            _ => {}
         }
         let state = Arc::clone(&state);
-        racing.spawn(async move { (id, huge, state.accept(wish, None).await) });
+        racing.spawn(async move { (id, index % 4 < 2, state.accept(wish, None).await) });
     }
     for (id, huge, answer) in racing.join_all().await {
         assert_eq!(matches!(answer, Err(StoreError::TooLarge(_))), huge, "{id}: {answer:?}");
         let written = state.instance(&sample::instance_id(&id)).await.unwrap();
         assert_eq!(written.is_none(), huge, "{id}");
+        let held = holder(&state, &format!("{id}.example.com")).await;
+        assert_eq!(held.is_none(), huge, "{id}");
     }
-    assert_eq!(state.depth(now).await, Ok((8, 0)));
+    assert_eq!(state.depth(now).await, Ok((6, 0)));
+}
+
+async fn a_save_refused_for_its_size_leaves_nothing(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    let spec = sample::spec("shop", &["shop.example.com"]);
+    let begun = begin(&state, OperationKind::Provision, "one", &spec, now).await;
+    let before = get(&state, "one").await;
+    let writes =
+        vec![Write::Publish(spec.clone()), Write::ReleaseAll, Write::State(InstanceState::Failed)];
+    let mut save = sample::finish(&begun.1, &begun.0, writes, now);
+    save.operation.notice = Some("x".repeat(crate::DOCUMENT_BYTES_MAX));
+    assert!(matches!(state.save(save).await, Err(StoreError::TooLarge(_))));
+    assert_eq!(get(&state, "one").await, before);
+    assert_eq!(holder(&state, "shop.example.com").await.as_deref(), Some("one"));
+    assert!(state.changes(None, 10).await.unwrap().changes.is_empty());
+    assert!(finish(&state, &begun, vec![Write::Publish(spec)], now).await.is_some());
 }
 
 async fn a_long_history_is_cut(subject: Arc<dyn Subject>) {
