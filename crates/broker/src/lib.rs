@@ -1,1 +1,29 @@
 //! Open Service Broker API v2.17 over HTTP, and the platform API beside it.
+//!
+//! One file a verb. A request is read, checked in the order of `docs/decisions/0002-osb-choices.md`,
+//! and accepted by the store in one transaction, or refused with everything that is wrong with it.
+//!
+//! *Architecture invariant:* the broker never calls a cloud and never waits for the fleet: it
+//! answers from the store.
+
+mod accept;
+mod api;
+mod catalog;
+mod deprovision;
+mod envelope;
+mod error;
+mod fetch;
+mod guard;
+mod identity;
+mod last_operation;
+pub mod metrics;
+mod port;
+mod progress;
+mod provision;
+mod router;
+mod update;
+
+pub use api::openapi;
+pub use catalog::{PLAN_INTERNAL_ID, PLAN_PUBLIC_ID, SERVICE_ID};
+pub use port::{FleetSummary, ProxyLine, RecordLine, RenderedLine, Standing, View};
+pub use router::{Config, Parts, Password, router};

@@ -1,0 +1,112 @@
+//! Instances: all, one, and what was done to one.
+
+#![expect(
+    unused_qualifications,
+    reason = "the macro that documents the routes names their parameters once more"
+)]
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use model::Owner;
+use serde::{Deserialize, Serialize};
+use store::Filter;
+use utoipa::{IntoParams, ToSchema};
+
+use super::views::{InstanceView, OperationView};
+use crate::accept::instance_id;
+use crate::error::{Error, ErrorBody};
+use crate::router::Broker;
+
+/// Rows of a page unless asked otherwise, and at most.
+const PAGE_ROWS: usize = 100;
+const PAGE_ROWS_MAX: usize = 1000;
+/// Operations of a history.
+const HISTORY_ROWS_MAX: usize = 100;
+
+/// Which instances.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListQuery {
+    /// Only this service.
+    service: Option<String>,
+    /// Only of this organisation; goes with `space`.
+    organization: Option<String>,
+    /// Only of this space; goes with `organization`.
+    space: Option<String>,
+    /// The `next` of the page before.
+    after: Option<String>,
+    /// 1 to 1,000; default 100.
+    limit: Option<usize>,
+}
+
+/// A page.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct InstancePage {
+    /// In order of id.
+    instances: Vec<InstanceView>,
+    /// Send it as `after` for the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// Lists instances.
+#[utoipa::path(get, path = "/v1/instances", params(ListQuery), responses((status = 200, body = InstancePage), (status = 400, body = ErrorBody)))]
+pub(crate) async fn list(
+    State(broker): State<Arc<Broker>>,
+    Query(query): Query<ListQuery>,
+) -> Result<Json<InstancePage>, Error> {
+    let limit = query.limit.unwrap_or(PAGE_ROWS);
+    if !(1..=PAGE_ROWS_MAX).contains(&limit) {
+        return Err(Error::bad_request("limit is 1 to 1000"));
+    }
+    let owner = match (query.organization, query.space) {
+        (Some(organization), Some(space)) => Some(Owner { organization, space }),
+        (None, None) => None,
+        _ => return Err(Error::bad_request("organization and space go together")),
+    };
+    let after = query.after.as_deref().map(instance_id).transpose()?;
+    let filter = Filter { owner, service: query.service, deleted: false, after, limit };
+    let page = broker.parts.store.instances(filter).await?;
+    Ok(Json(InstancePage {
+        instances: page.items.iter().map(InstanceView::of).collect(),
+        next: page.next.map(String::from),
+    }))
+}
+
+/// One instance, its latest operation, and how it stands.
+#[utoipa::path(get, path = "/v1/instances/{id}", params(("id" = String, Path)), responses((status = 200, body = InstanceView), (status = 404, body = ErrorBody)))]
+pub(crate) async fn one(
+    State(broker): State<Arc<Broker>>,
+    Path(id): Path<String>,
+) -> Result<Json<InstanceView>, Error> {
+    let id = instance_id(&id)?;
+    let current = broker.current(&id).await?;
+    let instance = current.instance.ok_or_else(unknown)?;
+    let standing = broker.parts.view.standing(&id);
+    Ok(Json(InstanceView::of(&instance).with(current.latest.as_ref(), standing)))
+}
+
+pub(super) fn unknown() -> Error {
+    Error::not_found("there is no such instance")
+}
+
+/// What was done to an instance.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct History {
+    /// Latest first.
+    operations: Vec<OperationView>,
+}
+
+/// The latest operations of an instance.
+#[utoipa::path(get, path = "/v1/instances/{id}/operations", params(("id" = String, Path)), responses((status = 200, body = History), (status = 404, body = ErrorBody)))]
+pub(crate) async fn history(
+    State(broker): State<Arc<Broker>>,
+    Path(id): Path<String>,
+) -> Result<Json<History>, Error> {
+    let id = instance_id(&id)?;
+    broker.parts.store.instance(&id).await?.ok_or_else(unknown)?;
+    let operations = broker.parts.store.operations(&id, HISTORY_ROWS_MAX).await?;
+    Ok(Json(History { operations: operations.iter().map(OperationView::of).collect() }))
+}

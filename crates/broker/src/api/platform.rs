@@ -1,0 +1,45 @@
+//! The platform itself: its proxies, its records, its documents.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::error::{Error, ErrorBody};
+use crate::port::{FleetSummary, RecordLine};
+use crate::router::Broker;
+
+/// The fleet: who is connected and how it stands.
+#[utoipa::path(get, path = "/v1/fleet", responses((status = 200, body = FleetSummary)))]
+pub(crate) async fn fleet(State(broker): State<Arc<Broker>>) -> Json<FleetSummary> {
+    Json(broker.parts.view.fleet())
+}
+
+/// DNS records.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Records {
+    /// In order of hostname.
+    records: Vec<RecordLine>,
+}
+
+/// The DNS records that the platform has made.
+#[utoipa::path(get, path = "/v1/records", responses((status = 200, body = Records), (status = 502, body = ErrorBody)))]
+pub(crate) async fn records(State(broker): State<Arc<Broker>>) -> Result<Json<Records>, Error> {
+    let records = broker.parts.view.records().await;
+    let records = records.map_err(|why| Error::new(StatusCode::BAD_GATEWAY, why))?;
+    Ok(Json(Records { records }))
+}
+
+/// The JSON Schema of a descriptor.
+#[utoipa::path(get, path = "/v1/schema", responses((status = 200, body = Object)))]
+pub(crate) async fn schema() -> Json<Value> {
+    Json(model::descriptor::schema::descriptor())
+}
+
+pub(crate) async fn document() -> Json<Value> {
+    Json(super::openapi())
+}

@@ -1,0 +1,107 @@
+//! What a descriptor would become, and whether it would be accepted; nothing is changed.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use model::{InstanceId, Parameters, Plan, Spec};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::instances::unknown;
+use crate::accept::{instance_id, taken};
+use crate::envelope::json_bytes;
+use crate::error::{Error, ErrorBody};
+use crate::port::RenderedLine;
+use crate::router::Broker;
+
+/// A descriptor that is not sent to be carried out.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Draft {
+    /// The instance that it would be; absent: a new one.
+    instance: Option<String>,
+    /// `internal` (the default) or `public`.
+    #[serde(default)]
+    #[schema(value_type = String)]
+    plan: Plan,
+    /// The descriptor without its visibility.
+    #[schema(value_type = Object)]
+    parameters: Box<RawValue>,
+}
+
+/// Envoy's resources.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Rendered {
+    /// In the order in which they are made.
+    resources: Vec<RenderedLine>,
+}
+
+/// A descriptor that would be accepted.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Valid {
+    /// What it would answer to.
+    hostnames: Vec<String>,
+}
+
+/// The id under which a draft without an instance is rendered.
+const DRAFT_ID: &str = "draft";
+
+fn rendered(broker: &Broker, id: &InstanceId, spec: &Spec) -> Result<Rendered, Error> {
+    let resources = broker.parts.view.render(id, spec).map_err(|complaints| {
+        Error::new(StatusCode::UNPROCESSABLE_ENTITY, complaints.join("\n"))
+    })?;
+    Ok(Rendered { resources })
+}
+
+/// The resources that an instance becomes.
+#[utoipa::path(get, path = "/v1/instances/{id}/resources", params(("id" = String, Path)), responses((status = 200, body = Rendered), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(crate) async fn instance(
+    State(broker): State<Arc<Broker>>,
+    Path(id): Path<String>,
+) -> Result<Json<Rendered>, Error> {
+    let id = instance_id(&id)?;
+    let instance = broker.parts.store.instance(&id).await?.ok_or_else(unknown)?;
+    rendered(&broker, &id, &instance.spec).map(Json)
+}
+
+/// The resources that a descriptor would become.
+#[utoipa::path(post, path = "/v1/render", request_body = Draft, responses((status = 200, body = Rendered), (status = 400, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(crate) async fn descriptor(
+    State(broker): State<Arc<Broker>>,
+    request: Request<Body>,
+) -> Result<Json<Rendered>, Error> {
+    let (id, spec) = draft(&broker, request).await?;
+    rendered(&broker, &id, &spec).map(Json)
+}
+
+/// Whether a descriptor would be accepted now, its hostnames included.
+#[utoipa::path(post, path = "/v1/validate", request_body = Draft, responses((status = 200, body = Valid), (status = 400, body = ErrorBody), (status = 409, body = ErrorBody), (status = 422, body = ErrorBody)))]
+pub(crate) async fn validate(
+    State(broker): State<Arc<Broker>>,
+    request: Request<Body>,
+) -> Result<Json<Valid>, Error> {
+    let (id, spec) = draft(&broker, request).await?;
+    let mut owners = Vec::new();
+    for hostname in &spec.hostnames {
+        let owner = broker.parts.store.hostname(hostname).await?;
+        owners.extend(owner.filter(|owner| owner.instance != id));
+    }
+    if !owners.is_empty() {
+        return Err(taken(&owners));
+    }
+    drop(rendered(&broker, &id, &spec)?);
+    Ok(Json(Valid { hostnames: spec.hostnames.iter().map(ToString::to_string).collect() }))
+}
+
+async fn draft(broker: &Broker, request: Request<Body>) -> Result<(InstanceId, Spec), Error> {
+    let bytes = json_bytes(request).await?;
+    let draft: Draft = serde_json::from_slice(&bytes)
+        .map_err(|why| Error::bad_request(format!("the body cannot be read: {why}")))?;
+    let parameters = Parameters::from_json(draft.parameters.get()).map_err(Error::refused)?;
+    let id = instance_id(draft.instance.as_deref().unwrap_or(DRAFT_ID))?;
+    Ok((id, broker.spec(draft.plan, parameters)?))
+}

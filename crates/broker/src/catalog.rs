@@ -1,0 +1,114 @@
+//! `GET /v2/catalog` (OSB 2.17, "Catalog Management").
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use model::Plan;
+use serde_json::{Value, json};
+
+use crate::error::Error;
+use crate::router::Broker;
+
+/// The offering's id. Never changes.
+pub const SERVICE_ID: &str = "6a0b5b1e-6c1a-4d0e-9b0a-6d6172677276";
+/// The id of the plan `internal`. Never changes.
+pub const PLAN_INTERNAL_ID: &str = "6a0b5b1e-6c1a-4d0e-9b0a-696e7465726e";
+/// The id of the plan `public`. Never changes.
+pub const PLAN_PUBLIC_ID: &str = "6a0b5b1e-6c1a-4d0e-9b0a-7075626c6963";
+/// After this a platform may give up polling; every operation ends well before.
+const POLLING_S_MAX: u32 = 1800;
+
+/// The catalog, made once.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    body: Value,
+    etag: HeaderValue,
+}
+
+/// A plan's id.
+pub(crate) fn plan_id(plan: Plan) -> &'static str {
+    match plan {
+        Plan::Internal => PLAN_INTERNAL_ID,
+        Plan::Public => PLAN_PUBLIC_ID,
+    }
+}
+
+fn describe(plan: Plan) -> (&'static str, [&'static str; 2]) {
+    match plan {
+        Plan::Internal => (
+            "Answers inside the platform's network only",
+            ["never public by accident", "live on every proxy in seconds"],
+        ),
+        Plan::Public => (
+            "Answers to everyone, and inside",
+            ["public because it was asked for", "live on every proxy in seconds"],
+        ),
+    }
+}
+
+impl Catalog {
+    pub(crate) fn new() -> Self {
+        let schema = model::descriptor::schema::parameters();
+        let plans: Vec<_> = Plan::ALL.into_iter().map(|plan| plan_entry(plan, &schema)).collect();
+        let body = json!({"services": [{
+            "id": SERVICE_ID,
+            "name": "load-balancer",
+            "description": "Routes requests for your hostnames to your service, on every proxy of the fleet",
+            "tags": ["edge", "ingress", "http"],
+            "bindable": false,
+            "instances_retrievable": true,
+            "bindings_retrievable": false,
+            "allow_context_updates": true,
+            "plan_updateable": true,
+            "metadata": {"displayName": "Load balancer"},
+            "plans": plans,
+        }]});
+        let hash = model::Version::hash_of(body.to_string().as_bytes());
+        let etag = HeaderValue::try_from(format!("\"{hash:016x}\""));
+        Self { body, etag: etag.unwrap_or_else(|_| HeaderValue::from_static("\"\"")) }
+    }
+
+    /// A required service id must be ours.
+    pub(crate) fn check_service(&self, id: Option<&str>) -> Result<(), Error> {
+        match id {
+            Some(SERVICE_ID) => Ok(()),
+            Some(_) => Err(Error::bad_request("this service_id is not in the catalog")),
+            None => Err(Error::bad_request("service_id is required")),
+        }
+    }
+
+    /// The plan of an id.
+    pub(crate) fn plan(&self, id: &str) -> Result<Plan, Error> {
+        let known = Plan::ALL.into_iter().find(|plan| plan_id(*plan) == id);
+        known.ok_or_else(|| Error::bad_request("this plan_id is not in the catalog"))
+    }
+}
+
+fn plan_entry(plan: Plan, schema: &Value) -> Value {
+    let (description, bullets) = describe(plan);
+    json!({
+        "id": plan_id(plan),
+        "name": plan.as_str(),
+        "description": description,
+        "free": true,
+        "plan_updateable": true,
+        "maximum_polling_duration": POLLING_S_MAX,
+        "metadata": {"bullets": bullets},
+        "schemas": {"service_instance": {
+            "create": {"parameters": schema},
+            "update": {"parameters": schema},
+        }},
+    })
+}
+
+pub(crate) async fn get(State(broker): State<Arc<Broker>>, headers: HeaderMap) -> Response {
+    let Catalog { body, etag } = &broker.catalog;
+    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|given| given == etag);
+    let mut response =
+        if known { StatusCode::NOT_MODIFIED.into_response() } else { Json(body).into_response() };
+    response.headers_mut().insert(header::ETAG, etag.clone());
+    response
+}

@@ -1,0 +1,41 @@
+//! `GET /v2/service_instances/:id` (OSB 2.17, "Fetching a Service Instance").
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use model::InstanceState;
+use serde_json::json;
+
+use crate::accept::instance_id;
+use crate::catalog::{SERVICE_ID, plan_id};
+use crate::error::Error;
+use crate::router::Broker;
+
+pub(crate) async fn get(
+    State(broker): State<Arc<Broker>>,
+    Path(id): Path<String>,
+) -> Result<Response, Error> {
+    let id = instance_id(&id)?;
+    let current = broker.current(&id).await?;
+    let unknown =
+        || Error::not_found("there is no such instance, or it is still being provisioned");
+    let instance = current.instance.as_ref().ok_or_else(unknown)?;
+    match (instance.state, current.in_progress()) {
+        (InstanceState::Ready, None) => {}
+        (InstanceState::Ready, Some(_)) => return Err(Error::busy("an update")),
+        (InstanceState::Deprovisioning, _) => return Err(Error::busy("the deprovision")),
+        _ => return Err(unknown()),
+    }
+    Ok(Json(json!({
+        "service_id": SERVICE_ID,
+        "plan_id": plan_id(instance.spec.plan),
+        "parameters": instance.spec.parameters.to_json(),
+        "metadata": {"attributes": {
+            "hostnames": instance.spec.hostnames.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(","),
+            "revision": instance.revision.map(|revision| revision.to_string()),
+        }},
+    }))
+    .into_response())
+}

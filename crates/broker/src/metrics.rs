@@ -1,0 +1,27 @@
+//! What the broker counts.
+
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+
+const REQUESTS: &str = "margrave_broker_requests_total";
+const SECONDS: &str = "margrave_broker_request_seconds";
+const REFUSALS: &str = "margrave_broker_refusals_total";
+
+/// Names the metrics for whoever reads them.
+pub fn describe() {
+    describe_counter!(REQUESTS, "Requests by route, method and status");
+    describe_histogram!(SECONDS, Unit::Seconds, "Time to answer, by route and method");
+    describe_counter!(REFUSALS, "Refused changes, by the code of the refusal");
+}
+
+pub(crate) fn answered(route: &str, method: &str, status: u16, took: Duration) {
+    let (route, method) = (route.to_owned(), method.to_owned());
+    counter!(REQUESTS, "route" => route.clone(), "method" => method.clone(), "status" => status.to_string())
+        .increment(1);
+    histogram!(SECONDS, "route" => route, "method" => method).record(took.as_secs_f64());
+}
+
+pub(crate) fn refused(code: &str) {
+    counter!(REFUSALS, "code" => code.to_owned()).increment(1);
+}

@@ -1,0 +1,85 @@
+//! What the broker shows of the rest of the platform, in its own words; the binary wires it.
+
+use async_trait::async_trait;
+use model::{InstanceId, Spec};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// One resource that a service becomes.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct RenderedLine {
+    /// The protobuf type URL.
+    #[serde(rename = "typeUrl")]
+    pub type_url: String,
+    /// Its name.
+    pub name: String,
+    /// Its content, as protobuf's JSON.
+    #[schema(value_type = Object)]
+    pub resource: serde_json::Value,
+}
+
+/// A connected proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxyLine {
+    /// `node.id`.
+    pub id: String,
+    /// Its group.
+    pub group: String,
+    /// Its region; empty when not told.
+    pub region: String,
+    /// Its Envoy's version; empty when not told.
+    pub envoy_version: String,
+    /// `live`, `behind` or `rejecting`.
+    pub state: String,
+}
+
+/// The fleet in a few numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FleetSummary {
+    /// The latest revision that the control plane has taken in.
+    pub revision: u64,
+    /// Published instances.
+    pub instances: usize,
+    /// Instances that are served at an earlier revision than their latest.
+    pub quarantined: usize,
+    /// Connected proxies.
+    pub proxies: Vec<ProxyLine>,
+}
+
+/// How an instance stands at the control plane.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Standing {
+    /// The latest published revision.
+    pub revision: u64,
+    /// The revision that proxies are given.
+    pub served: Option<u64>,
+    /// Why these differ.
+    pub quarantine: Option<String>,
+    /// What its team should know, such as an upstream whose name does not resolve.
+    pub notices: Vec<String>,
+}
+
+/// A DNS record of the platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RecordLine {
+    /// The name.
+    pub hostname: String,
+    /// Whose it is.
+    pub instance: String,
+    /// `internal` or `public`.
+    pub exposure: String,
+}
+
+/// A view of the control plane and of the cloud. Nothing here changes anything.
+#[async_trait]
+pub trait View: Send + Sync {
+    /// What a spec becomes, or why it becomes nothing, in the tenant's words.
+    fn render(&self, id: &InstanceId, spec: &Spec) -> Result<Vec<RenderedLine>, Vec<String>>;
+    /// The fleet.
+    fn fleet(&self) -> FleetSummary;
+    /// How an instance stands; `None` when it is not published.
+    fn standing(&self, id: &InstanceId) -> Option<Standing>;
+    /// The DNS records that exist, or why they cannot be told.
+    async fn records(&self) -> Result<Vec<RecordLine>, String>;
+}

@@ -1,0 +1,102 @@
+//! Who answers what.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, put};
+use model::{Hostname, Millis, OperationId, Parameters, Plan, Spec};
+use store::Store;
+
+use crate::error::Error;
+use crate::port::View;
+use crate::{api, catalog, deprovision, fetch, guard, last_operation, provision, update};
+
+/// A password that no log can print.
+#[derive(Clone)]
+pub struct Password(String);
+
+impl Password {
+    /// Wraps a password.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// How the broker is set up.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Who may use it.
+    pub username: String,
+    /// And their password.
+    pub password: Password,
+    /// The zone of default hostnames: `<service>.<zone>`.
+    pub zone: String,
+}
+
+/// What the broker is built upon.
+#[derive(Clone)]
+pub struct Parts {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// What is shown of the rest of the platform.
+    pub view: Arc<dyn View>,
+    /// Now.
+    pub clock: Arc<dyn Fn() -> Millis + Send + Sync>,
+    /// A new, unique operation id, rising in time.
+    pub new_id: Arc<dyn Fn() -> OperationId + Send + Sync>,
+}
+
+/// Shared by all requests.
+pub(crate) struct Broker {
+    pub(crate) config: Config,
+    pub(crate) parts: Parts,
+    pub(crate) catalog: catalog::Catalog,
+}
+
+impl Broker {
+    /// The spec of valid parameters: with its effective hostnames, sorted.
+    pub(crate) fn spec(&self, plan: Plan, parameters: Parameters) -> Result<Spec, Error> {
+        let mut hostnames = parameters.hostnames.clone();
+        if hostnames.is_empty() {
+            let default = format!("{}.{}", parameters.service, self.config.zone);
+            let parsed: Result<Hostname, _> = default.parse();
+            hostnames.push(parsed.map_err(|why| Error::bad_request(why.to_string()))?);
+        }
+        hostnames.sort();
+        hostnames.dedup();
+        Ok(Spec { plan, parameters, hostnames })
+    }
+}
+
+/// The broker as an HTTP service.
+pub fn router(config: Config, parts: Parts) -> Router {
+    let broker = Arc::new(Broker { config, parts, catalog: catalog::Catalog::new() });
+    let instance =
+        put(provision::put).patch(update::patch).delete(deprovision::delete).get(fetch::get);
+    Router::new()
+        .route("/v2/catalog", get(catalog::get))
+        .route("/v2/service_instances/{id}", instance)
+        .route("/v2/service_instances/{id}/last_operation", get(last_operation::get))
+        .merge(api::routes())
+        .fallback(|| async {
+            Error::not_found("there is nothing at this path; see /v1/openapi.json")
+        })
+        .method_not_allowed_fallback(|| async {
+            Error::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not know this method")
+        })
+        .layer(from_fn_with_state(Arc::clone(&broker), guard::guard))
+        .with_state(broker)
+}

@@ -1,0 +1,79 @@
+//! The platform API, and the document that describes it.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Harness, envelope, path};
+
+#[tokio::test]
+async fn it_shows_what_osb_does_not() {
+    let harness = Harness::new();
+    let accepted =
+        harness.call("PUT", &path("a"), Some(envelope("public", "a", "a.example.com"))).await;
+    let operation =
+        format!("/v1/operations/{}", accepted.body["operation"].as_str().expect("an id"));
+    let seen = harness.call("GET", &operation, None).await.body;
+    assert_eq!(seen["state"], "in progress");
+    let waiting = format!("{operation}?wait=20&seen={}", seen["tag"].as_str().expect("a tag"));
+    let (news, ()) = tokio::join!(harness.call("GET", &waiting, None), harness.work(true));
+    assert_eq!(news.body["state"], "succeeded", "{news:?}");
+
+    let listed = harness.call("GET", "/v1/instances?service=a", None).await.body;
+    assert_eq!(listed["instances"][0]["hostnames"], json!(["a.example.com"]));
+    assert_eq!(
+        harness.call("GET", "/v1/instances?service=zz", None).await.body["instances"],
+        json!([])
+    );
+    let one = harness.call("GET", "/v1/instances/a", None).await.body;
+    assert_eq!((one["plan"].as_str(), one["state"].as_str()), (Some("public"), Some("ready")));
+    assert_eq!(one["operation"]["state"], "succeeded");
+    let history = harness.call("GET", "/v1/instances/a/operations", None).await.body;
+    assert_eq!(history["operations"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        harness.call("GET", "/v1/instances/a/resources", None).await.body["resources"][0]["name"],
+        "a"
+    );
+}
+
+#[tokio::test]
+async fn it_judges_without_changing() {
+    let harness = Harness::new();
+    harness.call("PUT", &path("a"), Some(envelope("public", "a", "a.example.com"))).await;
+    let draft = |hostname: &str| json!({"plan": "public", "parameters": {"service": "b", "upstream": "http://w:1", "hostnames": [hostname]}});
+    let good = harness.call("POST", "/v1/validate", Some(draft("b.example.com"))).await;
+    assert_eq!((good.status, &good.body["hostnames"]), (200, &json!(["b.example.com"])));
+    assert_eq!(
+        harness.call("POST", "/v1/validate", Some(draft("a.example.com"))).await.status,
+        409
+    );
+    let bad = json!({"parameters": {"service": "B!", "upstreams": 7}});
+    let refused = harness.call("POST", "/v1/validate", Some(bad)).await;
+    assert_eq!(refused.status, 400);
+    let refusals = refused.body["refusals"].as_array().map_or(0, Vec::len);
+    assert!(refusals >= 2, "all mistakes at once: {refused:?}");
+    for (path, status) in [
+        ("/v1/instances?limit=0", 400),
+        ("/v1/instances?colour=red", 400),
+        ("/v1/instances/zz", 404),
+        ("/v1/operations/zz", 404),
+    ] {
+        assert_eq!(harness.call("GET", path, None).await.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn its_document_is_the_one_in_the_reference() {
+    let harness = Harness::new();
+    let open = harness.send("GET", "/v1/openapi.json", &[], "").await;
+    assert_eq!(open.status, 200, "it needs no credentials");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/openapi.json");
+    let text = serde_json::to_string_pretty(&open.body).expect("JSON") + "\n";
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("docs/reference");
+        std::fs::write(&file, &text).expect("written");
+    }
+    let kept: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap_or_default())
+        .unwrap_or_default();
+    assert_eq!(open.body, kept, "the API has changed: look at it, then run make golden");
+}

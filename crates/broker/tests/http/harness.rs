@@ -1,0 +1,166 @@
+//! The broker's router on a real store, with a worker's part played by hand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request};
+use broker::{
+    Config, FleetSummary, PLAN_INTERNAL_ID, PLAN_PUBLIC_ID, Parts, Password, RecordLine,
+    RenderedLine, SERVICE_ID, Standing, View,
+};
+use http_body_util::BodyExt;
+use model::{InstanceId, InstanceState, Millis, OperationKind, OperationState, Spec};
+use serde_json::{Value, json};
+use store::sqlite::{Options, Sqlite};
+use store::{Queue, Save, Store, Write};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+/// `user:secret`.
+pub(crate) const CREDENTIALS: &str = "Basic dXNlcjpzZWNyZXQ=";
+
+pub(crate) struct Harness {
+    pub(crate) store: Arc<Sqlite>,
+    router: Router,
+    now: Arc<AtomicI64>,
+    _folder: TempDir,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+struct NothingToSee;
+
+#[async_trait]
+impl View for NothingToSee {
+    fn render(&self, _: &InstanceId, spec: &Spec) -> Result<Vec<RenderedLine>, Vec<String>> {
+        let name = spec.parameters.service.to_string();
+        Ok(vec![RenderedLine { type_url: "t".to_owned(), name, resource: json!({}) }])
+    }
+    fn fleet(&self) -> FleetSummary {
+        FleetSummary { revision: 0, instances: 0, quarantined: 0, proxies: Vec::new() }
+    }
+    fn standing(&self, _: &InstanceId) -> Option<Standing> {
+        None
+    }
+    async fn records(&self) -> Result<Vec<RecordLine>, String> {
+        Ok(Vec::new())
+    }
+}
+
+impl Harness {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let now = Arc::new(AtomicI64::new(1_777_593_600_000));
+        let ticking = Arc::clone(&now);
+        let clock: Arc<dyn Fn() -> Millis + Send + Sync> =
+            Arc::new(move || ticking.fetch_add(1, Ordering::Relaxed));
+        let options = Options::new(Arc::clone(&clock));
+        let store = Arc::new(Sqlite::open(folder.path().join("store.db"), options).expect("opens"));
+        let ids = AtomicU64::new(0);
+        let new_id = move || {
+            let number = ids.fetch_add(1, Ordering::Relaxed);
+            format!("op-{number:06}").parse().expect("an id")
+        };
+        let parts = Parts {
+            store: Arc::<Sqlite>::clone(&store),
+            view: Arc::new(NothingToSee),
+            clock,
+            new_id: Arc::new(new_id),
+        };
+        let config = Config {
+            username: "user".to_owned(),
+            password: Password::new("secret".to_owned()),
+            zone: "edge.example".to_owned(),
+        };
+        Self { store, router: broker::router(config, parts), now, _folder: folder }
+    }
+
+    /// Any request with these headers.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.into()).expect("a request");
+        let response = self.router.clone().oneshot(request).await.expect("answers");
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("a body").to_bytes();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    /// A request as a platform sends it.
+    pub(crate) async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let headers = [
+            ("authorization", CREDENTIALS),
+            ("x-broker-api-version", "2.17"),
+            ("content-type", "application/json"),
+        ];
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        self.send(method, path, &headers, body).await
+    }
+
+    /// What a worker would do: carries the waiting operation out, or makes it fail.
+    pub(crate) async fn work(&self, succeeds: bool) {
+        let now = self.now.load(Ordering::Relaxed);
+        let lease = self.store.lease(now, Duration::from_secs(30)).await.expect("leases");
+        let lease = lease.expect("a job waits");
+        let id = &lease.job.operation_id;
+        let mut operation = self.store.operation(id).await.expect("reads").expect("exists");
+        let writes = match (operation.kind, succeeds) {
+            (OperationKind::Provision | OperationKind::Update, true) => {
+                vec![Write::Publish(operation.target.clone().expect("a target"))]
+            }
+            (OperationKind::Provision, false) => {
+                vec![Write::ReleaseAll, Write::State(InstanceState::Failed)]
+            }
+            (OperationKind::Deprovision, true) => {
+                vec![Write::Unpublish, Write::ReleaseAll, Write::State(InstanceState::Deleted)]
+            }
+            (_, false) => vec![],
+        };
+        operation.state = if succeeds { OperationState::Succeeded } else { OperationState::Failed };
+        operation.error = (!succeeds).then(|| "the cloud said no".to_owned());
+        operation.finished_at = Some(now);
+        let save = Save { fence: lease.fence, operation, writes, now };
+        self.store.save(save).await.expect("saves");
+    }
+}
+
+/// An envelope for a service with one hostname.
+pub(crate) fn envelope(plan: &str, service: &str, hostname: &str) -> Value {
+    let plan = if plan == "public" { PLAN_PUBLIC_ID } else { PLAN_INTERNAL_ID };
+    json!({
+        "service_id": SERVICE_ID, "plan_id": plan,
+        "organization_guid": "org", "space_guid": "team-x",
+        "parameters": {
+            "service": service, "upstream": "http://web.internal:8080", "hostnames": [hostname],
+        },
+    })
+}
+
+/// The path of an instance's change.
+pub(crate) fn path(id: &str) -> String {
+    format!("/v2/service_instances/{id}?accepts_incomplete=true")
+}
+
+/// The path of an instance's deprovision.
+pub(crate) fn delete_path(id: &str) -> String {
+    format!("{}&service_id={SERVICE_ID}&plan_id={PLAN_INTERNAL_ID}", path(id))
+}

@@ -1,0 +1,7 @@
+//! The broker over HTTP with the real store: each row of the specification that a platform relies on.
+
+mod harness;
+
+mod api;
+mod osb;
+mod races;
