@@ -19,14 +19,16 @@ pub struct Document {
     pub value: Value,
 }
 
-/// Every document, by name.
+/// Every document, by name. One that cannot be read is left out: it must not keep a plane from
+/// starting.
 pub async fn documents(blobs: &dyn Blobs) -> Result<BTreeMap<String, Document>, StoreError> {
     let mut all = BTreeMap::new();
     for key in blobs.list(PREFIX).await? {
         let Some(bytes) = blobs.get(&key).await? else { continue };
-        let document = serde_json::from_slice(&bytes)
-            .map_err(|error| StoreError::Corrupt(format!("{key}: {error}")))?;
-        all.insert(key[PREFIX.len()..].to_owned(), document);
+        match serde_json::from_slice(&bytes) {
+            Ok(document) => _ = all.insert(key[PREFIX.len()..].to_owned(), document),
+            Err(error) => tracing::error!(key, %error, "a document is unreadable, and left out"),
+        }
     }
     Ok(all)
 }

@@ -12,7 +12,7 @@ use crate::Resolver;
 /// Where the answers are kept.
 const KEY: &str = "resolver/answers";
 /// Changed answers are written at most this often.
-const WRITE_EVERY: Duration = Duration::from_secs(5);
+const WRITE_EVERY: Duration = Duration::from_secs(2);
 
 impl Resolver {
     /// Reads the answers of an earlier life. They are used until a name is answered anew.

@@ -61,9 +61,13 @@ impl Flights {
         self.flights.len()
     }
 
-    /// Whether a proxy is waited for by any change.
-    pub(crate) fn awaits(&self, stream: StreamId) -> bool {
-        self.flights.values().any(|flight| flight.waiting.contains(&stream))
+    /// How many changes each proxy is still to acknowledge.
+    pub(crate) fn lacking(&self) -> HashMap<StreamId, usize> {
+        let mut lacking = HashMap::new();
+        for stream in self.flights.values().flat_map(Flight::waiting) {
+            *lacking.entry(stream).or_default() += 1;
+        }
+        lacking
     }
 
     /// A proxy has one owner's change; returns the owner if all have it now.
@@ -184,7 +188,7 @@ mod tests {
         let mut flights = flights(&[]);
         flights.depart(&owner("b"), 8, HashSet::new(), false);
         assert_eq!(flights.synced(ONE, 7, true, &nothing()), [owner("a")]);
-        assert!(flights.awaits(ONE));
+        assert_eq!(flights.lacking(), HashMap::from([(ONE, 1)]));
         assert_eq!(flights.synced(ONE, 8, false, &nothing()), [owner("b")]);
     }
 

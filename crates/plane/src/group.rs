@@ -67,6 +67,8 @@ pub(crate) struct Group {
     pub(crate) cache: Arc<Cache>,
     /// Whether its proxies are answered.
     pub(crate) open: bool,
+    /// Whether a proxy of it was ever seen.
+    pub(crate) is_known: bool,
     /// Since when it has had no proxy.
     pub(crate) alone_since: Instant,
     pub(crate) streams: BTreeMap<StreamId, Stream>,
@@ -85,6 +87,7 @@ impl Group {
             node: Node { cluster: name.to_owned(), ..Node::default() },
             cache: Arc::new(Cache::new(Options { on_demand })),
             open: false,
+            is_known: false,
             alone_since: Instant::now(),
             streams: BTreeMap::new(),
             flights: Flights::default(),
@@ -138,6 +141,16 @@ impl Group {
         Ok(())
     }
 
+    /// Whether a proxy of this group has taken what the owner has, and none is still to take it.
+    pub(crate) fn has_proven(&self, owner: &str) -> bool {
+        self.held.contains_key(owner) && self.flights.of(owner).is_none()
+    }
+
+    /// Whether proxies of this group are still to take what the owner has.
+    pub(crate) fn is_proving(&self, owner: &str) -> bool {
+        self.ready > 0 && self.flights.of(owner).is_some()
+    }
+
     /// How many resources are held.
     pub(crate) fn len(&self) -> usize {
         self.held.values().map(|held| held.resources.len()).sum()
@@ -181,6 +194,7 @@ impl Group {
 
     /// A proxy has connected.
     pub(crate) fn opened(&mut self, id: StreamId, node: Arc<Node>, since: Millis) {
+        self.is_known = true;
         let refuses = BTreeSet::new();
         self.streams.insert(id, Stream { node, since, ready: false, refuses });
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use model::InstanceId;
 use tokio::time::Instant;
 
+use crate::DEFAULT_GROUP;
 use crate::group::{Group, Stream};
 use crate::state::{State, owner_of};
 
@@ -50,7 +51,7 @@ pub(crate) enum Answer {
 const MAX_NAMED: usize = 3;
 
 impl State {
-    /// How far the fleet is. A group without proxies is waited for during `grace` after the last
+    /// How far the fleet is. Groups that never had a proxy count only while none had. A group without proxies is waited for during `grace` after the last
     /// one left, as proxies that reconnect need a moment; after that it holds nothing up.
     pub(crate) fn converged(&self, id: &InstanceId, revision: u64, grace: Duration) -> Answer {
         if revision > self.position {
@@ -63,10 +64,16 @@ impl State {
         if tenant.is_some_and(|tenant| tenant.pending) {
             return self.wait("the control plane waits for the addresses of its upstreams");
         }
-        if let Some(group) = self.groups.values().find(|group| !group.open) {
-            return self.wait(&format!("the control plane prepares group {}", group.node.cluster));
+        if !self.is_open() {
+            return self.wait("the control plane is starting");
         }
         self.in_fleet(&owner_of(id), tenant.map_or(&[][..], |tenant| &tenant.notices), grace)
+    }
+
+    /// Whether the start is over. A group that is new after it gets everything before it opens, and
+    /// holds nobody up.
+    pub(crate) fn is_open(&self) -> bool {
+        self.groups.get(DEFAULT_GROUP).is_some_and(|group| group.open)
     }
 
     fn wait(&self, why: &str) -> Answer {
@@ -75,8 +82,11 @@ impl State {
     }
 
     fn in_fleet(&self, owner: &str, notices: &[String], grace: Duration) -> Answer {
-        let groups = self.groups.iter().map(|(name, group)| Standing::of(name, group, owner));
-        let fleet = groups.fold(Standing::default(), Standing::and);
+        let any_known = self.groups.values().any(|group| group.is_known);
+        let counts = |group: &Group| group.open && (group.is_known || !any_known);
+        let groups = self.groups.iter().filter(|(_, group)| counts(group));
+        let standings = groups.map(|(name, group)| Standing::of(name, group, owner));
+        let fleet = standings.fold(Standing::default(), Standing::and);
         if let Some(why) = fleet.why_behind() {
             let have = fleet.ready.saturating_sub(fleet.behind.len() + fleet.refusing.len());
             return Answer::Wait(Convergence::Behind { have, ready: fleet.ready, why });

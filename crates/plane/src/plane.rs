@@ -101,7 +101,7 @@ impl Plane {
 
     /// Whether proxies are answered: the store was read, and all of it rendered.
     pub fn ready(&self) -> bool {
-        self.state().groups.get(DEFAULT_GROUP).is_some_and(|group| group.open)
+        self.state().is_open()
     }
 
     /// Renders a spec and gates it, without publishing; the reason in the tenant's words if it is
@@ -123,7 +123,7 @@ impl Plane {
     /// refused, or `within` has passed; and says how far it is.
     pub async fn converged(&self, id: &InstanceId, revision: u64, within: Duration) -> Convergence {
         let deadline = Instant::now() + within;
-        let mut news = self.news.subscribe();
+        let mut news = self.listen_to_news();
         loop {
             let answer = self.state().converged(id, revision, self.grace);
             let (until, convergence) = match answer {
@@ -171,6 +171,10 @@ impl Plane {
         }
     }
 
+    pub(crate) fn listen_to_news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+
     /// Lets those who wait look again.
     pub(crate) fn tell(&self) {
         self.news.send_replace(());
@@ -190,8 +194,10 @@ impl Directory for Plane {
     fn assign(&self, node: &Node) -> Result<Arc<Cache>, String> {
         let name = group_name(node)?;
         let (platform, groups) = {
-            let state = self.state();
-            if let Some(group) = state.groups.get(name) {
+            let mut state = self.state();
+            if let Some(group) = state.groups.get_mut(name) {
+                // So that it is not forgotten before the stream is heard of.
+                group.alone_since = Instant::now();
                 return Ok(group.cache.clone());
             }
             (state.platform.clone(), state.groups.len())

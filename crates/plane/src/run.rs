@@ -33,8 +33,10 @@ const REMOVALS_MIN: usize = 10;
 const REMOVALS_PART: usize = 20;
 /// How often documents of sources are read.
 const DOCUMENTS: Duration = Duration::from_secs(2);
-/// How often gauges are set.
-const GAUGES: Duration = Duration::from_secs(5);
+/// How often gauges are set, and what is over is looked for.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// A group that has had no proxy for so long is forgotten, until one names it again.
+const GROUP_KEPT: Duration = Duration::from_hours(1);
 
 impl Plane {
     /// Works until the future is dropped or `shutdown` completes. Proxies are answered once all of
@@ -48,7 +50,8 @@ impl Plane {
         tasks.spawn(self.clone().follow_addresses());
         tasks.spawn(self.resolver.clone().run());
         tasks.spawn(self.clone().follow_documents());
-        tasks.spawn(self.clone().gauge());
+        tasks.spawn(self.clone().remember_addresses());
+        tasks.spawn(self.clone().keep_house());
         tokio::select! {
             () = shutdown => {}
             Some(ended) = tasks.join_next() => {
@@ -282,10 +285,20 @@ impl Plane {
         }
     }
 
-    async fn gauge(self: Arc<Self>) {
+    /// Not before all instances are known: what is written replaces what was remembered.
+    async fn remember_addresses(self: Arc<Self>) {
+        let mut news = self.listen_to_news();
+        while !self.loaded.load(Ordering::Acquire) {
+            let _ = news.changed().await;
+        }
+        self.resolver.remember(&*self.blobs).await;
+    }
+
+    async fn keep_house(self: Arc<Self>) {
         loop {
             metrics::fleet(&self.fleet());
-            sleep(GAUGES).await;
+            sleep(HOUSEKEEPING).await;
+            self.state().forget_groups(GROUP_KEPT);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{InstanceId, Millis, Node, Published};
 use render::{Complaint, Draft, Platform};
@@ -114,7 +115,7 @@ impl State {
 
     fn serve(&mut self, id: &InstanceId, target: &Target, drafts: BTreeMap<Arc<str>, Vec<Draft>>) {
         let owner = owner_of(id);
-        let is_proven = !self.is_flying(&owner);
+        let is_proven = self.is_proven(&owner);
         let stamp = Stamp { epoch: self.epoch, revision: target.wanted, served: target.revision };
         for (name, drafts) in drafts {
             if let Some(group) = self.groups.get_mut(&name) {
@@ -122,10 +123,10 @@ impl State {
                 metrics::applied(group.put(&owner, stamp, wishes));
             }
         }
-        let is_flying = self.is_flying(&owner);
+        let is_unchanged = self.is_proven(&owner);
         let Some(tenant) = self.tenants.get_mut(id) else { return };
         tenant.serve(target, is_proven);
-        if !is_flying {
+        if is_unchanged {
             tenant.prove();
         }
     }
@@ -138,9 +139,19 @@ impl State {
         }
     }
 
-    /// Whether not every ready proxy has what the groups hold of this owner.
-    pub(crate) fn is_flying(&self, owner: &str) -> bool {
-        self.groups.values().any(|group| group.flights.of(owner).is_some())
+    /// Whether the fleet has taken what the groups hold of this owner. Groups without proxies have
+    /// no say.
+    fn is_proven(&self, owner: &str) -> bool {
+        self.groups.values().any(|group| group.has_proven(owner))
+            && !self.groups.values().any(|group| group.is_proving(owner))
+    }
+
+    /// Forgets groups that have had no proxy for so long.
+    pub(crate) fn forget_groups(&mut self, after: Duration) {
+        self.groups.retain(|name, group| {
+            let is_over = group.streams.is_empty() && group.alone_since.elapsed() >= after;
+            &**name == crate::DEFAULT_GROUP || !group.open || !is_over
+        });
     }
 
     /// Takes in what happened on a stream. Returns instances to be rendered again, and whether
@@ -185,7 +196,7 @@ impl State {
     fn conclude(&mut self, outcome: Outcome) -> Option<InstanceId> {
         match outcome {
             Outcome::Landed(owner) => {
-                if !self.is_flying(&owner)
+                if self.is_proven(&owner)
                     && let Some(tenant) = self.tenant_of(&owner)
                 {
                     tenant.prove();

@@ -383,3 +383,35 @@ fn a_refusal_of_what_is_no_longer_served_is_not_held_against_anybody() {
     world.synced(1);
     assert_eq!(world.converged("a", 6), live(1, None));
 }
+
+#[test]
+fn a_group_without_proxies_has_no_say_and_is_forgotten_in_time() {
+    let mut world = World::new(&[]);
+    let mut other = Group::new("other", false);
+    other.open = true;
+    world.state.groups.insert("other".into(), other);
+    let node = Node { id: "o1".into(), cluster: "other".into(), ..Node::default() };
+    world.say(Event::Opened { stream: StreamId(9), node: Arc::new(node) });
+    world.synced(9);
+    let put = |world: &mut World, revision, body: &str| {
+        world.publish("a", revision, None);
+        let drafts = vec![draft(&format!("route internal/a {body}"))];
+        let both = ["default", "other"].map(|group| (group.into(), drafts.clone()));
+        world.rendered("a", Ok(BTreeMap::from(both)));
+    };
+    put(&mut world, 5, "good");
+    assert_eq!(world.converged("a", 5), behind(0, 1, "not yet acknowledged by o1"));
+    world.synced(9);
+    assert_eq!(world.converged("a", 5), live(1, None), "nobody ever came to the default group");
+    put(&mut world, 6, "bad");
+    assert_eq!(world.rejects(9, "a", "route internal/a bad"), [id("a")], "for the default group");
+    let other = &world.state.groups["other"];
+    assert_eq!(other.cache.dump(None)[0].resource.body, "good");
+    assert_eq!(world.converged("a", 6), rejected(REFUSED));
+
+    world.say(Event::Closed { stream: StreamId(9) });
+    world.state.forget_groups(Duration::from_secs(60));
+    assert_eq!(world.state.groups.len(), 2);
+    world.state.forget_groups(Duration::ZERO);
+    assert_eq!(world.state.groups.len(), 1);
+}

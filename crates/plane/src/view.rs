@@ -33,6 +33,8 @@ pub struct Proxy {
     pub connected_at: Millis,
     /// How it stands.
     pub state: ProxyState,
+    /// How many changes it is still to acknowledge.
+    pub lacks: usize,
     /// Instances whose latest resources it refuses, alone.
     pub refuses: Vec<String>,
 }
@@ -86,7 +88,9 @@ impl State {
     pub(crate) fn fleet(&self) -> FleetView {
         let groups = || self.groups.iter();
         let proxies = groups().flat_map(|(name, group)| {
-            group.streams.iter().map(|(id, s)| proxy(name, s, group.flights.awaits(*id)))
+            let lacking = group.flights.lacking();
+            let lacks = move |id| lacking.get(id).copied().unwrap_or_default();
+            group.streams.iter().map(move |(id, stream)| proxy(name, stream, lacks(id)))
         });
         FleetView {
             revision: self.position,
@@ -111,10 +115,10 @@ impl State {
     }
 }
 
-fn proxy(group: &str, stream: &Stream, is_awaited: bool) -> Proxy {
+fn proxy(group: &str, stream: &Stream, lacks: usize) -> Proxy {
     let state = match stream {
         Stream { refuses, .. } if !refuses.is_empty() => ProxyState::Rejecting,
-        Stream { ready: true, .. } if !is_awaited => ProxyState::Live,
+        Stream { ready: true, .. } if lacks == 0 => ProxyState::Live,
         _ => ProxyState::Behind,
     };
     Proxy {
@@ -124,6 +128,7 @@ fn proxy(group: &str, stream: &Stream, is_awaited: bool) -> Proxy {
         envoy_version: stream.node.envoy_version.clone(),
         connected_at: stream.since,
         state,
+        lacks,
         refuses: stream.refuses.iter().map(ToString::to_string).collect(),
     }
 }

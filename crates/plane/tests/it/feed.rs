@@ -7,6 +7,7 @@ use std::time::Duration;
 use context::FileSources;
 use plane::Convergence;
 use render::Templates;
+use store::Blobs;
 
 use crate::world::{PATIENCE, Running, Told, World, spec, until, with_template};
 
@@ -90,9 +91,8 @@ async fn only_what_changed_gets_another_version_and_a_restart_makes_the_same_byt
 async fn the_work_for_one_change_does_not_depend_on_how_many_instances_there_are() {
     const INSTANCES: u64 = 1_000;
     let world = World::new();
-    for n in 0..INSTANCES {
-        world.publish(&format!("i{n}"), Some(&spec(&format!("s{n}"), "127.0.0.1:3000"))).await;
-    }
+    let many = (0..INSTANCES).map(|n| (format!("i{n}"), spec(&format!("s{n}"), "127.0.0.1:3000")));
+    world.publish_all(&many.collect::<Vec<_>>()).await;
     let mut running = world.start();
     ready(&running).await;
     assert_eq!(running.plane.renders(), INSTANCES);
@@ -189,4 +189,32 @@ async fn what_templates_read_of_sources_follows_the_store() {
     until("changed", || running.held("a") != before).await;
     assert!(!is_quarantined());
     running.end().await;
+}
+
+#[tokio::test]
+async fn a_restart_while_name_servers_are_down_empties_no_endpoints() {
+    let (world, told) = (World::new(), Arc::<Told>::default());
+    told.tell("shop.internal.example", "10.1.2.3");
+    let mut running = world.start_with(Templates::builtin(), told);
+    let wish = spec("shop", "shop.internal.example:80");
+    let revision = world.publish("a", Some(&wish)).await;
+    running.caught_up("a", revision).await;
+    let hashes = |running: &Running| -> Vec<String> {
+        let held = running.held("a").into_iter();
+        held.map(|held| held.rsplit_once('-').unwrap().1.to_owned()).collect()
+    };
+    until("resolved", || running.plane.describe(&id("a")).unwrap().notices.is_empty()).await;
+    let before = hashes(&running);
+    let written = async {
+        while world.store.get("resolver/answers").await.unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, written).await.unwrap();
+    running.end().await;
+
+    let mut restarted = world.start_with(Templates::builtin(), Arc::default());
+    ready(&restarted).await;
+    assert_eq!(hashes(&restarted), before);
+    restarted.end().await;
 }

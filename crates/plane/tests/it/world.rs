@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use context::{AddressPolicy, Lookup, Resolver};
+use futures::future::join_all;
 use model::descriptor::{Address, Upstream};
 use model::{InstanceId, Node, OperationKind, Spec};
 use plane::{Config, Plane};
@@ -59,7 +60,25 @@ impl World {
         self.write(instance, spec, None).await
     }
 
-    /// The same, and marks it as what the fleet has.
+    /// Publishes many new instances, side by side so that they share commits.
+    pub(crate) async fn publish_all(&self, specs: &[(String, Spec)]) {
+        let now = self.now.fetch_add(1, Ordering::Relaxed);
+        let accepts: Vec<Accept> = specs
+            .iter()
+            .map(|(id, spec)| sample::accept(OperationKind::Provision, id, spec, now))
+            .collect();
+        join_all(accepts.iter().map(|accept| self.store.accept(accept.clone(), None))).await;
+        let saves = accepts.iter().map(|_| async {
+            let lease = self.store.sqlite.lease(now, PATIENCE).await.unwrap().unwrap();
+            let operation = self.store.operation(&lease.job.operation_id).await.unwrap().unwrap();
+            let publish = Write::Publish(operation.target.clone().unwrap());
+            let save = sample::finish(&lease.fence, &operation, vec![publish], now);
+            self.store.save(save).await.unwrap();
+        });
+        join_all(saves).await;
+    }
+
+    /// Publishes a spec and marks it as what the fleet has.
     pub(crate) async fn publish_good(&self, instance: &str, spec: &Spec) -> u64 {
         let revision = self.write(instance, Some(spec), None).await;
         self.write(instance, Some(spec), Some(revision)).await;
