@@ -138,13 +138,16 @@ async fn of_many_at_once_one_is_accepted(subject: Arc<dyn Subject>) {
 async fn every_accept_is_seen_as_a_change(subject: Arc<dyn Subject>) {
     let (state, now) = (subject.open().await, subject.now());
     let spec = sample::spec("shop", &["shop.example.com"]);
-    let mut last = i64::MIN;
-    // A clock that stands still, and one that was set back.
-    for at in [now, now, now - 5_000, now + 1] {
-        publish(&state, "one", &spec, at).await;
+    publish(&state, "one", &spec, now).await;
+    let mut last = get(&state, "one").await.updated_at;
+    // A clock that stands still, one that was set back, and one that goes on.
+    for at in [now, now, now - 5_000, now + 60_000] {
+        let begun = begin(&state, OperationKind::Update, "one", &spec, at).await;
         let updated_at = get(&state, "one").await.updated_at;
-        assert!(updated_at > last, "{updated_at} after {last}");
-        last = updated_at;
+        assert!(updated_at > last && updated_at >= at, "{updated_at} after {last}, at {at}");
+        finish(&state, &begun, vec![Write::State(InstanceState::Ready)], at).await;
+        last = get(&state, "one").await.updated_at;
+        assert!(last > updated_at, "a worker's change is one, too");
     }
 }
 

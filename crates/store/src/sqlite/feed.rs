@@ -43,7 +43,7 @@ pub(super) fn changes(
     cursor: Option<&Cursor>,
     limit: usize,
 ) -> Result<Changes, StoreError> {
-    // Counters and rows of one moment: a publish between the two would be skipped.
+    // Counters and rows of one moment: the cursor says exactly what the page has told.
     let moment = conn.unchecked_transaction()?;
     let meta = meta(&moment)?;
     let known = cursor.and_then(Position::of).filter(|position| still_holds(*position, &meta));
