@@ -31,8 +31,8 @@ pub(crate) trait Talk: Send + 'static {
     /// What to say next; asked again until there is nothing.
     fn respond(&mut self, now: Instant) -> Result<Option<Self::Response>, Status>;
 
-    /// When to ask again although nothing happened.
-    fn deadline(&self) -> Option<Instant>;
+    /// When to ask again although nothing happens: the first moment after `now` that matters.
+    fn deadline(&self, now: Instant) -> Option<Instant>;
 
     /// What happened since it was asked last.
     fn events(&mut self) -> Vec<Event>;
@@ -80,7 +80,8 @@ impl Wires {
                 // Nobody listens any more when the process ends; the stream goes on to its own end.
                 let _ = self.events.send(event).await;
             }
-            let deadline = talk.deadline().unwrap_or_else(|| Instant::now() + IDLE);
+            let now = Instant::now();
+            let deadline = talk.deadline(now).unwrap_or(now + IDLE);
             tokio::select! {
                 biased;
                 _ = self.drain.wait_for(|drain| *drain) => return Err(draining()),
@@ -102,7 +103,7 @@ impl Wires {
                     }
                     pending = true;
                 }
-                () = sleep_until(deadline) => pending = true,
+                () = sleep_until(deadline), if !pending => pending = true,
                 () = self.outbound.closed() => return Ok(()),
             }
         }

@@ -145,12 +145,16 @@ impl State {
     }
 
     /// What an owner had and has not now, as far as some stream may not have heard of it.
-    pub(crate) fn lost(&self, id: OwnerId) -> impl Iterator<Item = Key> + '_ {
+    pub(crate) fn lost(&self, id: OwnerId) -> Vec<Key> {
         let gone = self.owners.get(&id).map_or(&[][..], |owner| &owner.gone);
-        gone.iter().copied().filter(move |key| {
+        let lost = |key: &Key| {
             let slot = self.slot(*key);
             slot.content.is_none() && slot.owner == id
-        })
+        };
+        let mut keys: Vec<Key> = gone.iter().copied().filter(lost).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
     }
 
     pub(super) fn place(&mut self, table: u16, name: &str) -> Key {

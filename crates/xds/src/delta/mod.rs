@@ -6,6 +6,7 @@
 //! was asked for, *rounds* that carry changes step by step, and resources sent *alone* after a
 //! response with several was refused.
 
+mod ack;
 mod plan;
 mod request;
 mod respond;
@@ -25,7 +26,7 @@ use crate::kind::{Kind, Step};
 use crate::limits::Limits;
 use crate::stream::Talk;
 use crate::wire::{DeltaRequest, DeltaResponse, WireNode};
-use round::{Farewell, Round, RoundId};
+use round::{Brought, Farewell, Round, RoundId};
 use subscription::Subscription;
 
 /// A resource that was sent: where it is, and the change that its content came with.
@@ -33,6 +34,8 @@ use subscription::Subscription;
 struct Parcel {
     key: Key,
     changed: u64,
+    /// The client was seen to have it, though it has not said so.
+    seen: bool,
 }
 
 /// What a response belongs to.
@@ -44,27 +47,38 @@ enum Origin {
     Alone,
 }
 
+/// What is known of a response that is not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Vouch {
+    No,
+    /// The client has read it; it may still refuse it.
+    Seen,
+    /// The client has all of it.
+    Known,
+}
+
 /// A response that the client has not answered.
 #[derive(Debug)]
 struct Flight {
     table: u16,
     origin: Origin,
     parcels: Vec<Parcel>,
+    vouch: Vouch,
 }
 
 /// An owner whose change is on its way.
 #[derive(Debug)]
 struct Busy {
     round: RoundId,
-    upto: u64,
     /// It changed again: what follows builds upon this sequence number.
     next: Option<u64>,
 }
 
-/// What was not sent of an owner because the client refused something of it.
+/// What was not sent of an owner because the client refused something of it, or it changed again.
 #[derive(Debug)]
 struct HeldBack {
     from: u64,
+    brought: Brought,
     unsent: Vec<Farewell>,
 }
 
@@ -95,6 +109,8 @@ pub(crate) struct Delta {
     /// Route configurations that rounds expect to be asked for.
     awaited: HashMap<Key, RoundId>,
     flights: BTreeMap<u64, Flight>,
+    /// Flights that are vouched for.
+    vouched: usize,
     last_nonce: u64,
     alone: VecDeque<(Parcel, Origin)>,
     events: Vec<Event>,
@@ -122,6 +138,7 @@ impl Delta {
             refused: HashMap::new(),
             awaited: HashMap::new(),
             flights: BTreeMap::new(),
+            vouched: 0,
             last_nonce: 0,
             alone: VecDeque::new(),
             events: Vec::new(),
@@ -140,6 +157,11 @@ impl Delta {
 
     fn wants(&self, key: Key) -> bool {
         self.subscription(key.table).is_some_and(|subscription| subscription.wants(key.slot))
+    }
+
+    /// Whether the client has too many responses to answer.
+    fn is_full(&self) -> bool {
+        self.flights.len() - self.vouched >= self.limits.in_flight
     }
 
     /// History that is needed no more is given up; a stream that needs what the cache gave up is
@@ -219,10 +241,10 @@ impl Talk for Delta {
         Ok(response)
     }
 
-    fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self, now: Instant) -> Option<Instant> {
         let rounds = self.rounds.values().filter_map(|round| self.round_deadline(round));
         let sync = self.synced.is_none().then(|| self.active + self.limits.patience);
-        rounds.chain(sync).min()
+        rounds.chain(sync).filter(|moment| *moment > now).min()
     }
 
     fn events(&mut self) -> Vec<Event> {

@@ -8,7 +8,7 @@ use crate::kind::{Kind, Step};
 impl Delta {
     /// Fills a round with what its owners' changes mean to this client.
     pub(super) fn plan(&mut self, state: &State, id: RoundId, shares: Vec<Share>) -> Round {
-        let mut round = Round { fresh: true, ..Round::default() };
+        let mut round = Round { fresh: true, upto: self.cursor, ..Round::default() };
         for share in &shares {
             self.plan_coming(state, share, &mut round);
             self.plan_going(state, share, &mut round);
@@ -27,16 +27,18 @@ impl Delta {
 
     fn plan_coming(&self, state: &State, share: &Share, round: &mut Round) {
         for key in state.owned(share.owner) {
-            if state.slot(*key).changed > share.from && self.wants(*key) {
-                round.steps[Step::coming(state.table(key.table).kind) as usize].push(*key);
+            let step = Step::coming(state.table(key.table).kind);
+            if share.lacks(state.slot(*key).changed, step) && self.wants(*key) {
+                round.steps[step as usize].push(*key);
             }
         }
     }
 
     fn plan_going(&self, state: &State, share: &Share, round: &mut Round) {
         for key in state.lost(share.owner) {
-            if state.slot(key).changed > share.from && self.wants(key) {
-                round.steps[Step::going(state.table(key.table).kind) as usize].push(key);
+            let step = Step::going(state.table(key.table).kind);
+            if share.lacks(state.slot(key).changed, step) && self.wants(key) {
+                round.steps[step as usize].push(key);
                 round.fresh = false;
             }
         }

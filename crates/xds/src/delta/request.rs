@@ -7,20 +7,16 @@ use model::Version;
 use tokio::time::Instant;
 use tonic::Status;
 
+use super::Delta;
 use super::round::Farewell;
 use super::subscription::Subscription;
-use super::{Delta, Origin, Parcel, Refusal};
 use crate::bits::Bits;
 use crate::cache::{Key, State};
-use crate::event::Event;
 use crate::kind::{Kind, Step};
-use crate::metrics;
-use crate::wire::{DeltaRequest, Held, WireStatus};
+use crate::wire::{DeltaRequest, Held};
 
 /// The longest resource name that a client may ask for.
 const NAME_BYTES_MAX: usize = 1024;
-/// What is kept of a client's words when it refuses a resource.
-const MESSAGE_BYTES_MAX: usize = 2048;
 
 impl Delta {
     pub(super) fn take(&mut self, request: DeltaRequest, now: Instant) -> Result<(), Status> {
@@ -42,66 +38,6 @@ impl Delta {
             return Err(Status::resource_exhausted("more names than a stream may ask for"));
         }
         Ok(())
-    }
-
-    /// The client answered a response. A nonce that is not known any more says nothing.
-    fn answered(&mut self, state: &State, table: u16, nonce: &str, refusal: Option<&WireStatus>) {
-        let known = u64::from_str_radix(nonce, 16).ok();
-        let known = known.filter(|n| self.flights.get(n).is_some_and(|f| f.table == table));
-        let Some(flight) = known.and_then(|nonce| self.flights.remove(&nonce)) else { return };
-        let type_url = state.table(table).url.as_str();
-        match refusal {
-            None => {
-                metrics::acknowledged(type_url);
-                self.acknowledge(flight.origin, table, flight.parcels.iter().map(|p| p.key));
-            }
-            Some(status) => {
-                metrics::refused(type_url);
-                self.refuse(state, flight, &status.message);
-            }
-        }
-    }
-
-    /// A refused response counts as unapplied whole: several resources are each sent again alone;
-    /// a lone one is what the client refuses.
-    fn refuse(&mut self, state: &State, flight: super::Flight, message: &str) {
-        self.acknowledge(flight.origin, flight.table, std::iter::empty());
-        let [parcel] = flight.parcels[..] else {
-            let step = match flight.origin {
-                Origin::Round(id, step) => self.rounds.get_mut(&id).map(|round| (round, step)),
-                _ => None,
-            };
-            if let Some((round, step)) = step {
-                round.unacked[step as usize] += flight.parcels.len() as u32;
-            }
-            let origin = match flight.origin {
-                Origin::Answer => Origin::Alone,
-                other => other,
-            };
-            self.alone.extend(flight.parcels.into_iter().map(|parcel| (parcel, origin)));
-            return;
-        };
-        let slot = state.slot(parcel.key);
-        let message = clip(message);
-        tracing::warn!(stream = self.stream.0, name = %slot.name, %message, "resource refused");
-        self.report_refusal(state, parcel, message.clone());
-        self.mark_refused(slot.owner, parcel.key, flight.origin);
-        self.refused.insert(parcel.key, Refusal { changed: parcel.changed, message });
-    }
-
-    /// Tells that a resource is refused: for all that its owner has become since, if it is still
-    /// what the owner has.
-    pub(super) fn report_refusal(&mut self, state: &State, parcel: Parcel, message: String) {
-        let slot = state.slot(parcel.key);
-        let current = slot.changed == parcel.changed;
-        self.events.push(Event::Rejected {
-            stream: self.stream,
-            owner: state.owner(slot.owner),
-            seq: if current { state.owner_seq(slot.owner) } else { parcel.changed },
-            type_url: state.table(parcel.key.table).url.clone(),
-            name: slot.name.clone(),
-            message,
-        });
     }
 
     fn unsubscribe(&mut self, table: u16, names: &[Bytes]) -> Result<(), Status> {
@@ -240,13 +176,4 @@ fn text(name: &Bytes) -> Result<&str, Status> {
         Ok(text) if text.len() <= NAME_BYTES_MAX => Ok(text),
         _ => Err(Status::invalid_argument("a resource name is UTF-8, 1024 bytes at most")),
     }
-}
-
-/// The beginning of a client's words.
-fn clip(message: &str) -> String {
-    let mut end = message.len().min(MESSAGE_BYTES_MAX);
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    message[..end].to_owned()
 }

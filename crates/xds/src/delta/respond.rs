@@ -7,9 +7,9 @@ use model::Version;
 use prost::Message;
 use tokio::time::Instant;
 
-use super::round::{Round, RoundId};
+use super::round::{Fate, Round, RoundId};
 use super::subscription::Subscription;
-use super::{Delta, Flight, Origin, Parcel};
+use super::{Delta, Flight, Origin, Parcel, Vouch};
 use crate::cache::{Content, Key, State};
 use crate::kind::{Kind, Step};
 use crate::metrics;
@@ -37,7 +37,7 @@ impl Draft {
         let resource = content.resource();
         self.bytes += resource.len();
         self.resources.push(resource);
-        self.parcels.push(Parcel { key, changed });
+        self.parcels.push(Parcel { key, changed, seen: false });
     }
 
     /// Answers a name that does not exist. A client takes no notice when a route configuration is
@@ -97,7 +97,7 @@ impl Delta {
         loop {
             self.advance(state, now);
             self.read_log(state, now);
-            if self.flights.len() >= self.limits.in_flight {
+            if self.is_full() {
                 return None;
             }
             if let Some(response) = self.next_alone(state) {
@@ -121,7 +121,7 @@ impl Delta {
             // What changed since, or is wanted no more, is somebody else's business.
             let same = slot.changed == parcel.changed && self.wants(parcel.key);
             let Some(content) = slot.content.as_ref().filter(|_| same) else {
-                self.acknowledge(origin, parcel.key.table, std::iter::empty());
+                self.landed(origin, parcel.key.table, Vouch::No);
                 continue;
             };
             let mut draft = Draft::default();
@@ -133,10 +133,6 @@ impl Delta {
 
     fn next_of_round(&mut self, state: &State, id: RoundId, now: Instant) -> Option<DeltaResponse> {
         let round = self.rounds.get_mut(&id)?;
-        Self::drop_refused(state, round);
-        if !round.is_loaded() {
-            return None;
-        }
         let step = Step::ALL[round.at];
         let keys = &mut round.steps[step as usize];
         let table = match keys.first() {
@@ -148,7 +144,7 @@ impl Delta {
         *keys = later;
         let (draft, left) = match step.is_going() {
             true => self.draft_going(state, id, table, now_sent),
-            false => self.draft_coming(state, now_sent),
+            false => self.draft_coming(state, id, now_sent),
         };
         let round = self.rounds.get_mut(&id)?;
         round.steps[step as usize].splice(0..0, left);
@@ -162,18 +158,23 @@ impl Delta {
 
     /// Resources of a round, and what is left for the next response. What the client refused
     /// before, unchanged, is not sent again but reported again.
-    fn draft_coming(&mut self, state: &State, keys: Vec<Key>) -> (Draft, Vec<Key>) {
+    fn draft_coming(&mut self, state: &State, id: RoundId, keys: Vec<Key>) -> (Draft, Vec<Key>) {
         let mut draft = Draft::default();
         let mut keys = keys.into_iter();
         while !draft.is_full()
             && let Some(key) = keys.next()
         {
             let slot = state.slot(key);
+            if !self.rounds.get(&id).is_some_and(|r| r.covers(slot.owner, slot.changed)) {
+                self.doom(state, id, slot.owner, Fate::Superseded);
+                continue;
+            }
             let Some(content) = slot.content.as_ref().filter(|_| self.wants(key)) else { continue };
             let refused = self.refused.get(&key).filter(|refusal| refusal.changed == slot.changed);
             if let Some(message) = refused.map(|refusal| refusal.message.clone()) {
-                self.report_refusal(state, Parcel { key, changed: slot.changed }, message);
-                self.mark_refused(slot.owner, key, Origin::Answer);
+                let parcel = Parcel { key, changed: slot.changed, seen: false };
+                self.report_refusal(state, parcel, message);
+                self.doom_refused(state, slot.owner, key, Origin::Round(id, Step::Clusters));
                 continue;
             }
             draft.add(key, slot.changed, content);
@@ -253,7 +254,8 @@ impl Delta {
         let nonce = self.last_nonce;
         let url = state.table(table).url.as_str();
         metrics::responded(url, draft.bytes);
-        self.flights.insert(nonce, Flight { table, origin, parcels: draft.parcels });
+        let flight = Flight { table, origin, parcels: draft.parcels, vouch: Vouch::No };
+        self.flights.insert(nonce, flight);
         DeltaResponse {
             system_version: state.seq().to_string(),
             resources: draft.resources,

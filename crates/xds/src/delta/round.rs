@@ -10,6 +10,17 @@ use crate::kind::Step;
 /// A round's number on its stream.
 pub(super) type RoundId = u64;
 
+/// What has become of an owner's part in a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    UnderWay,
+    /// The client refused something of it: what comes later is not sent.
+    Refused,
+    /// The owner changed again before all was sent. What is newer may lean on what is not sent
+    /// yet, so the rest goes in another round, from the first step.
+    Superseded,
+}
+
 /// One owner's part in a round.
 #[derive(Debug)]
 pub(super) struct Share {
@@ -18,10 +29,28 @@ pub(super) struct Share {
     pub(super) from: u64,
     /// The round brings it to this one.
     pub(super) upto: u64,
-    /// The client refused something of it: what comes later in the round is not sent.
-    pub(super) refused: bool,
+    /// What an earlier round that did not end well has brought already.
+    pub(super) had: Option<Brought>,
+    pub(super) fate: Fate,
+    /// What this round has brought, when it does not end well.
+    pub(super) brought: Option<Brought>,
     /// Removals that were not sent because of that.
     pub(super) unsent: Vec<Farewell>,
+}
+
+/// The steps before `step`, of what had changed at `upto` or before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Brought {
+    pub(super) upto: u64,
+    pub(super) step: usize,
+}
+
+impl Share {
+    /// Whether the client lacks what changed at `changed` and goes in `step`.
+    pub(super) fn lacks(&self, changed: u64, step: Step) -> bool {
+        let had = self.had.is_some_and(|had| changed <= had.upto && (step as usize) < had.step);
+        changed > self.from && !had
+    }
 }
 
 /// A name to be removed of which the cache may know nothing any more.
@@ -37,7 +66,10 @@ pub(super) struct Farewell {
 /// was away.
 #[derive(Debug, Default)]
 pub(super) struct Round {
+    /// By owner. None in a round that catches up.
     pub(super) shares: Vec<Share>,
+    /// What changed later is another round's business.
+    pub(super) upto: u64,
     /// Nothing of these owners is live at the client: no step need wait for another.
     pub(super) fresh: bool,
     pub(super) steps: [Vec<Key>; Step::COUNT],
@@ -45,11 +77,13 @@ pub(super) struct Round {
     /// The step it is at; [`Step::COUNT`] when all is sent.
     pub(super) at: usize,
     pub(super) unacked: [u32; Step::COUNT],
+    /// Responses whose effect was seen, while their acknowledgement is held up.
+    pub(super) unconfirmed: u32,
     /// Route configurations that the client is expected to ask for.
     pub(super) awaiting: u32,
     /// Nothing is sent before.
     pub(super) gather_until: Option<Instant>,
-    /// When the step it is at was last heard or spoken of.
+    /// When the step it is at was last spoken of.
     pub(super) since: Option<Instant>,
     /// It has waited long enough for what it is awaiting.
     pub(super) impatient: bool,
@@ -77,16 +111,36 @@ impl Round {
     /// Whether nothing is outstanding.
     pub(super) fn is_done(&self) -> bool {
         self.is_sent()
+            && self.unconfirmed == 0
             && self.unacked.iter().all(|count| *count == 0)
             && (self.awaiting == 0 || self.impatient)
     }
 
-    pub(super) fn share_mut(&mut self, owner: OwnerId) -> Option<&mut Share> {
-        self.shares.iter_mut().find(|share| share.owner == owner)
+    pub(super) fn share(&self, owner: OwnerId) -> Option<&Share> {
+        let at = self.shares.binary_search_by_key(&owner, |share| share.owner).ok()?;
+        self.shares.get(at)
     }
 
-    pub(super) fn is_refused(&self, owner: OwnerId) -> bool {
-        self.shares.iter().any(|share| share.owner == owner && share.refused)
+    pub(super) fn share_mut(&mut self, owner: OwnerId) -> Option<&mut Share> {
+        let at = self.shares.binary_search_by_key(&owner, |share| share.owner).ok()?;
+        self.shares.get_mut(at)
+    }
+
+    /// Ends an owner's part; the first fate counts.
+    pub(super) fn doom(&mut self, owner: OwnerId, fate: Fate) {
+        if let Some(share) = self.share_mut(owner)
+            && share.fate == Fate::UnderWay
+        {
+            share.fate = fate;
+        }
+    }
+
+    /// Whether the content that came with `changed` belongs to this round.
+    pub(super) fn covers(&self, owner: OwnerId, changed: u64) -> bool {
+        match self.shares.is_empty() {
+            true => changed <= self.upto,
+            false => self.share(owner).is_some_and(|share| changed <= share.upto),
+        }
     }
 
     /// The lowest sequence number that it builds upon.

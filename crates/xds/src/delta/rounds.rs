@@ -2,9 +2,9 @@
 
 use tokio::time::Instant;
 
-use super::round::{Round, RoundId, Share};
-use super::{Busy, Delta, HeldBack, Origin};
-use crate::cache::{Key, OwnerId, State};
+use super::round::{Brought, Farewell, Fate, Round, RoundId, Share};
+use super::{Busy, Delta, HeldBack};
+use crate::cache::{OwnerId, State};
 use crate::event::Event;
 use crate::kind::Step;
 use crate::metrics;
@@ -38,7 +38,7 @@ impl Delta {
 
     fn has_room(&self) -> bool {
         let under_way = self.rounds.values().filter(|round| !round.is_sent()).count();
-        under_way < ROUNDS_MAX && self.flights.len() < self.limits.in_flight
+        under_way < ROUNDS_MAX && !self.is_full()
     }
 
     /// One owner's share in the round `id` for the change at the cursor, unless another round has
@@ -54,9 +54,7 @@ impl Delta {
             return None;
         }
         if let Some(busy) = self.busy.get_mut(&owner) {
-            if busy.upto < at {
-                busy.next.get_or_insert(at - 1);
-            }
+            busy.next.get_or_insert(at - 1);
             return None;
         }
         Some(self.share(state, owner, at - 1, id))
@@ -67,14 +65,17 @@ impl Delta {
         if upto > self.cursor {
             self.ahead.insert(owner, upto);
         }
-        let from = self.held_back.get(&owner).map_or(since, |held| held.from.min(since));
-        self.busy.insert(owner, Busy { round, upto, next: None });
-        Share { owner, from, upto, refused: false, unsent: Vec::new() }
+        let held = self.held_back.get(&owner);
+        let from = held.map_or(since, |held| held.from.min(since));
+        let had = held.map(|held| held.brought);
+        self.busy.insert(owner, Busy { round, next: None });
+        Share { owner, from, upto, had, fate: Fate::UnderWay, brought: None, unsent: Vec::new() }
     }
 
-    fn begin(&mut self, state: &State, shares: Vec<Share>, now: Instant) {
+    fn begin(&mut self, state: &State, mut shares: Vec<Share>, now: Instant) {
         self.last_round += 1;
         let id = self.last_round;
+        shares.sort_unstable_by_key(|share| share.owner);
         let mut round = self.plan(state, id, shares);
         round.since = Some(now);
         self.rounds.insert(id, round);
@@ -82,7 +83,7 @@ impl Delta {
 
     /// What changed while the client was away: sent in order, once it has named all it has.
     pub(super) fn catch_up(&mut self, now: Instant) -> &mut Round {
-        let gathering = |round: &Round| round.gather_until.is_some_and(|until| now < until);
+        let gathering = |round: &Round| round.gather_until.is_some();
         let known = self.rounds.iter().find(|(_, round)| gathering(round)).map(|(id, _)| *id);
         let id = known.unwrap_or_else(|| {
             self.last_round += 1;
@@ -90,6 +91,7 @@ impl Delta {
         });
         let round = self.rounds.entry(id).or_default();
         round.gather_until = Some(now + self.limits.gather);
+        round.upto = self.cursor;
         round
     }
 
@@ -107,7 +109,12 @@ impl Delta {
         if round.gather_until.is_some_and(|until| now < until) {
             return;
         }
-        while !round.is_sent() && !round.is_loaded() {
+        round.gather_until = None;
+        loop {
+            drop_doomed(state, round);
+            if round.is_sent() || round.is_loaded() {
+                break;
+            }
             if round.waits() {
                 if now < *round.since.get_or_insert(now) + patience {
                     return;
@@ -133,19 +140,21 @@ impl Delta {
             return None;
         }
         let waiting = round.since.filter(|_| round.waits()).map(|s| s + self.limits.patience);
-        round.gather_until.filter(|_| round.at == 0).max(waiting)
+        round.gather_until.or(waiting)
     }
 
     /// All of a round is sent: its owners' next changes need not wait for the acknowledgements.
     fn let_go(&mut self, state: &State, id: RoundId, now: Instant) {
         let Some(round) = self.rounds.get_mut(&id) else { return };
-        let mut held = Vec::new();
-        for share in round.shares.iter_mut().filter(|share| share.refused) {
-            let unsent = std::mem::take(&mut share.unsent);
-            held.push((share.owner, HeldBack { from: share.from, unsent }));
+        let mut owners = Vec::with_capacity(round.shares.len());
+        for share in &mut round.shares {
+            owners.push(share.owner);
+            if let Some(brought) = share.brought {
+                let unsent = std::mem::take(&mut share.unsent);
+                let held = HeldBack { from: share.from, brought, unsent };
+                self.held_back.insert(share.owner, held);
+            }
         }
-        self.held_back.extend(held);
-        let owners: Vec<OwnerId> = round.shares.iter().map(|share| share.owner).collect();
         for owner in owners {
             let next = self.busy.remove(&owner).and_then(|busy| busy.next);
             if let Some(since) = next {
@@ -163,87 +172,45 @@ impl Delta {
         if self.synced.is_none() {
             return;
         }
-        for share in round.shares.iter().filter(|share| !share.refused) {
+        for share in round.shares.iter().filter(|share| share.fate == Fate::UnderWay) {
             let owner = state.owner(share.owner);
             self.events.push(Event::Settled { stream: self.stream, owner, seq: share.upto });
         }
     }
+}
 
-    /// A response was acknowledged, or came to nothing.
-    pub(super) fn acknowledge(
-        &mut self,
-        origin: Origin,
-        table: u16,
-        keys: impl Iterator<Item = Key>,
-    ) {
-        match origin {
-            Origin::Round(id, step) => {
-                if let Some(round) = self.rounds.get_mut(&id) {
-                    round.unacked[step as usize] = round.unacked[step as usize].saturating_sub(1);
+/// Takes what is left of doomed owners out of the current step, and remembers its removals and how
+/// far they came.
+fn drop_doomed(state: &State, round: &mut Round) {
+    let doomed = |share: &Share| share.fate != Fate::UnderWay;
+    if round.is_sent() || !round.shares.iter().any(doomed) {
+        return;
+    }
+    let at = round.at;
+    for share in round.shares.iter_mut().filter(|share| doomed(share)) {
+        share.brought.get_or_insert(Brought { upto: share.upto, step: at + 1 });
+    }
+    for key in std::mem::take(&mut round.steps[at]) {
+        let slot = state.slot(key);
+        match round.share_mut(slot.owner) {
+            Some(share) if doomed(share) => {
+                if Step::ALL[at].is_going() && slot.content.is_none() {
+                    let (table, name, owner) = (key.table, slot.name.clone(), slot.owner);
+                    share.unsent.push(Farewell { table, name, owner, step: Step::ALL[at] });
+                }
+                if let Some(brought) = &mut share.brought {
+                    brought.step = brought.step.min(at);
                 }
             }
-            Origin::Answer => {
-                if let Some(subscription) = self.subscription_mut(table) {
-                    subscription.in_flight = subscription.in_flight.saturating_sub(1);
-                }
-            }
-            Origin::Alone => {}
-        }
-        for key in keys {
-            self.arrived(key);
+            _ => round.steps[at].push(key),
         }
     }
-
-    /// A route configuration that a round awaits was answered and heard of.
-    fn arrived(&mut self, key: Key) -> Option<RoundId> {
-        let id = self.awaited.remove(&key)?;
-        if let Some(round) = self.rounds.get_mut(&id) {
-            round.awaiting = round.awaiting.saturating_sub(1);
-        }
-        Some(id)
-    }
-
-    /// The client refused something of an owner: what would follow is not sent.
-    pub(super) fn mark_refused(&mut self, owner: OwnerId, key: Key, origin: Origin) {
-        let by_origin = match origin {
-            Origin::Round(id, _) => Some(id),
-            _ => None,
-        };
-        let awaiting = self.arrived(key);
-        let busy = self.busy.get(&owner).map(|busy| busy.round);
-        for id in [by_origin, awaiting, busy].into_iter().flatten() {
-            if let Some(share) = self.rounds.get_mut(&id).and_then(|r| r.share_mut(owner)) {
-                share.refused = true;
+    for farewell in std::mem::take(&mut round.farewells) {
+        match round.share_mut(farewell.owner) {
+            Some(share) if doomed(share) && farewell.step as usize == at => {
+                share.unsent.push(farewell);
             }
-        }
-    }
-
-    /// Skips what is left of refused owners in the current step, and remembers its removals.
-    pub(super) fn drop_refused(state: &State, round: &mut Round) {
-        if !round.shares.iter().any(|share| share.refused) || round.is_sent() {
-            return;
-        }
-        let at = round.at;
-        let going = Step::ALL[at].is_going();
-        let keys = std::mem::take(&mut round.steps[at]);
-        for key in keys {
-            let slot = state.slot(key);
-            if !round.is_refused(slot.owner) {
-                round.steps[at].push(key);
-            } else if going && let Some(share) = round.share_mut(slot.owner) {
-                let (table, name, owner) = (key.table, slot.name.clone(), slot.owner);
-                let step = Step::going(state.table(table).kind);
-                share.unsent.push(super::Farewell { table, name, owner, step });
-            }
-        }
-        let farewells = std::mem::take(&mut round.farewells);
-        for farewell in farewells {
-            match round.share_mut(farewell.owner) {
-                Some(share) if share.refused && farewell.step as usize == at => {
-                    share.unsent.push(farewell);
-                }
-                _ => round.farewells.push(farewell),
-            }
+            _ => round.farewells.push(farewell),
         }
     }
 }

@@ -1,0 +1,184 @@
+//! What the client's answers mean to what is under way.
+
+use std::mem;
+
+use super::round::{Fate, RoundId};
+use super::{Delta, Flight, Origin, Parcel, Refusal, Vouch};
+use crate::cache::{Key, OwnerId, State};
+use crate::event::Event;
+use crate::kind::{Kind, Step};
+use crate::metrics;
+use crate::wire::WireStatus;
+
+/// What is kept of a client's words when it refuses a resource.
+const MESSAGE_BYTES_MAX: usize = 2048;
+
+impl Delta {
+    /// The client answered a response. A nonce that is not known any more says nothing.
+    pub(super) fn answered(
+        &mut self,
+        state: &State,
+        table: u16,
+        nonce: &str,
+        refusal: Option<&WireStatus>,
+    ) {
+        let known = u64::from_str_radix(nonce, 16).ok();
+        let known = known.filter(|n| self.flights.get(n).is_some_and(|f| f.table == table));
+        let Some(nonce) = known else { return };
+        let Some(flight) = self.flights.remove(&nonce) else { return };
+        self.landed(flight.origin, flight.table, flight.vouch);
+        let url = state.table(table).url.as_str();
+        match refusal {
+            None => {
+                metrics::acknowledged(url);
+                for parcel in &flight.parcels {
+                    self.arrived(parcel.key);
+                }
+                if state.table(table).kind == Kind::Endpoint {
+                    self.vouch(state, nonce, &flight);
+                }
+            }
+            Some(status) => {
+                metrics::refused(url);
+                self.refuse(state, flight, &status.message);
+            }
+        }
+    }
+
+    /// Nobody waits for the answer to a response any more.
+    pub(super) fn landed(&mut self, origin: Origin, table: u16, vouch: Vouch) {
+        self.vouched -= usize::from(vouch != Vouch::No);
+        match origin {
+            Origin::Round(id, step) => {
+                let Some(round) = self.rounds.get_mut(&id) else { return };
+                let waiting = match vouch {
+                    Vouch::No => &mut round.unacked[step as usize],
+                    Vouch::Seen => &mut round.unconfirmed,
+                    Vouch::Known => return,
+                };
+                *waiting = waiting.saturating_sub(1);
+            }
+            Origin::Answer => {
+                if let Some(subscription) = self.subscription_mut(table) {
+                    subscription.in_flight = subscription.in_flight.saturating_sub(1);
+                }
+            }
+            Origin::Alone => {}
+        }
+    }
+
+    /// A route configuration that a round awaits was answered and heard of.
+    fn arrived(&mut self, key: Key) -> Option<RoundId> {
+        let id = self.awaited.remove(&key)?;
+        if let Some(round) = self.rounds.get_mut(&id) {
+            round.awaiting = round.awaiting.saturating_sub(1);
+        }
+        Some(id)
+    }
+
+    /// A client holds up the acknowledgement of every cluster while any is warming. That it has
+    /// acknowledged a cluster's endpoints, sent after the cluster, shows that it went on to them:
+    /// one owner's slow cluster need not hold up the others.
+    fn vouch(&mut self, state: &State, nonce: u64, endpoints: &Flight) {
+        let held_up = self.flights.range_mut(..nonce).map(|(_, flight)| flight);
+        for flight in held_up.filter(|flight| flight.vouch == Vouch::No) {
+            let Origin::Round(id, Step::Clusters) = flight.origin else { continue };
+            if state.table(flight.table).kind != Kind::Cluster {
+                continue;
+            }
+            for seen in &endpoints.parcels {
+                let cluster = state.find(flight.table, state.name(seen.key));
+                let known = flight.parcels.iter_mut().find(|parcel| Some(parcel.key) == cluster);
+                known.into_iter().for_each(|parcel| parcel.seen = true);
+            }
+            let Some(round) = self.rounds.get_mut(&id) else { continue };
+            if flight.parcels.is_empty() || !flight.parcels.iter().all(|parcel| parcel.seen) {
+                continue;
+            }
+            // It asked for the endpoints of a new cluster because it has the cluster. Of a
+            // changed one it may still say that it refuses the change.
+            let new = flight.parcels.iter().all(|parcel| {
+                let slot = state.slot(parcel.key);
+                round.share(slot.owner).is_some_and(|share| slot.born > share.from)
+            });
+            flight.vouch = if new { Vouch::Known } else { Vouch::Seen };
+            self.vouched += 1;
+            let unacked = &mut round.unacked[Step::Clusters as usize];
+            *unacked = unacked.saturating_sub(1);
+            round.unconfirmed += u32::from(!new);
+        }
+    }
+
+    /// A refused response counts as unapplied whole: several resources are each sent again alone;
+    /// a lone one is what the client refuses.
+    fn refuse(&mut self, state: &State, mut flight: Flight, message: &str) {
+        let parcels = mem::take(&mut flight.parcels);
+        if let [parcel] = parcels[..] {
+            let message = clip(message);
+            let slot = state.slot(parcel.key);
+            tracing::warn!(stream = self.stream.0, name = %slot.name, %message, "refused");
+            self.report_refusal(state, parcel, message.clone());
+            self.doom_refused(state, slot.owner, parcel.key, flight.origin);
+            self.refused.insert(parcel.key, Refusal { changed: parcel.changed, message });
+            return;
+        }
+        if let Origin::Round(id, step) = flight.origin
+            && let Some(round) = self.rounds.get_mut(&id)
+        {
+            round.unacked[step as usize] += parcels.len() as u32;
+        }
+        let origin = match flight.origin {
+            Origin::Answer => Origin::Alone,
+            other => other,
+        };
+        self.alone.extend(parcels.into_iter().map(|parcel| (parcel, origin)));
+    }
+
+    /// Tells that a resource is refused: for all that its owner has become since, if it is still
+    /// what the owner has.
+    pub(super) fn report_refusal(&mut self, state: &State, parcel: Parcel, message: String) {
+        let slot = state.slot(parcel.key);
+        let current = slot.changed == parcel.changed;
+        self.events.push(Event::Rejected {
+            stream: self.stream,
+            owner: state.owner(slot.owner),
+            seq: if current { state.owner_seq(slot.owner) } else { parcel.changed },
+            type_url: state.table(parcel.key.table).url.clone(),
+            name: slot.name.clone(),
+            message,
+        });
+    }
+
+    /// The client refused something of an owner: what would follow is not sent.
+    pub(super) fn doom_refused(&mut self, state: &State, owner: OwnerId, key: Key, origin: Origin) {
+        let by_origin = match origin {
+            Origin::Round(id, _) => Some(id),
+            _ => None,
+        };
+        let awaiting = self.arrived(key);
+        let busy = self.busy.get(&owner).map(|busy| busy.round);
+        for id in [by_origin, awaiting, busy].into_iter().flatten() {
+            self.doom(state, id, owner, Fate::Refused);
+        }
+    }
+
+    /// Ends an owner's part in a round, which then awaits nothing of that owner.
+    pub(super) fn doom(&mut self, state: &State, id: RoundId, owner: OwnerId, fate: Fate) {
+        let Some(round) = self.rounds.get_mut(&id) else { return };
+        round.doom(owner, fate);
+        self.awaited.retain(|key, awaiting| {
+            let kept = *awaiting != id || state.slot(*key).owner != owner;
+            round.awaiting -= u32::from(!kept);
+            kept
+        });
+    }
+}
+
+/// The beginning of a client's words.
+fn clip(message: &str) -> String {
+    let mut end = message.len().min(MESSAGE_BYTES_MAX);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message[..end].to_owned()
+}
