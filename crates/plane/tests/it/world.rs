@@ -47,7 +47,11 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let options = Options::new(Arc::new(|| 1_000_000));
         let sqlite = Sqlite::open(folder.path().join("store.db"), options).unwrap();
-        let store = Arc::new(Shaky { sqlite, is_down: AtomicBool::new(false) });
+        let store = Arc::new(Shaky {
+            sqlite,
+            is_down: AtomicBool::new(false),
+            restored_without: Mutex::default(),
+        });
         Self { folder, store, platform: platform(), now: AtomicI64::new(1) }
     }
 
@@ -225,13 +229,19 @@ impl Lookup for Told {
     }
 }
 
-/// SQLite that can be told to fail.
+/// SQLite that can be told to fail, or to have lost instances.
 pub(crate) struct Shaky {
     sqlite: Sqlite,
     pub(crate) is_down: AtomicBool,
+    restored_without: Mutex<Option<usize>>,
 }
 
 impl Shaky {
+    /// The feed begins anew at its next reading, without the first instances by name.
+    pub(crate) fn restore_without(&self, instances: usize) {
+        *self.restored_without.lock().unwrap() = Some(instances);
+    }
+
     fn up(&self) -> Result<&Sqlite, StoreError> {
         if self.is_down.load(Ordering::Relaxed) {
             return Err(StoreError::Unavailable("told to".to_owned()));
@@ -293,7 +303,12 @@ impl Store for Shaky {
         self.up()?.save(save).await
     }
     async fn changes(&self, cursor: Option<Cursor>, limit: usize) -> Result<Changes, StoreError> {
-        self.up()?.changes(cursor, limit).await
+        let store = self.up()?;
+        let hidden = self.restored_without.lock().unwrap().take();
+        let Some(hidden) = hidden else { return store.changes(cursor, limit).await };
+        let mut page = store.changes(None, limit).await?;
+        page.changes.retain(|change| change.instance.as_str() >= format!("i{hidden:02}").as_str());
+        Ok(page)
     }
     async fn changed(&self, cursor: &Cursor, timeout: Duration) {
         self.sqlite.changed(cursor, timeout).await;
