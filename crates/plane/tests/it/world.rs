@@ -61,7 +61,12 @@ impl World {
 
     /// Publishes a spec, as a worker would, or takes the instance away; returns the revision.
     pub(crate) async fn publish(&self, instance: &str, spec: Option<&Spec>) -> u64 {
-        self.write(instance, spec, None).await
+        self.write(instance, spec, None, true).await
+    }
+
+    /// The same of an instance that need not hold its hostnames.
+    pub(crate) async fn publish_unclaimed(&self, instance: &str, spec: &Spec) -> u64 {
+        self.write(instance, Some(spec), None, false).await
     }
 
     /// Publishes many new instances, side by side so that they share commits.
@@ -84,12 +89,18 @@ impl World {
 
     /// Publishes a spec and marks it as what the fleet has.
     pub(crate) async fn publish_good(&self, instance: &str, spec: &Spec) -> u64 {
-        let revision = self.write(instance, Some(spec), None).await;
-        self.write(instance, Some(spec), Some(revision)).await;
+        let revision = self.write(instance, Some(spec), None, true).await;
+        self.write(instance, Some(spec), Some(revision), true).await;
         revision
     }
 
-    async fn write(&self, instance: &str, spec: Option<&Spec>, good: Option<u64>) -> u64 {
+    async fn write(
+        &self,
+        instance: &str,
+        spec: Option<&Spec>,
+        good: Option<u64>,
+        claims: bool,
+    ) -> u64 {
         let now = self.now.fetch_add(1, Ordering::Relaxed);
         let row = self.store.instance(&sample::instance_id(instance)).await.unwrap();
         let kind = match (&row, spec) {
@@ -99,7 +110,8 @@ impl World {
         };
         let old = row.as_ref().map(|row| row.spec.clone());
         let target = spec.cloned().or(old).unwrap();
-        let accept = sample::accept(kind, instance, &target, now);
+        let mut accept = sample::accept(kind, instance, &target, now);
+        accept.claim.retain(|_| claims);
         let operation = accept.operation.clone();
         let accepted = self.store.accept(accept, row.map(|row| row.updated_at)).await.unwrap();
         assert_eq!(accepted, Accepted::Yes);
