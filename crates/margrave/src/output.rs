@@ -27,7 +27,11 @@ impl Format {
     ) -> anyhow::Result<()> {
         match self.output {
             Form::Json => json(value),
-            Form::Text => line(&text()),
+            // Nothing to say is no line.
+            Form::Text => match text() {
+                text if text.is_empty() => Ok(()),
+                text => line(&text),
+            },
         }
     }
 }

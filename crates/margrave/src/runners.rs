@@ -32,7 +32,7 @@ pub struct Parts {
 pub fn list(parts: Parts) -> Vec<Runner> {
     let Parts { ports, line, envoy, metrics, readiness, announcement } = parts;
     let all = Arc::clone(&readiness);
-    let Line { sources, plane, worker, .. } = line;
+    let Line { broker, sources, plane, worker } = line;
     let proxies = plane.service(xds::Limits::default());
     let mut list = vec![
         Runner::new("probes", "every part's metrics and readiness", "nothing", move |stop| {
@@ -71,6 +71,15 @@ pub fn list(parts: Parts) -> Vec<Runner> {
         |stop| async move {
             worker.run(stop.cancelled_owned()).await;
             Ok(())
+        },
+    ));
+    list.push(Runner::new(
+        "broker",
+        "requests of platforms and developers",
+        "operations, jobs and claims, in one transaction",
+        |stop| async move {
+            let serve = axum::serve(ports.broker, broker);
+            Ok(serve.with_graceful_shutdown(stop.cancelled_owned()).await?)
         },
     ));
     list.push(Runner::new("ready", "whether all are ready", "endpoints.json", |stop| {

@@ -1,8 +1,11 @@
 //! The calls of the platform API beside OSB: what there is, and how far it is.
 
-use model::{InstanceId, InstanceState, OperationKind, OperationState, Plan, StepState};
+use model::{
+    Descriptor, InstanceId, InstanceState, OperationKind, OperationState, Plan, StepState,
+};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::Client;
 use crate::failure::Failure;
@@ -40,6 +43,9 @@ pub struct Operation {
     /// What a success still wants said.
     #[serde(default)]
     pub notice: Option<String>,
+    /// Changes whenever anything else here does.
+    #[serde(default)]
+    pub tag: String,
 }
 
 impl Operation {
@@ -121,7 +127,7 @@ pub async fn instance(client: &Client, id: &InstanceId) -> Result<Option<Instanc
 /// A page of a list.
 #[derive(Deserialize)]
 struct Page {
-    items: Vec<Instance>,
+    instances: Vec<Instance>,
     #[serde(default)]
     next: Option<String>,
 }
@@ -134,7 +140,7 @@ pub async fn instances(client: &Client) -> Result<Vec<Instance>, Failure> {
         let request = client.request(Method::GET, "/v1/instances");
         let request = request.query(&after.iter().map(|id| ("after", id)).collect::<Vec<_>>());
         let page: Page = client.ask(request).await?;
-        all.extend(page.items);
+        all.extend(page.instances);
         match page.next {
             Some(next) => after = Some(next),
             None => return Ok(all),
@@ -142,12 +148,35 @@ pub async fn instances(client: &Client) -> Result<Vec<Instance>, Failure> {
     }
 }
 
-/// An operation of an instance, with its steps.
+/// How long the broker is asked to wait for news, in seconds; far below the client's own patience.
+const NEWS_WAIT_S: u64 = 10;
+
+/// An operation with its steps: as soon as it is another than the one with the tag `seen`.
 pub async fn operation(
     client: &Client,
-    instance: &InstanceId,
     operation: &str,
+    seen: Option<&str>,
 ) -> Result<Option<Operation>, Failure> {
-    let path = format!("/v1/instances/{instance}/operations/{operation}");
-    client.find(client.request(Method::GET, &path)).await
+    let request = client.request(Method::GET, &format!("/v1/operations/{operation}"));
+    let request = match seen {
+        Some(seen) => request.query(&[("seen", seen)]).query(&[("wait", NEWS_WAIT_S)]),
+        None => request,
+    };
+    client.find(request).await
+}
+
+/// The Envoy resources that an instance becomes.
+pub async fn resources(client: &Client, id: &InstanceId) -> Result<Option<Value>, Failure> {
+    client.find(client.request(Method::GET, &format!("/v1/instances/{id}/resources"))).await
+}
+
+/// The Envoy resources that a descriptor would become.
+pub async fn render(
+    client: &Client,
+    id: &InstanceId,
+    descriptor: &Descriptor,
+) -> Result<Value, Failure> {
+    let parameters = descriptor.parameters.to_json();
+    let draft = json!({"instance": id, "plan": descriptor.visibility, "parameters": parameters});
+    client.ask(client.request(Method::POST, "/v1/render").json(&draft)).await
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use model::{InstanceId, OperationState, StepState};
+use model::{OperationState, StepState};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::api::{Operation, Step};
@@ -12,36 +12,34 @@ use super::{Client, api};
 use crate::failure::Failure;
 use crate::output;
 
-/// Between two looks at first; most operations take a fraction of a second.
-const LOOK_MIN: Duration = Duration::from_millis(30);
-/// Between two looks at last.
-const LOOK_MAX: Duration = Duration::from_millis(500);
+/// Between two attempts while the broker does not answer.
+const SILENT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Waits until the operation has ended, however it ends; fails only when it has not by `deadline`.
 pub async fn until_ended(
     client: &Client,
-    instance: &InstanceId,
     operation: &str,
     deadline: Instant,
 ) -> Result<Operation, Failure> {
     let mut told = Told::default();
-    let mut pause = LOOK_MIN;
+    let mut seen: Option<String> = None;
     let ended = async {
         loop {
-            match api::operation(client, instance, operation).await {
+            match api::operation(client, operation, seen.as_deref()).await {
                 Ok(Some(operation)) => {
                     told.news(&operation.steps).iter().for_each(|line| output::message(line));
                     if operation.state != OperationState::InProgress {
                         return Ok(operation);
                     }
+                    seen = Some(operation.tag);
+                    continue;
                 }
                 Ok(None) => return Err(anyhow!("the broker has forgotten the operation").into()),
                 // The operation goes on without us; a broker that restarts comes back.
                 Err(Failure::Error(error)) => told.silent(&error),
                 Err(refused) => return Err(refused),
             }
-            sleep(pause).await;
-            pause = (pause * 3 / 2).min(LOOK_MAX);
+            sleep(SILENT_PAUSE).await;
         }
     };
     timeout_at(deadline, ended).await.unwrap_or_else(|_| {

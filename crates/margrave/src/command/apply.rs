@@ -59,7 +59,7 @@ impl Args {
                 .output
                 .print(&json!({"operation": operation}), || operation.clone())?);
         }
-        let ended = client::follow::until_ended(&client, &id, &operation, deadline).await?;
+        let ended = client::follow::until_ended(&client, &operation, deadline).await?;
         if ended.state == OperationState::Failed {
             let why = ended.error.unwrap_or_else(|| "the broker does not say why".to_owned());
             return Err(anyhow!("{service} is not changed: {why}").into());

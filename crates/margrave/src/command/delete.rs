@@ -66,7 +66,7 @@ impl Args {
                 .print(&json!({"operation": operation}), || operation.clone())?);
         }
         let deadline = self.wait.deadline();
-        let ended = follow::until_ended(&client, &id, &operation, deadline).await?;
+        let ended = follow::until_ended(&client, &operation, deadline).await?;
         if ended.state == OperationState::Failed {
             let why = ended.error.unwrap_or_default();
             return Err(anyhow!("{service} is not deleted: {why}").into());

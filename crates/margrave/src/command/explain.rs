@@ -1,6 +1,6 @@
 //! `margrave explain`: what a code of a refusal means, and how to mend it.
 
-use model::descriptor::{Code, explain};
+use model::descriptor::Code;
 
 use crate::failure::Failure;
 use crate::{output, suggest};
@@ -16,8 +16,10 @@ impl Args {
     /// On stdout.
     pub fn run(self) -> Result<(), Failure> {
         let Some(code) = self.code else { return Ok(output::line(&list())?) };
-        if let Some(text) = explain(&code) {
-            return Ok(output::line(text.trim_end())?);
+        let known = Code::ALL.iter().find(|known| known.as_str().eq_ignore_ascii_case(&code));
+        if let Some(known) = known {
+            let text = format!("{known}: {}\n\n{}", known.title(), known.text().trim_end());
+            return Ok(output::line(&text)?);
         }
         let hint = suggest::near(&code, Code::ALL.iter().map(|code| code.as_str()));
         Err(Failure::Usage(format!(

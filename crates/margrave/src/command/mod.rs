@@ -6,6 +6,7 @@ mod descriptor;
 mod dev;
 mod explain;
 mod list;
+mod render;
 mod sample_backend;
 mod schema;
 mod service;
@@ -37,6 +38,7 @@ enum Command {
     Validate(validate::Args),
     Status(status::Args),
     List(list::Args),
+    Render(render::Args),
     Delete(delete::Args),
     Schema(schema::Args),
     Explain(explain::Args),
@@ -82,6 +84,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Validate(args) => args.run(),
         Command::Status(args) => args.run(),
         Command::List(args) => args.run(),
+        Command::Render(args) => args.run(),
         Command::Delete(args) => args.run(),
         Command::Schema(args) => args.run(),
         Command::Explain(args) => args.run(),

@@ -10,6 +10,9 @@ use super::{AccessLog, Config, Credentials, Envoy, Listen, LogFormat, NONE, Prot
 /// The shortest password that is accepted, in characters.
 const PASSWORD_LENGTH_MIN: usize = 8;
 
+/// As long as a service's name may be.
+const LONGEST: &str = "ssssssssssssssssssssssssssssssssssssssss";
+
 /// The configuration, and everything that is wrong with it; with any problem it must not be used.
 pub fn config(layers: &Layers) -> (Config, Vec<String>) {
     let mut read = Reader { layers, problems: Vec::new() };
@@ -116,11 +119,11 @@ impl Reader<'_> {
         }
     }
 
-    /// A zone is what follows `<service>.` in a hostname, so one label is enough.
+    /// What follows `<service>.` in a hostname, whatever the service; one label is enough.
     fn zone(&mut self) -> String {
         let zone = self.text("zone");
-        match format!("a.{zone}").parse::<model::Hostname>() {
-            Ok(name) => name.as_str()[2..].to_owned(),
+        match format!("{LONGEST}.{zone}").parse::<model::Hostname>() {
+            Ok(hostname) => hostname.as_str()[LONGEST.len() + 1..].to_owned(),
             Err(_) => {
                 self.problem("zone", &format!("`{zone}` is not the end of a hostname"));
                 zone

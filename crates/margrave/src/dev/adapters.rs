@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use broker::{FleetSummary, ProxyLine, RecordLine, RenderedLine, Standing};
 use model::{InstanceId, Spec};
-use plane::Plane;
+use plane::{Plane, ProxyState};
+use render::{Complaint, Draft};
+use worker::cloud::LocalCloud;
 
 /// The plane as the worker sees it.
 pub struct PlaneFleet(pub Arc<Plane>);
@@ -28,5 +31,73 @@ impl worker::Fleet for PlaneFleet {
             Plane::Behind { have, ready, why } => worker::Convergence::Behind { have, ready, why },
             Plane::Rejected { reason } => worker::Convergence::Rejected { reason },
         }
+    }
+}
+
+/// Plane and cloud as the broker shows them.
+pub struct PlaneView {
+    /// The plane.
+    pub plane: Arc<Plane>,
+    /// The cloud.
+    pub cloud: Arc<LocalCloud>,
+}
+
+#[async_trait]
+impl broker::View for PlaneView {
+    fn render(&self, id: &InstanceId, spec: &Spec) -> Result<Vec<RenderedLine>, Vec<String>> {
+        let drafts = self.plane.preview(id, spec);
+        let shown = |draft: Draft| RenderedLine {
+            type_url: draft.type_url.as_str().to_owned(),
+            name: draft.name.to_string(),
+            resource: draft.json,
+        };
+        let said = |complaint: Complaint| match complaint.culprit {
+            Some(culprit) => format!("{culprit}: {}", complaint.message),
+            None => complaint.message,
+        };
+        drafts
+            .map(|drafts| drafts.into_iter().map(shown).collect())
+            .map_err(|complaints| complaints.into_iter().map(said).collect())
+    }
+
+    fn fleet(&self) -> FleetSummary {
+        let fleet = self.plane.fleet();
+        FleetSummary {
+            revision: fleet.revision,
+            instances: fleet.instances,
+            quarantined: fleet.quarantined,
+            proxies: fleet.proxies.into_iter().map(proxy).collect(),
+        }
+    }
+
+    fn standing(&self, id: &InstanceId) -> Option<Standing> {
+        let plane::Description { revision, served, quarantine, notices } =
+            self.plane.describe(id)?;
+        Some(Standing { revision, served, quarantine, notices })
+    }
+
+    async fn records(&self) -> Result<Vec<RecordLine>, String> {
+        let records = self.cloud.records().await.map_err(|error| error.to_string())?;
+        let line = |record: worker::Record| RecordLine {
+            hostname: record.hostname.to_string(),
+            instance: record.instance.to_string(),
+            exposure: record.exposure.as_str().to_owned(),
+        };
+        Ok(records.into_iter().map(line).collect())
+    }
+}
+
+fn proxy(proxy: plane::Proxy) -> ProxyLine {
+    let state = match proxy.state {
+        ProxyState::Live => "live",
+        ProxyState::Behind => "behind",
+        ProxyState::Rejecting => "rejecting",
+    };
+    ProxyLine {
+        id: proxy.id,
+        group: proxy.group,
+        region: proxy.region,
+        envoy_version: proxy.envoy_version,
+        state: state.to_owned(),
     }
 }

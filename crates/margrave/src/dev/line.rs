@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow, bail};
 use context::{AddressPolicy, FileSources, Resolver, SystemLookup};
+use model::OperationId;
 use plane::Plane;
 use render::{Complaint, Platform, Sources, Templates};
 use store::sqlite::{Options, Sqlite};
 use store::{Blobs, Queue, Store};
+use uuid::Uuid;
 use worker::Worker;
 use worker::cloud::LocalCloud;
 
-use super::adapters::PlaneFleet;
-use crate::config::{AccessLog, Config, Envoy, Listen};
+use super::adapters::{PlaneFleet, PlaneView};
+use crate::config::{AccessLog, Config, Credentials, Envoy, Listen};
 use crate::state::State;
 use crate::{clock, envoy};
 
@@ -23,9 +25,8 @@ const TEMPLATE_BYTES_MAX: u64 = 1 << 20;
 
 /// The parts of the line that live behind no port of their own.
 pub struct Line {
-    /// What must survive.
-    #[expect(dead_code, reason = "taken by the broker")]
-    pub store: Arc<Sqlite>,
+    /// What answers developers and platforms.
+    pub broker: axum::Router,
     /// Documents that templates see.
     pub sources: FileSources,
     /// The control plane.
@@ -35,7 +36,12 @@ pub struct Line {
 }
 
 /// Opens the store and builds the rest upon it.
-pub fn build(config: &Config, listen: &Listen, state: &State) -> anyhow::Result<Line> {
+pub fn build(
+    config: &Config,
+    credentials: &Credentials,
+    listen: &Listen,
+    state: &State,
+) -> anyhow::Result<Line> {
     let clock: store::Clock = Arc::new(clock::now);
     let database = state.database();
     let store = Sqlite::open(&database, Options::new(Arc::clone(&clock)))
@@ -56,17 +62,40 @@ pub fn build(config: &Config, listen: &Listen, state: &State) -> anyhow::Result<
     let plane = Plane::new(plane_config, Arc::clone(&as_store), Arc::clone(&blobs), resolver)
         .map_err(|complaints| unusable(&complaints))?;
     let sources = FileSources::new(config.sources.iter().cloned().collect(), Arc::clone(&blobs));
+    let cloud = Arc::new(LocalCloud::new(blobs));
+    let view = PlaneView { plane: Arc::clone(&plane), cloud: Arc::clone(&cloud) };
+    let parts = broker::Parts {
+        store: Arc::clone(&as_store),
+        view: Arc::new(view),
+        clock: Arc::clone(&clock),
+        new_id: Arc::new(operation_id),
+    };
+    let broker = broker::router(broker_config(config, credentials), parts);
     let queue: Arc<dyn Queue> = Arc::<Sqlite>::clone(&store);
     let ports = worker::Ports {
         store: as_store,
         queue,
-        cloud: Arc::new(LocalCloud::new(blobs)),
+        cloud,
         fleet: Arc::new(PlaneFleet(Arc::clone(&plane))),
         clock,
         jitter: Arc::new(chance),
     };
     let worker = Worker::new(ports, worker::Config::default());
-    Ok(Line { store, sources, plane, worker })
+    Ok(Line { broker, sources, plane, worker })
+}
+
+fn broker_config(config: &Config, credentials: &Credentials) -> broker::Config {
+    broker::Config {
+        username: credentials.username.clone(),
+        password: broker::Password::new(credentials.password.clone()),
+        zone: config.zone.clone(),
+    }
+}
+
+/// UUIDs of version 7: they rise with time.
+#[expect(clippy::expect_used, reason = "a UUID has only characters that an id may have")]
+fn operation_id() -> OperationId {
+    Uuid::now_v7().to_string().parse().expect("a UUID is an id")
 }
 
 /// In `0.0..1.0`, to spread what would otherwise happen at once.

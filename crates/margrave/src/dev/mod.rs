@@ -31,12 +31,13 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let found = envoy::find(&config.envoy, &crate::command::env)?;
     let state = State::at(&config.state);
     let _lock = state.take()?;
-    if config.credentials.is_none() {
-        state.credentials_or_make()?;
-    }
     let ports = ports::take(&config.listen, found.is_some())?;
     let listen = ports.listen;
-    let line = line::build(&config, &listen, &state)?;
+    let credentials = match &config.credentials {
+        Some(given) => given.clone(),
+        None => state.credentials_or_make()?,
+    };
+    let line = line::build(&config, &credentials, &listen, &state)?;
     let envoy = match found {
         Some(found) => Some(supervisor(found, &config, &listen, &state).await?),
         None => None,

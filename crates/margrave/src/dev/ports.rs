@@ -16,7 +16,6 @@ const BACKLOG: u32 = 1024;
 /// What listens, and the addresses that it really has.
 pub struct Ports {
     /// Broker and platform API.
-    #[expect(dead_code, reason = "taken by the broker")]
     pub broker: TcpListener,
     /// Metrics and probes.
     pub metrics: TcpListener,
