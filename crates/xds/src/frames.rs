@@ -76,26 +76,37 @@ impl Inbound {
     }
 }
 
-/// A message as it goes on the wire.
-pub(crate) fn framed(message: &impl Message) -> Bytes {
-    let len = message.encoded_len();
-    let mut bytes = BytesMut::with_capacity(HEAD_BYTES + len);
-    bytes.put_u8(0);
-    bytes.put_u32(len as u32);
-    // BytesMut grows, so encoding into it cannot fail.
-    let _ = message.encode(&mut bytes);
-    bytes.freeze()
+/// A message as it goes on the wire, in two parts, of which the second may be shared.
+#[derive(Debug)]
+pub(crate) struct Framed {
+    head: Bytes,
+    tail: Bytes,
+}
+
+impl Framed {
+    /// The message that `fields` and `tail`, the encoding of further fields, are together.
+    pub(crate) fn new(fields: &impl Message, tail: Bytes) -> Self {
+        let len = fields.encoded_len();
+        let mut head = BytesMut::with_capacity(HEAD_BYTES + len);
+        head.put_u8(0);
+        head.put_u32((len + tail.len()) as u32);
+        // BytesMut grows, so encoding into it cannot fail.
+        let _ = fields.encode(&mut head);
+        Self { head: head.freeze(), tail }
+    }
 }
 
 /// What a stream sends: framed messages, then how it ended.
 pub(crate) struct Outbound {
-    messages: mpsc::Receiver<Result<Bytes, Status>>,
+    messages: mpsc::Receiver<Result<Framed, Status>>,
+    /// The second part of the message whose first was sent.
+    tail: Bytes,
     ended: bool,
 }
 
 impl Outbound {
-    pub(crate) fn new(messages: mpsc::Receiver<Result<Bytes, Status>>) -> Self {
-        Self { messages, ended: false }
+    pub(crate) fn new(messages: mpsc::Receiver<Result<Framed, Status>>) -> Self {
+        Self { messages, tail: Bytes::new(), ended: false }
     }
 }
 
@@ -107,12 +118,18 @@ impl Body for Outbound {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if !self.tail.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.tail)))));
+        }
         if self.ended {
             return Poll::Ready(None);
         }
         self.messages.poll_recv(context).map(|message| {
             let status = match message {
-                Some(Ok(bytes)) => return Some(Ok(Frame::data(bytes))),
+                Some(Ok(message)) => {
+                    self.tail = message.tail;
+                    return Some(Ok(Frame::data(message.head)));
+                }
                 Some(Err(status)) => status,
                 None => Status::ok(""),
             };

@@ -42,7 +42,6 @@ impl Kind {
         !matches!(self, Self::Endpoint | Self::Named | Self::Route)
     }
 
-    #[expect(dead_code, reason = "state of the world")]
     /// Whether a state-of-the-world response must hold all that is subscribed, absence being
     /// deletion.
     pub(crate) fn full_state(self) -> bool {

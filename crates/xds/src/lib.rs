@@ -7,12 +7,15 @@ mod bits;
 mod cache;
 mod delta;
 mod event;
+mod expect;
 mod frames;
 mod kind;
 mod limits;
 pub mod metrics;
+mod names;
 mod server;
 mod service;
+mod sotw;
 mod stream;
 mod wire;
 

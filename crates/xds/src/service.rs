@@ -20,12 +20,16 @@ use crate::event::{Event, StreamId};
 use crate::frames::{Inbound, Outbound};
 use crate::limits::Limits;
 use crate::metrics;
+use crate::sotw::StateOfTheWorld;
 use crate::stream::{Talk, Wires, draining};
 
 /// Responses between a protocol and its socket: what is not sent yet is worked out when it can be.
 const OUTBOUND_MESSAGES: usize = 1;
+/// The service's methods.
 const DELTA: &str =
     "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+const STATE: &str =
+    "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
 
 /// Which cache a node is served from.
 pub trait Directory: Send + Sync {
@@ -71,10 +75,11 @@ impl Ads {
     }
 
     fn accept(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
-        let path = request.uri().path();
-        if path != DELTA {
-            return Err(Status::unimplemented(format!("no method {path}")));
-        }
+        let delta = match request.uri().path() {
+            DELTA => true,
+            STATE => false,
+            path => return Err(Status::unimplemented(format!("no method {path}"))),
+        };
         let open = Open::count(&self.0)?;
         let (outbound, messages) = mpsc::channel(OUTBOUND_MESSAGES);
         let wires = Wires {
@@ -84,7 +89,10 @@ impl Ads {
             beat: watch::Sender::default().subscribe(),
             drain: self.0.drain.subscribe(),
         };
-        tokio::spawn(open.serve::<Delta>(wires, Delta::new));
+        match delta {
+            true => tokio::spawn(open.serve(wires, Delta::new)),
+            false => tokio::spawn(open.serve(wires, StateOfTheWorld::new)),
+        };
         let mut response = Response::new(Body::new(Outbound::new(messages)));
         let grpc = http::HeaderValue::from_static("application/grpc");
         response.headers_mut().insert(http::header::CONTENT_TYPE, grpc);

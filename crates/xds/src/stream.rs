@@ -10,7 +10,7 @@ use tonic::Status;
 
 use crate::cache::Beat;
 use crate::event::Event;
-use crate::frames::{Inbound, framed};
+use crate::frames::{Framed, Inbound};
 use crate::metrics;
 use crate::wire::WireNode;
 
@@ -20,7 +20,7 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// A protocol without its socket.
 pub(crate) trait Talk: Send + 'static {
     type Request: Message + Default;
-    type Response: Message;
+    type Response: Into<Framed>;
 
     /// Who the client says it is; only the first request is sure to tell.
     fn node(request: &mut Self::Request) -> Option<WireNode>;
@@ -41,7 +41,7 @@ pub(crate) trait Talk: Send + 'static {
 /// What connects a protocol to the rest of the world.
 pub(crate) struct Wires {
     pub(crate) inbound: Inbound,
-    pub(crate) outbound: mpsc::Sender<Result<Bytes, Status>>,
+    pub(crate) outbound: mpsc::Sender<Result<Framed, Status>>,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) beat: watch::Receiver<Beat>,
     pub(crate) drain: watch::Receiver<bool>,
@@ -93,7 +93,7 @@ impl Wires {
                 permit = self.outbound.reserve(), if pending => {
                     let Ok(permit) = permit else { return Ok(()) };
                     match talk.respond(Instant::now())? {
-                        Some(response) => permit.send(Ok(framed(&response))),
+                        Some(response) => permit.send(Ok(response.into())),
                         None => pending = false,
                     }
                 }

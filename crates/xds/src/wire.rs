@@ -8,6 +8,8 @@
 use bytes::Bytes;
 use model::Node;
 
+use crate::frames::Framed;
+
 /// `DeltaDiscoveryRequest`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct DeltaRequest {
@@ -51,6 +53,53 @@ pub(crate) struct DeltaResponse {
     pub(crate) removed: Vec<String>,
 }
 
+impl From<DeltaResponse> for Framed {
+    fn from(response: DeltaResponse) -> Self {
+        Self::new(&response, Bytes::new())
+    }
+}
+
+/// `DiscoveryRequest` (state of the world).
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct StateRequest {
+    #[prost(string, tag = "1")]
+    pub(crate) version: String,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) node: Option<WireNode>,
+    #[prost(bytes = "bytes", repeated, tag = "3")]
+    pub(crate) names: Vec<Bytes>,
+    #[prost(string, tag = "4")]
+    pub(crate) type_url: String,
+    #[prost(string, tag = "5")]
+    pub(crate) response_nonce: String,
+    #[prost(message, optional, tag = "6")]
+    pub(crate) error_detail: Option<WireStatus>,
+}
+
+/// `DiscoveryResponse` without its resources.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct StateHead {
+    #[prost(string, tag = "1")]
+    pub(crate) version: String,
+    #[prost(string, tag = "4")]
+    pub(crate) type_url: String,
+    #[prost(string, tag = "5")]
+    pub(crate) nonce: String,
+}
+
+/// `DiscoveryResponse`: its resources are encoded already, and may be shared by all streams.
+#[derive(Debug)]
+pub(crate) struct StateResponse {
+    pub(crate) head: StateHead,
+    pub(crate) resources: Bytes,
+}
+
+impl From<StateResponse> for Framed {
+    fn from(response: StateResponse) -> Self {
+        Self::new(&response.head, response.resources)
+    }
+}
+
 /// `Resource`, written only to encode one.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct WireResource {
@@ -60,9 +109,10 @@ pub(crate) struct WireResource {
     pub(crate) name: String,
 }
 
-/// The one message this crate can write: a `RouteConfiguration` with a name and nothing in it.
+/// The one resource this crate can write: a `RouteConfiguration`, or a `ClusterLoadAssignment`, with
+/// a name and nothing in it. (They look the same.)
 #[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct EmptyRouteConfiguration {
+pub(crate) struct Blank {
     #[prost(string, tag = "1")]
     pub(crate) name: String,
 }

@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use super::content::Content;
 use super::state::OwnerId;
 use super::table::Key;
 
-/// A removal, or an owner who has nothing left.
+/// A removal, or content that was replaced, or an owner who has nothing left.
 #[derive(Debug)]
 pub(super) struct Grave {
     pub(super) seq: u64,
@@ -16,7 +17,9 @@ pub(super) struct Grave {
 
 #[derive(Debug)]
 pub(super) enum What {
-    Removed(Key),
+    /// Its content is kept where a state-of-the-world response may need it again.
+    Removed(Key, Option<Content>),
+    Replaced(Key, Content),
     Owner,
 }
 

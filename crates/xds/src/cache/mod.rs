@@ -12,8 +12,8 @@ use tokio::sync::watch;
 
 pub(crate) use content::Content;
 pub(crate) use graves::Floor;
-pub(crate) use state::{OwnerId, State};
-pub(crate) use table::Key;
+pub(crate) use state::{OwnerId, State, View};
+pub(crate) use table::{Key, any_fields};
 
 use crate::bits::Bits;
 
@@ -160,23 +160,21 @@ impl Cache {
     }
 
     /// The places of `names`, made for those that nobody has heard of, and counted as in use by
-    /// the holder of `held`, whose bits they become.
-    pub(crate) fn hold(&self, table: u16, names: &[&str], held: &mut Bits) -> Vec<u32> {
+    /// the holder of `held`, whose bits they become; and whether they were not before.
+    pub(crate) fn hold(&self, table: u16, names: &[&str], held: &mut Bits) -> Vec<(u32, bool)> {
         let mut places = Vec::with_capacity(names.len());
         {
             let state = self.read();
             let known = names.iter().map_while(|name| state.find(table, name));
             for key in known {
-                state.hold(key, held);
-                places.push(key.slot);
+                places.push((key.slot, state.hold(key, held)));
             }
         }
         if places.len() < names.len() {
             let mut state = self.write();
             for name in &names[places.len()..] {
                 let key = state.place(table, name);
-                state.hold(key, held);
-                places.push(key.slot);
+                places.push((key.slot, state.hold(key, held)));
             }
         }
         places

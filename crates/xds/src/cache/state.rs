@@ -33,6 +33,30 @@ struct OwnerState {
     gone: Vec<Key>,
 }
 
+/// A table as it was.
+#[derive(Debug)]
+pub(crate) struct View<'a> {
+    table: &'a Table,
+    at: u64,
+    past: HashMap<u32, Option<&'a Content>>,
+}
+
+impl<'a> View<'a> {
+    /// The places where something else was.
+    pub(crate) fn past(&self) -> impl Iterator<Item = u32> {
+        self.past.keys().copied()
+    }
+
+    /// What was at a place.
+    pub(crate) fn of(&self, at: u32) -> Option<&'a Content> {
+        let slot = self.table.slot(at);
+        match slot.changed <= self.at {
+            true => slot.content.as_ref(),
+            false => self.past.get(&at).copied().flatten(),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct State {
     seq: u64,
@@ -157,14 +181,32 @@ impl State {
         keys
     }
 
+    /// What a table of full state was at a sequence number that is not before the horizon.
+    pub(crate) fn view(&self, table: u16, at: u64) -> View<'_> {
+        let mut past = HashMap::new();
+        let begin = self.graves.partition_point(|grave| grave.seq <= at);
+        for grave in self.graves.range(begin..) {
+            let (key, old) = match &grave.what {
+                What::Removed(key, Some(old)) | What::Replaced(key, old) => (key, old),
+                _ => continue,
+            };
+            if key.table == table {
+                past.entry(key.slot).or_insert((old.changed <= at).then_some(old));
+            }
+        }
+        View { table: self.table(table), at, past }
+    }
+
     pub(super) fn place(&mut self, table: u16, name: &str) -> Key {
         Key { table, slot: self.tables[table as usize].place(name) }
     }
 
-    pub(super) fn hold(&self, key: Key, held: &mut Bits) {
-        if held.insert(key.slot) {
+    pub(super) fn hold(&self, key: Key, held: &mut Bits) -> bool {
+        let new = held.insert(key.slot);
+        if new {
             self.slot(key).holders.fetch_add(1, Ordering::AcqRel);
         }
+        new
     }
 
     /// Gives a held place back; whether it was the last holder of nothing.
@@ -232,11 +274,9 @@ impl State {
         }
         let seq = self.seq;
         let table = &mut self.tables[key.table as usize];
-        let old = table.swap(key.slot, Some(Content::new(resource)));
-        let slot = table.slot_mut(key.slot);
-        slot.changed = seq;
-        if old.is_none() {
-            slot.born = seq;
+        let old = table.swap(key.slot, Some(Content::new(resource, seq)), seq);
+        if let Some(old) = old.filter(|_| table.kind.full_state()) {
+            self.graves.push_back(Grave { seq, owner: id, what: What::Replaced(key, old) });
         }
     }
 
@@ -259,22 +299,19 @@ impl State {
     fn take(&mut self, id: OwnerId, type_url: &TypeUrl, name: &str) {
         let table = self.table_of(type_url.as_str());
         let Some(key) = table.and_then(|table| self.find(table, name)) else { return };
-        if self.slot(key).owner != id {
+        if self.slot(key).owner != id || self.slot(key).content.is_none() {
             return;
         }
         let seq = self.seq;
         let table = &mut self.tables[key.table as usize];
-        if table.swap(key.slot, None).is_none() {
-            return;
-        }
-        let slot = table.slot_mut(key.slot);
-        slot.changed = seq;
-        slot.buried += 1;
+        let Some(old) = table.swap(key.slot, None, seq) else { return };
+        let old = table.kind.full_state().then_some(old);
+        table.slot_mut(key.slot).buried += 1;
         if let Some(owner) = self.owners.get_mut(&id) {
             owner.keys.retain(|own| *own != key);
             owner.gone.push(key);
         }
-        self.graves.push_back(Grave { seq, owner: id, what: What::Removed(key) });
+        self.graves.push_back(Grave { seq, owner: id, what: What::Removed(key, old) });
     }
 
     /// Forgets what every stream has heard of.
@@ -293,7 +330,7 @@ impl State {
     }
 
     fn forget(&mut self, grave: Grave) {
-        if let What::Removed(key) = grave.what {
+        if let What::Removed(key, _) = grave.what {
             self.tables[key.table as usize].slot_mut(key.slot).buried -= 1;
             self.free(key);
             if let Some(owner) = self.owners.get_mut(&grave.owner) {

@@ -1,10 +1,12 @@
 //! The resources of one type: a dense place for each name that exists, existed or is awaited.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::{BufMut, Bytes, BytesMut};
 use model::{TypeUrl, Version};
+use prost::encoding::{WireType, encode_key, encode_varint};
 
 use super::content::Content;
 use super::state::OwnerId;
@@ -44,8 +46,12 @@ pub(crate) struct Table {
     slots: Vec<Slot>,
     free: Vec<u32>,
     present: usize,
+    /// When anything here last changed.
+    pub(crate) changed: u64,
     digest: u64,
     newest: (u64, u64),
+    /// What [`Table::whole`] made last, and of which change.
+    whole: Mutex<(u64, Bytes)>,
 }
 
 impl Table {
@@ -57,8 +63,10 @@ impl Table {
             slots: Vec::new(),
             free: Vec::new(),
             present: 0,
+            changed: 0,
             digest: 0,
             newest: (0, 0),
+            whole: Mutex::default(),
         }
     }
 
@@ -77,6 +85,11 @@ impl Table {
 
     pub(super) fn slot_mut(&mut self, at: u32) -> &mut Slot {
         &mut self.slots[at as usize]
+    }
+
+    /// All places, rising.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (u32, &Slot)> {
+        self.slots.iter().enumerate().map(|(at, slot)| (at as u32, slot))
     }
 
     /// Places with a resource, rising.
@@ -125,32 +138,58 @@ impl Table {
     }
 
     /// Puts content at a place, or takes it away; returns what was there.
-    pub(super) fn swap(&mut self, at: u32, content: Option<Content>) -> Option<Content> {
+    pub(super) fn swap(&mut self, at: u32, content: Option<Content>, seq: u64) -> Option<Content> {
         let slot = &mut self.slots[at as usize];
-        let name = Version::hash_of(slot.name.as_bytes());
+        self.changed = seq;
+        slot.changed = seq;
         if let Some(new) = &content {
-            self.digest = self.digest.wrapping_add(mark(name, new));
+            self.digest = self.digest.wrapping_add(new.mark);
             self.newest = self.newest.max((new.version.epoch, new.version.revision));
             self.present += 1;
         }
         let old = std::mem::replace(&mut slot.content, content);
-        if let Some(old) = &old {
-            self.digest = self.digest.wrapping_sub(mark(name, old));
-            self.present -= 1;
+        match &old {
+            Some(old) => {
+                self.digest = self.digest.wrapping_sub(old.mark);
+                self.present -= 1;
+            }
+            None => slot.born = seq,
         }
         old
     }
 
-    #[expect(dead_code, reason = "state of the world")]
-    /// One version for all of the table: it rises with the newest resource, and its hash is the
-    /// same wherever the same resources are, in whatever order they came.
-    pub(crate) fn version(&self) -> Version {
+    /// A version for a set of this table's resources whose marks add up to `digest`. It rises with
+    /// the newest resource that ever was, and its hash is the same wherever the set is the same.
+    pub(crate) fn version_of(&self, digest: u64) -> Version {
         let (epoch, revision) = self.newest;
-        Version { epoch, revision, hash: self.digest }
+        Version { epoch, revision, hash: digest }
+    }
+
+    /// The digest of all that is here.
+    pub(crate) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// All that is here as the `resources` of a state-of-the-world response: put together once,
+    /// however many streams ask.
+    pub(crate) fn whole(&self) -> Bytes {
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        if whole.0 != self.changed {
+            let contents = self.slots.iter().filter_map(|slot| slot.content.as_ref());
+            *whole = (self.changed, any_fields(contents));
+        }
+        whole.1.clone()
     }
 }
 
-/// What one resource adds to the digest of its table.
-fn mark(name: u64, content: &Content) -> u64 {
-    (name ^ content.version.hash.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+/// The fields of a state-of-the-world response that hold these resources.
+pub(crate) fn any_fields<'a>(contents: impl Iterator<Item = &'a Content>) -> Bytes {
+    let mut bytes = BytesMut::new();
+    for content in contents {
+        let any = content.any();
+        encode_key(2, WireType::LengthDelimited, &mut bytes);
+        encode_varint(any.len() as u64, &mut bytes);
+        bytes.put_slice(&any);
+    }
+    bytes.freeze()
 }

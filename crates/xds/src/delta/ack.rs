@@ -8,10 +8,8 @@ use crate::cache::{Key, OwnerId, State};
 use crate::event::Event;
 use crate::kind::{Kind, Step};
 use crate::metrics;
+use crate::names::clip;
 use crate::wire::WireStatus;
-
-/// What is kept of a client's words when it refuses a resource.
-const MESSAGE_BYTES_MAX: usize = 2048;
 
 impl Delta {
     /// The client answered a response. A nonce that is not known any more says nothing.
@@ -172,13 +170,4 @@ impl Delta {
             kept
         });
     }
-}
-
-/// The beginning of a client's words.
-fn clip(message: &str) -> String {
-    let mut end = message.len().min(MESSAGE_BYTES_MAX);
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    message[..end].to_owned()
 }

@@ -22,7 +22,8 @@ use tonic::Status;
 
 use crate::cache::{Cache, Floor, Key, OwnerId, State};
 use crate::event::{Event, StreamId};
-use crate::kind::{Kind, Step};
+use crate::expect::{Interest, expects_more};
+use crate::kind::Step;
 use crate::limits::Limits;
 use crate::stream::Talk;
 use crate::wire::{DeltaRequest, DeltaResponse, WireNode};
@@ -187,30 +188,21 @@ impl Delta {
             return;
         }
         let patient = now < self.active + self.limits.patience;
-        if self.synced.is_none() && patient && self.expects_more(state) {
+        if self.synced.is_none() && patient && expects_more(state, self) {
             return;
         }
         self.synced = Some(self.cursor);
         self.events.push(Event::Synced { stream: self.stream, seq: self.cursor });
     }
+}
 
-    /// Whether a client that has just come will soon ask for more: for a kind of which there is
-    /// something, or for route configurations that scopes name.
-    fn expects_more(&self, state: &State) -> bool {
-        let eager = !self.cache.options().on_demand;
-        let scoped = self.subscriptions.iter().any(|s| s.kind == Kind::Scope);
-        state.tables().enumerate().any(|(at, table)| {
-            let subscription = self.subscription(at as u16);
-            match table.kind {
-                Kind::Cluster | Kind::Listener | Kind::Scope => {
-                    table.present() > 0 && subscription.is_none()
-                }
-                Kind::Route if eager && scoped => table
-                    .living()
-                    .any(|slot| !subscription.is_some_and(|subscription| subscription.wants(slot))),
-                _ => false,
-            }
-        })
+impl Interest for Delta {
+    fn eager(&self) -> bool {
+        !self.cache.options().on_demand
+    }
+
+    fn wants_of(&self, table: u16) -> Option<impl Fn(u32) -> bool> {
+        self.subscription(table).map(|subscription| |slot| subscription.wants(slot))
     }
 }
 

@@ -13,10 +13,8 @@ use super::subscription::Subscription;
 use crate::bits::Bits;
 use crate::cache::{Key, State};
 use crate::kind::{Kind, Step};
+use crate::names::text;
 use crate::wire::{DeltaRequest, Held};
-
-/// The longest resource name that a client may ask for.
-const NAME_BYTES_MAX: usize = 1024;
 
 impl Delta {
     pub(super) fn take(&mut self, request: DeltaRequest, now: Instant) -> Result<(), Status> {
@@ -103,7 +101,7 @@ impl Delta {
         names.retain(|name| *name != "*");
         let Some(subscription) = self.subscription_mut(table) else { return Ok(()) };
         let places = cache.hold(table, &names, &mut subscription.names);
-        for at in places.into_iter().filter(|at| !held.contains(*at)) {
+        for (at, _) in places.into_iter().filter(|(at, _)| !held.contains(*at)) {
             subscription.owed.insert(at);
         }
         if wildcard && !subscription.wildcard {
@@ -168,12 +166,5 @@ impl Delta {
             owner: 0,
             step,
         }));
-    }
-}
-
-fn text(name: &Bytes) -> Result<&str, Status> {
-    match std::str::from_utf8(name) {
-        Ok(text) if text.len() <= NAME_BYTES_MAX => Ok(text),
-        _ => Err(Status::invalid_argument("a resource name is UTF-8, 1024 bytes at most")),
     }
 }

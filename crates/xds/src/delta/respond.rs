@@ -13,7 +13,7 @@ use super::{Delta, Flight, Origin, Parcel, Vouch};
 use crate::cache::{Content, Key, State};
 use crate::kind::{Kind, Step};
 use crate::metrics;
-use crate::wire::{DeltaResponse, EmptyRouteConfiguration};
+use crate::wire::{Blank, DeltaResponse};
 
 /// Resources in one response.
 const RESOURCES_MAX: usize = 512;
@@ -47,7 +47,7 @@ impl Draft {
             self.removed.push(name.to_string());
             return;
         }
-        let body = EmptyRouteConfiguration { name: name.to_string() }.encode_to_vec();
+        let body = Blank { name: name.to_string() }.encode_to_vec();
         let version = Version { epoch: 0, revision: 0, hash: Version::hash_of(&body) };
         let content = Content::encode(type_url, name, version, &body);
         self.resources.push(content.resource());

@@ -8,4 +8,8 @@ mod delta;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+mod state;
+#[cfg(test)]
+mod state_client;
+#[cfg(test)]
 mod wire;

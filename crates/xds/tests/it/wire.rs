@@ -68,3 +68,31 @@ pub(crate) struct DeltaResponse {
     #[prost(string, repeated, tag = "6")]
     pub(crate) removed_resources: Vec<String>,
 }
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct StateRequest {
+    #[prost(string, tag = "1")]
+    pub(crate) version_info: String,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) node: Option<Node>,
+    #[prost(string, repeated, tag = "3")]
+    pub(crate) resource_names: Vec<String>,
+    #[prost(string, tag = "4")]
+    pub(crate) type_url: String,
+    #[prost(string, tag = "5")]
+    pub(crate) response_nonce: String,
+    #[prost(message, optional, tag = "6")]
+    pub(crate) error_detail: Option<Status>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct StateResponse {
+    #[prost(string, tag = "1")]
+    pub(crate) version_info: String,
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) resources: Vec<Any>,
+    #[prost(string, tag = "4")]
+    pub(crate) type_url: String,
+    #[prost(string, tag = "5")]
+    pub(crate) nonce: String,
+}

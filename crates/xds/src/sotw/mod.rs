@@ -1,0 +1,187 @@
+//! One state-of-the-world stream, without its socket.
+//!
+//! Listeners, clusters and scopes are sent whole each time; of other types what changed. There is
+//! one unanswered response of a type at most. Changes are told in *passes* over the types, in the
+//! order of steps that delta knows: clusters (with those that go still there) and endpoints, unknown
+//! types, listeners, route configurations, scopes, and clusters again without those that went.
+//! (Route configurations go before scopes, so that a host that moves is known where it arrives.)
+//! A pass is of one moment: what changes while it is under way waits for the next.
+//!
+//! When a response of full state is refused, the culprit is found by sending what changed in
+//! halves, on top of what the client has acknowledged. It then keeps its last good version of the
+//! culprit, and of whatever else its owner changed.
+
+mod blame;
+mod full;
+mod pass;
+mod request;
+mod respond;
+mod subscription;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tonic::Status;
+
+use crate::cache::{Cache, Floor, Key, OwnerId, State};
+use crate::event::{Event, StreamId};
+use crate::expect::{Interest, expects_more};
+use crate::limits::Limits;
+use crate::stream::Talk;
+use crate::wire::{StateRequest, StateResponse, WireNode};
+use pass::Pass;
+use subscription::Subscription;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct StateOfTheWorld {
+    stream: StreamId,
+    cache: Arc<Cache>,
+    limits: Limits,
+    floor: Floor,
+    /// Up to here passes have told what changed, or are about to.
+    cursor: u64,
+    subscriptions: Vec<Subscription>,
+    pass: Option<Pass>,
+    /// Owners of whom something was refused, and what their clients have of them.
+    quarantined: HashMap<OwnerId, u64>,
+    /// Owners whose changes are told as soon as nothing is unanswered.
+    unsettled: Vec<(OwnerId, u64)>,
+    last_nonce: u64,
+    events: Vec<Event>,
+    synced: Option<u64>,
+    active: Instant,
+}
+
+impl StateOfTheWorld {
+    pub(crate) fn new(stream: StreamId, cache: Arc<Cache>, limits: Limits, now: Instant) -> Self {
+        let floor = cache.stand();
+        Self {
+            stream,
+            cursor: floor.get(),
+            cache,
+            limits,
+            floor,
+            subscriptions: Vec::new(),
+            pass: None,
+            quarantined: HashMap::new(),
+            unsettled: Vec::new(),
+            last_nonce: 0,
+            events: Vec::new(),
+            synced: None,
+            active: now,
+        }
+    }
+
+    fn subscription(&self, table: u16) -> Option<&Subscription> {
+        self.subscriptions.iter().find(|subscription| subscription.table == table)
+    }
+
+    fn wants(&self, key: Key) -> bool {
+        self.subscription(key.table).is_some_and(|subscription| subscription.wants(key.slot))
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.pass.is_none() && self.subscriptions.iter().all(Subscription::is_quiet)
+    }
+
+    /// History that is needed no more is given up; a stream that needs what the cache gave up is
+    /// ended, and comes back for everything.
+    fn settle_floor(&mut self, state: &State) -> Result<(), Status> {
+        let (cursor, idle) = (self.cursor, self.pass.is_none());
+        for subscription in &mut self.subscriptions {
+            // With nothing to be said, the client has the state as of now.
+            if idle && subscription.is_quiet() && subscription.base.is_some() {
+                subscription.base = Some(cursor);
+            }
+        }
+        let bases = self.subscriptions.iter().filter_map(|subscription| subscription.base);
+        let pass = self.pass.as_ref().map(|pass| pass.from);
+        self.floor.rise(bases.chain(pass).min().unwrap_or(cursor).min(cursor));
+        if self.floor.get() < state.horizon() {
+            return Err(Status::unavailable("too far behind: come back for everything"));
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, state: &State, now: Instant) {
+        if !self.subscriptions.iter().all(Subscription::is_quiet) {
+            return;
+        }
+        for (owner, seq) in std::mem::take(&mut self.unsettled) {
+            if self.synced.is_some() {
+                let owner = state.owner(owner);
+                self.events.push(Event::Settled { stream: self.stream, owner, seq });
+            }
+        }
+        let idle = self.is_quiet() && self.cursor == state.seq() && !self.subscriptions.is_empty();
+        if !idle || self.synced == Some(self.cursor) {
+            return;
+        }
+        let patient = now < self.active + self.limits.patience;
+        if self.synced.is_none() && patient && expects_more(state, self) {
+            return;
+        }
+        self.synced = Some(self.cursor);
+        self.events.push(Event::Synced { stream: self.stream, seq: self.cursor });
+    }
+}
+
+impl Interest for StateOfTheWorld {
+    fn eager(&self) -> bool {
+        !self.cache.options().on_demand
+    }
+
+    fn wants_of(&self, table: u16) -> Option<impl Fn(u32) -> bool> {
+        self.subscription(table).map(|subscription| |slot| subscription.wants(slot))
+    }
+}
+
+impl Talk for StateOfTheWorld {
+    type Request = StateRequest;
+    type Response = StateResponse;
+
+    fn node(request: &mut StateRequest) -> Option<WireNode> {
+        request.node.take()
+    }
+
+    fn request(&mut self, request: StateRequest, now: Instant) -> Result<(), Status> {
+        self.active = now;
+        self.take(&request)
+    }
+
+    fn respond(&mut self, now: Instant) -> Result<Option<StateResponse>, Status> {
+        let cache = self.cache.clone();
+        let state = cache.read();
+        self.settle_floor(&state)?;
+        let response = self.next(&state, now);
+        self.settle_floor(&state)?;
+        match response {
+            Some(_) => self.active = now,
+            None => self.tell(&state, now),
+        }
+        Ok(response)
+    }
+
+    fn deadline(&self, now: Instant) -> Option<Instant> {
+        let patience = self.limits.patience;
+        let pass = self.pass.as_ref().map(|pass| pass.since + patience);
+        let sync = self.synced.is_none().then(|| self.active + patience);
+        let answers = self.subscriptions.iter().filter(|s| s.is_loaded());
+        let late = answers.filter_map(|s| Some(s.unanswered.as_ref()?.since + patience));
+        late.chain(pass).chain(sync).filter(|moment| *moment > now).min()
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+}
+
+impl Drop for StateOfTheWorld {
+    fn drop(&mut self) {
+        for subscription in &self.subscriptions {
+            self.cache.release(subscription.table, subscription.names.iter());
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! A pass: what changed between two moments, told type by type.
+
+use std::collections::HashMap;
+
+use tokio::time::Instant;
+
+use super::StateOfTheWorld;
+use super::subscription::{Due, Subscription};
+use crate::cache::{Key, OwnerId, State};
+use crate::kind::{Kind, Step};
+use crate::metrics;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Pass {
+    pub(super) from: u64,
+    pub(super) upto: u64,
+    /// Who changed, what the client has of them, and what it will have.
+    owners: HashMap<OwnerId, (u64, u64)>,
+    at: usize,
+    /// What the step has to say is laid out.
+    begun: bool,
+    /// When the step last said something.
+    pub(super) since: Instant,
+}
+
+impl Pass {
+    /// Until when clusters that went are kept: until nothing names them.
+    pub(super) fn keeps(&self) -> u64 {
+        match self.at < Step::Gone as usize {
+            true => self.from,
+            false => self.upto,
+        }
+    }
+}
+
+/// Whether a step speaks of a kind.
+fn speaks_of(step: Step, kind: Kind) -> bool {
+    match step {
+        Step::Gone => kind == Kind::Cluster,
+        Step::Orphans => matches!(kind, Kind::Endpoint | Kind::Route),
+        Step::ScopesGone | Step::ListenersGone => false,
+        coming => Step::coming(kind) == coming,
+    }
+}
+
+impl StateOfTheWorld {
+    /// Moves on; whether there may be something to say then.
+    pub(super) fn advance(&mut self, state: &State, now: Instant) -> bool {
+        let Some(pass) = &mut self.pass else { return self.begin_pass(state, now) };
+        let Some(step) = Step::ALL.get(pass.at).copied() else {
+            self.end_pass();
+            return true;
+        };
+        if !pass.begun {
+            pass.begun = true;
+            pass.since = now;
+            self.lay_out(state, step);
+            return true;
+        }
+        let since = pass.since;
+        let spoken = self.subscriptions.iter().filter(|s| speaks_of(step, s.kind));
+        let waits = !spoken.into_iter().all(Subscription::is_quiet)
+            || (step == Step::Scopes && self.awaits_routes(state));
+        if waits && now < since + self.limits.patience {
+            return false;
+        }
+        if waits {
+            metrics::wait_timed_out();
+        }
+        if let Some(pass) = &mut self.pass {
+            pass.at += 1;
+            pass.begun = false;
+        }
+        true
+    }
+
+    fn begin_pass(&mut self, state: &State, now: Instant) -> bool {
+        let (from, upto) = (self.cursor, state.seq());
+        if from == upto {
+            return false;
+        }
+        self.cursor = upto;
+        self.pass =
+            Some(Pass { from, upto, owners: HashMap::new(), at: 0, begun: false, since: now });
+        let mut owners = HashMap::new();
+        for owner in (from + 1..=upto).filter_map(|seq| state.logged(seq)) {
+            owners.entry(owner).or_insert((from, state.owner_seq(owner)));
+        }
+        let held: Vec<OwnerId> =
+            owners.keys().filter(|owner| self.quarantined.contains_key(owner)).copied().collect();
+        for owner in held {
+            if self.release(state, owner) {
+                owners.remove(&owner);
+                self.quarantine(state, owner);
+            } else if let Some(had) = self.quarantined.remove(&owner)
+                && let Some((from, _)) = owners.get_mut(&owner)
+            {
+                *from = had;
+            }
+        }
+        if let Some(pass) = &mut self.pass {
+            pass.owners = owners;
+        }
+        true
+    }
+
+    /// Lays out what a step has to say.
+    fn lay_out(&mut self, state: &State, step: Step) {
+        let Some(pass) = &self.pass else { return };
+        for subscription in self.subscriptions.iter_mut().filter(|s| speaks_of(step, s.kind)) {
+            if subscription.kind.full_state() {
+                subscription.due = subscription.due.or(Some(Due::IfNew));
+                continue;
+            }
+            for (owner, (from, _)) in &pass.owners {
+                if self.quarantined.contains_key(owner) {
+                    continue;
+                }
+                let changed = |key: &&Key| {
+                    key.table == subscription.table
+                        && subscription.wants(key.slot)
+                        && state.slot(**key).changed > *from
+                };
+                let lost = if step == Step::Orphans { state.lost(*owner) } else { Vec::new() };
+                let owned: &[Key] = if step == Step::Orphans { &lost } else { state.owned(*owner) };
+                let keys: Vec<Key> = owned.iter().filter(changed).copied().collect();
+                keys.iter().for_each(|key| _ = subscription.moved.insert(key.slot));
+            }
+        }
+    }
+
+    /// Whether new scopes name route configurations that the client has not asked for yet.
+    fn awaits_routes(&self, state: &State) -> bool {
+        let Some(pass) = &self.pass else { return false };
+        if self.cache.options().on_demand {
+            return false;
+        }
+        let kind = |key: &Key| state.table(key.table).kind;
+        pass.owners.iter().any(|(owner, (from, _))| {
+            let owned = state.owned(*owner);
+            let scoped = owned.iter().any(|key| {
+                kind(key) == Kind::Scope && state.slot(*key).changed > *from && self.wants(*key)
+            });
+            let unwatched = |key: &Key| kind(key) == Kind::Route && !self.wants(*key);
+            scoped && !self.quarantined.contains_key(owner) && owned.iter().any(unwatched)
+        })
+    }
+
+    fn end_pass(&mut self) {
+        let Some(pass) = self.pass.take() else { return };
+        let owners = pass.owners.into_iter().map(|(owner, (_, seq))| (owner, seq));
+        self.unsettled.extend(owners.filter(|(owner, _)| !self.quarantined.contains_key(owner)));
+        self.unsettled.sort_unstable_by_key(|(_, seq)| *seq);
+    }
+}

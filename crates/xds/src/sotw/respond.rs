@@ -1,0 +1,178 @@
+//! What the stream says next.
+
+use model::Version;
+use prost::Message;
+use tokio::time::Instant;
+
+use super::StateOfTheWorld;
+use super::subscription::{Due, Parcel, Subscription, Unanswered};
+use crate::cache::{Content, Key, State, any_fields};
+use crate::kind::Kind;
+use crate::metrics;
+use crate::wire::{Blank, StateHead, StateResponse};
+
+/// Resources in one response of a type that is not full state.
+const RESOURCES_MAX: usize = 512;
+/// Bytes of resources in it; a single larger resource goes alone.
+const BYTES_MAX: usize = 1 << 20;
+
+/// What a response says, without its envelope.
+struct Saying {
+    digest: u64,
+    resources: bytes::Bytes,
+    seq: u64,
+    parcels: Vec<Parcel>,
+}
+
+impl StateOfTheWorld {
+    pub(super) fn next(&mut self, state: &State, now: Instant) -> Option<StateResponse> {
+        loop {
+            for at in 0..self.subscriptions.len() {
+                if let Some(saying) = self.say(state, at, now) {
+                    return Some(self.post(state, at, saying, now));
+                }
+            }
+            if !self.advance(state, now) {
+                return None;
+            }
+        }
+    }
+
+    fn say(&mut self, state: &State, at: usize, now: Instant) -> Option<Saying> {
+        let patience = self.limits.patience;
+        let seq = self.pass.as_ref().map_or(self.cursor, |pass| pass.upto);
+        let keep = self.pass.as_ref().map(|pass| pass.keeps());
+        let subscription = &mut self.subscriptions[at];
+        let waits = |unanswered: &Unanswered| now < unanswered.since + patience;
+        if subscription.unanswered.as_ref().is_some_and(waits) || !subscription.is_loaded() {
+            return None;
+        }
+        if !subscription.kind.full_state() {
+            return subscription.say_some(state, seq);
+        }
+        if !subscription.wildcard && subscription.names.is_empty() {
+            subscription.due = None;
+            return None;
+        }
+        let keep = keep.filter(|_| subscription.kind == Kind::Cluster);
+        let whole = subscription.whole(state, seq, keep);
+        let due = subscription.due.take();
+        let news = subscription.digest != Some(whole.digest);
+        if due != Some(Due::Anyway) && subscription.trial.is_none() && !news {
+            return None;
+        }
+        let seq = subscription.trial.as_ref().map_or(seq, |trial| trial.seq);
+        let saying =
+            Saying { digest: whole.digest, resources: whole.resources, seq, parcels: Vec::new() };
+        if subscription.kind == Kind::Cluster {
+            self.owe_endpoints(state, at, seq);
+        }
+        Some(saying)
+    }
+
+    /// A client keeps a changed cluster warming until its endpoints come: they are sent in the
+    /// same flush, even if unchanged.
+    fn owe_endpoints(&mut self, state: &State, at: usize, seq: u64) {
+        let clusters = &self.subscriptions[at];
+        let new = clusters.suspects(state, &state.view(clusters.table, seq));
+        let names: Vec<_> =
+            new.into_iter().map(|slot| state.table(clusters.table).slot(slot)).collect();
+        for endpoints in self.subscriptions.iter_mut().filter(|s| s.kind == Kind::Endpoint) {
+            for cluster in &names {
+                let same = state.find(endpoints.table, &cluster.name);
+                let same = same.filter(|key| endpoints.names.contains(key.slot));
+                same.into_iter().for_each(|key| _ = endpoints.asked.insert(key.slot));
+            }
+        }
+    }
+
+    fn post(&mut self, state: &State, at: usize, saying: Saying, now: Instant) -> StateResponse {
+        self.last_nonce += 1;
+        if let Some(pass) = &mut self.pass {
+            pass.since = now;
+        }
+        let subscription = &mut self.subscriptions[at];
+        let table = state.table(subscription.table);
+        subscription.nonce = self.last_nonce;
+        subscription.unanswered = Some(Unanswered {
+            since: now,
+            seq: saying.seq,
+            digest: saying.digest,
+            parcels: saying.parcels,
+        });
+        metrics::responded(table.url.as_str(), saying.resources.len());
+        let head = StateHead {
+            version: table.version_of(saying.digest).to_string(),
+            type_url: table.url.as_str().to_owned(),
+            nonce: format!("{:x}", self.last_nonce),
+        };
+        StateResponse { head, resources: saying.resources }
+    }
+}
+
+impl Subscription {
+    /// What is to be said of a type that is not full state, as much as fits.
+    fn say_some(&mut self, state: &State, seq: u64) -> Option<Saying> {
+        let table = state.table(self.table);
+        let mut contents: Vec<Content> = Vec::new();
+        let mut parcels = Vec::new();
+        let mut bytes = 0;
+        if let Some(parcel) = self.next_alone(state) {
+            let content = state.slot(parcel.key).content.clone();
+            contents.extend(content);
+            parcels.push(parcel);
+        } else {
+            for slot in self.asked.iter().chain(self.moved.iter()).collect::<Vec<_>>() {
+                if contents.len() >= RESOURCES_MAX || bytes >= BYTES_MAX {
+                    break;
+                }
+                let asked = self.asked.remove(slot);
+                if !self.moved.remove(slot) && !asked {
+                    continue;
+                }
+                let key = Key { table: self.table, slot };
+                let (at, wanted) = (table.slot(slot), self.wants(slot));
+                match &at.content {
+                    // What is newer than the pass belongs to the next.
+                    _ if !wanted || (!asked && at.changed > seq) => {}
+                    Some(content) => {
+                        bytes += content.any().len();
+                        contents.push(content.clone());
+                        parcels.push(Parcel { key, changed: at.changed });
+                    }
+                    None => contents.extend(blank(self.kind, table.url.as_str(), &at.name)),
+                }
+            }
+        }
+        let greet = self.due.take().is_some();
+        if contents.is_empty() && !greet {
+            return None;
+        }
+        let resources = any_fields(contents.iter());
+        Some(Saying { digest: table.digest(), resources, seq, parcels })
+    }
+
+    /// The next resource to send again alone, if it is still what it was.
+    fn next_alone(&mut self, state: &State) -> Option<Parcel> {
+        while let Some(parcel) = self.alone.pop_front() {
+            let slot = state.slot(parcel.key);
+            if slot.changed == parcel.changed
+                && slot.content.is_some()
+                && self.wants(parcel.key.slot)
+            {
+                return Some(parcel);
+            }
+        }
+        None
+    }
+}
+
+/// What a client gets for a name that does not exist, where it would wait or keep what it has.
+fn blank(kind: Kind, type_url: &str, name: &str) -> Option<Content> {
+    if !matches!(kind, Kind::Route | Kind::Endpoint) {
+        return None;
+    }
+    let body = Blank { name: name.to_owned() }.encode_to_vec();
+    let version = Version { epoch: 0, revision: 0, hash: Version::hash_of(&body) };
+    Some(Content::encode(type_url, name, version, &body))
+}
