@@ -7,4 +7,6 @@ mod bent;
 mod commits;
 mod ends;
 mod laws;
+mod moves;
+mod real;
 mod runner;

@@ -4,6 +4,9 @@ use model::{OperationState, Plan, Spec};
 
 use super::world::{Seen, Wish, World, id, spec};
 
+/// The page that tells it.
+const TOLD: &str = include_str!("../../../../docs/explanation/operations.md");
+
 fn internal(names: &[&str]) -> Wish {
     Some(spec(Plan::Internal, names))
 }
@@ -40,5 +43,6 @@ fn each_operation_costs_the_commits_that_the_documentation_tells() {
         assert_eq!(ended.state, OperationState::Succeeded, "{what}: {:?}", ended.error);
         assert_eq!(world.see(&id), Seen::asked(&wish), "{what}");
         assert_eq!(world.store.state().saves - saves, commits, "{what}: {:#?}", ended.steps);
+        assert!(TOLD.contains(&format!("| {what} | {commits} |\n")), "{what} is told otherwise");
     }
 }

@@ -205,13 +205,8 @@ impl World {
         let number = self.operations.fetch_add(1, Ordering::Relaxed);
         let instance = self.store.state().instances.get(id).cloned();
         let name = format!("operation-{number}");
-        let operation = operation(&name, id, instance.as_ref(), wish, self.now());
-        let spec = wish.clone().or(instance.as_ref().map(|i| i.spec.clone()));
-        let accept = Accept {
-            operation: operation.clone(),
-            instance: fresh(id, spec.expect("only what was is deleted"), self.now()),
-            claim: wish.as_ref().map_or(vec![], |spec| spec.hostnames.clone()),
-        };
+        let accept = request(&name, id, instance.as_ref(), wish, self.now());
+        let operation = accept.operation.clone();
         let expected = instance.map(|instance| instance.updated_at);
         let accepted = now(self.store.accept(accept, expected)).expect("accepts");
         assert_eq!(accepted, Accepted::Yes);
@@ -323,6 +318,22 @@ pub(crate) fn spec(plan: Plan, hostnames: &[&str]) -> Spec {
         response_headers: HeaderRules::default(),
     };
     Spec { plan, parameters, hostnames }
+}
+
+/// What a broker asks the store to accept.
+pub(crate) fn request(
+    name: &str,
+    id: &InstanceId,
+    instance: Option<&Instance>,
+    wish: &Wish,
+    now: Millis,
+) -> Accept {
+    let spec = wish.clone().or(instance.map(|instance| instance.spec.clone()));
+    Accept {
+        operation: operation(name, id, instance, wish, now),
+        instance: fresh(id, spec.expect("only what was is deleted"), now),
+        claim: wish.as_ref().map_or(vec![], |spec| spec.hostnames.clone()),
+    }
 }
 
 fn fresh(id: &InstanceId, spec: Spec, now: Millis) -> Instance {
