@@ -35,8 +35,9 @@ pub(crate) enum Left {
 /// Where pipelines come from: [`Pipeline::of`], but for tests that bend its steps.
 pub(crate) type Pipelines = dyn Fn(&Operation, Holdings, Limits) -> Pipeline + Send + Sync;
 
-/// An operation that the store has no row of, or cannot read, is looked for again after this.
-const UNREADABLE_AGAIN_MS: Millis = 60_000;
+/// An operation that the store does not have, cannot read or will not take is tried again after
+/// this. Such tries never end: it takes an operator or another release to mend it.
+pub(crate) const UNREADABLE_AGAIN_MS: Millis = 60_000;
 
 /// Carries out a leased job until it ends, must wait, or cannot be saved.
 pub(crate) async fn carry(

@@ -17,6 +17,10 @@ use store::Write;
 use crate::config::millis;
 use crate::{Done, Outcome, Pipeline};
 
+/// The longest note, error or notice in bytes: an operation is written whole with each save, and
+/// read by people.
+const TEXT_BYTES_MAX: usize = 2_000;
+
 /// What happened.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -92,9 +96,9 @@ impl Turn<'_> {
         let Some(at) = self.current() else { return self.go_on(false) };
         match outcome {
             Outcome::Done(done) => self.done(at, done),
-            Outcome::Wait { note } => self.wait(at, note),
-            Outcome::Retry { why } => self.retry(at, why, jitter),
-            Outcome::Refused { why } => self.fail(at, why),
+            Outcome::Wait { note } => self.wait(at, clip(note)),
+            Outcome::Retry { why } => self.retry(at, clip(why), jitter),
+            Outcome::Refused { why } => self.fail(at, clip(why)),
         }
     }
 
@@ -165,10 +169,10 @@ impl Turn<'_> {
         record.state = if back { StepState::Undone } else { StepState::Done };
         record.finished_at = Some(now);
         if !back {
-            record.note = done.note;
+            record.note = done.note.map(clip);
         }
         if done.notice.is_some() {
-            self.operation.notice = done.notice;
+            self.operation.notice = done.notice.map(clip);
         }
         self.write(done.writes);
         self.go_on(false);
@@ -288,6 +292,14 @@ fn undone(kind: OperationKind) -> Option<InstanceState> {
 /// After one that was not: a provision has left something, which a deprovision takes away.
 fn half_undone(kind: OperationKind) -> Option<InstanceState> {
     (kind == OperationKind::Provision).then_some(InstanceState::Deprovisioning)
+}
+
+fn clip(mut text: String) -> String {
+    if text.len() > TEXT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
+        text.push('…');
+    }
+    text
 }
 
 fn blank(name: &str, says: String) -> StepRecord {

@@ -31,6 +31,11 @@ impl Worker {
         let pipelines = Arc::new(|operation: &model::Operation, held, limits| {
             Pipeline::of(operation.kind, held, limits)
         });
+        Self::bent(ports, config, pipelines)
+    }
+
+    /// A worker with pipelines of its own.
+    pub(crate) fn bent(ports: Ports, config: Config, pipelines: Arc<Pipelines>) -> Self {
         Self { ports, config, pipelines }
     }
 
@@ -44,7 +49,6 @@ impl Worker {
             sweep_at: Instant::now(),
             depth_at: Instant::now(),
             failures: 0,
-            due: None,
         };
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
@@ -66,13 +70,11 @@ impl Worker {
 /// A worker that runs.
 struct Running {
     worker: Arc<Worker>,
-    jobs: JoinSet<Option<Millis>>,
+    jobs: JoinSet<()>,
     watches: Vec<std::sync::Weak<Watch>>,
     sweep_at: Instant,
     depth_at: Instant,
     failures: u32,
-    /// When the earliest job that was given back is ready again.
-    due: Option<Millis>,
 }
 
 impl Running {
@@ -81,7 +83,7 @@ impl Running {
         match self.lease_all().await {
             Ok(()) => {
                 self.failures = 0;
-                self.until_due().min(self.worker.config.idle)
+                self.worker.config.idle
             }
             Err(error) => {
                 self.failures += 1;
@@ -130,17 +132,6 @@ impl Running {
         Ok(())
     }
 
-    fn until_due(&mut self) -> Duration {
-        let Some(due) = self.due else { return Duration::MAX };
-        match u64::try_from(due - self.worker.now()) {
-            Ok(left) if left > 0 => Duration::from_millis(left),
-            _ => {
-                self.due = None;
-                Duration::ZERO
-            }
-        }
-    }
-
     /// Rests until a job is ready, one has ended, or the pause is over.
     async fn rest(&mut self, pause: Duration) {
         let full = self.jobs.len() >= self.worker.config.concurrency.max(1);
@@ -157,11 +148,9 @@ impl Running {
         }
     }
 
-    fn ended(&mut self, ended: Result<Option<Millis>, tokio::task::JoinError>) {
-        match ended {
-            Ok(Some(at)) => self.due = Some(self.due.map_or(at, |due| due.min(at))),
-            Ok(None) => {}
-            Err(error) => tracing::error!(%error, "a job broke off; its lease will run out"),
+    fn ended(&mut self, ended: Result<(), tokio::task::JoinError>) {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a job broke off; its lease will run out");
         }
         metrics::running(self.jobs.len());
     }

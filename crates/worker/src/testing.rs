@@ -10,3 +10,5 @@ mod laws;
 mod moves;
 mod real;
 mod runner;
+mod shaky;
+mod simulation;

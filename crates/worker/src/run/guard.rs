@@ -4,11 +4,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use model::Millis;
 use store::{Lease, StoreError};
 
 use super::Worker;
-use crate::carry::{Left, Watch, carry};
+use crate::carry::{Left, UNREADABLE_AGAIN_MS, Watch, carry};
 use crate::config::millis;
 use crate::metrics;
 
@@ -17,28 +16,25 @@ const PAUSE_DOUBLINGS_MAX: u32 = 5;
 /// The first such pause.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Carries out a job under its lease. Returns when it should be leased again, if it was given back.
-pub(super) async fn guard(worker: &Worker, lease: Lease, watch: &Watch) -> Option<Millis> {
+/// Carries out a job under its lease, and gives the lease back when it is to be taken up later.
+pub(super) async fn guard(worker: &Worker, lease: Lease, watch: &Watch) {
+    let operation = &lease.job.operation_id;
     watch.moved_at.store(worker.now(), Ordering::Relaxed);
     let left = tokio::select! {
         biased;
         lost = heartbeat(worker, &lease, watch) => Err(lost),
         left = persist(worker, &lease, watch) => left,
     };
-    let (operation, at) = match left {
-        Ok(Left::Ended(_)) => return None,
-        Ok(Left::Until(at)) => (&lease.job.operation_id, at),
+    match left {
+        Ok(Left::Ended(_)) => {}
+        Ok(Left::Until(at)) => {
+            if let Err(error) = worker.ports.queue.release(&lease.fence, at).await {
+                tracing::warn!(%operation, %error, "a lease was not given back; it will run out");
+            }
+        }
         Err(lost) => {
             metrics::lease_lost(lost);
-            tracing::warn!(operation = %lease.job.operation_id, lost, "a job was dropped");
-            return None;
-        }
-    };
-    match worker.ports.queue.release(&lease.fence, at).await {
-        Ok(()) => Some(at),
-        Err(error) => {
-            tracing::warn!(%operation, %error, "a lease could not be given back; it will run out");
-            None
+            tracing::warn!(%operation, lost, "a job was dropped");
         }
     }
 }
@@ -52,11 +48,17 @@ async fn persist(worker: &Worker, lease: &Lease, watch: &Watch) -> Result<Left, 
         match carry(&worker.ports, limits, worker.pipelines.as_ref(), lease, watch).await {
             Ok(left) => return Ok(left),
             Err(StoreError::Fenced) => return Err("fenced"),
-            Err(error) => {
+            Err(error @ StoreError::Unavailable(_)) => {
                 failures += 1;
                 metrics::store_failed();
                 tracing::warn!(operation = %lease.job.operation_id, %error, failures, "not saved");
                 tokio::time::sleep(pause(worker, failures)).await;
+            }
+            // Nothing that waiting a little would mend; nor is it ever given up.
+            Err(error) => {
+                metrics::store_failed();
+                tracing::error!(operation = %lease.job.operation_id, %error, "cannot be carried out");
+                return Ok(Left::Until(worker.now() + UNREADABLE_AGAIN_MS));
             }
         }
     }

@@ -26,6 +26,8 @@ pub(crate) enum Fault {
     Panics,
     /// It cannot happen, or has happened and says that it cannot.
     Refuses(When),
+    /// It panics each time, having happened.
+    AlwaysPanics,
     /// It fails each time, having happened.
     AlwaysFails,
     /// The worker dies each time, it having happened.
@@ -56,8 +58,13 @@ pub(crate) const PASSING: [Fault; 9] = [
 ];
 
 /// After these it fails.
-pub(crate) const LASTING: [Fault; 4] =
-    [Fault::Refuses(Before), Fault::Refuses(After), Fault::AlwaysFails, Fault::AlwaysCrashes];
+pub(crate) const LASTING: [Fault; 5] = [
+    Fault::AlwaysPanics,
+    Fault::Refuses(Before),
+    Fault::Refuses(After),
+    Fault::AlwaysFails,
+    Fault::AlwaysCrashes,
+];
 
 /// Where it goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +143,10 @@ impl Bent {
             Fault::AlwaysFails => {
                 self.happen(work).await;
                 Outcome::Retry { why: why() }
+            }
+            Fault::AlwaysPanics => {
+                self.happen(work).await;
+                std::panic::panic_any(why())
             }
             Fault::AlwaysCrashes => {
                 self.happen(work).await;

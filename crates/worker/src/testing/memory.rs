@@ -30,17 +30,26 @@ pub(crate) struct State {
     pub(crate) published: BTreeMap<InstanceId, Published>,
     pub(crate) revision: u64,
     pub(crate) saves: usize,
+    /// Nothing can be read or written.
+    pub(crate) down: bool,
+    /// An operation whose publish was committed although it had one before.
+    pub(crate) published_twice: Option<OperationId>,
 }
 
 pub(crate) struct Waiting {
     /// When it may be leased: the end of its lease, or what `release` said.
-    ready_at: Millis,
+    pub(crate) ready_at: Millis,
     since: Millis,
 }
 
 impl Memory {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn up(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+        let state = self.state();
+        if state.down { Err(StoreError::Unavailable("the disk is full".into())) } else { Ok(state) }
     }
 }
 
@@ -172,15 +181,15 @@ impl Store for Memory {
     }
 
     async fn instance(&self, id: &InstanceId) -> Result<Option<Instance>, StoreError> {
-        Ok(self.state().instances.get(id).cloned())
+        Ok(self.up()?.instances.get(id).cloned())
     }
 
     async fn instances(&self, _filter: Filter) -> Result<Page<Instance>, StoreError> {
-        Ok(Page { items: self.state().instances.values().cloned().collect(), next: None })
+        Ok(Page { items: self.up()?.instances.values().cloned().collect(), next: None })
     }
 
     async fn operation(&self, id: &OperationId) -> Result<Option<Operation>, StoreError> {
-        Ok(self.state().operation(id).cloned())
+        Ok(self.up()?.operation(id).cloned())
     }
 
     async fn operations(
@@ -188,23 +197,23 @@ impl Store for Memory {
         instance: &InstanceId,
         limit: usize,
     ) -> Result<Vec<Operation>, StoreError> {
-        let state = self.state();
+        let state = self.up()?;
         let of = state.operations.iter().rev().filter(|o| o.instance == *instance);
         Ok(of.take(limit).cloned().collect())
     }
 
     async fn hostname(&self, hostname: &Hostname) -> Result<Option<HostnameOwner>, StoreError> {
-        Ok(self.state().owner(hostname))
+        Ok(self.up()?.owner(hostname))
     }
 
     async fn claims(&self, instance: &InstanceId) -> Result<Vec<HostnameOwner>, StoreError> {
-        let state = self.state();
+        let state = self.up()?;
         let names = state.claims.iter().filter(|(_, claim)| claim.0 == *instance);
         Ok(names.filter_map(|(name, _)| state.owner(name)).collect())
     }
 
     async fn save(&self, save: Save) -> Result<Option<u64>, StoreError> {
-        let mut state = self.state();
+        let mut state = self.up()?;
         if state.fenced(&save.fence) {
             return Err(StoreError::Fenced);
         }
@@ -213,6 +222,10 @@ impl Store for Memory {
         let mut revision = None;
         for write in writes {
             revision = state.write(&operation.instance, write).or(revision);
+        }
+        let stored = state.operation(&operation.id).and_then(|stored| stored.revision);
+        if revision.is_some() && stored.is_some() {
+            state.published_twice = Some(operation.id.clone());
         }
         operation.revision = revision.or(operation.revision);
         if operation.state != OperationState::InProgress {
@@ -225,7 +238,7 @@ impl Store for Memory {
     }
 
     async fn changes(&self, cursor: Option<Cursor>, _limit: usize) -> Result<Changes, StoreError> {
-        let state = self.state();
+        let state = self.up()?;
         let after = cursor.and_then(|c| c.0.parse().ok()).unwrap_or(0);
         let mut changes: Vec<_> =
             state.published.values().filter(|p| p.revision > after).cloned().collect();
@@ -248,7 +261,7 @@ impl Store for Memory {
 #[async_trait]
 impl Queue for Memory {
     async fn lease(&self, now: Millis, lease: Duration) -> Result<Option<Lease>, StoreError> {
-        let mut state = self.state();
+        let mut state = self.up()?;
         let until = now + crate::config::millis(lease);
         let ready = state.jobs.iter_mut().filter(|(_, job)| job.ready_at <= now);
         let Some((id, job)) = ready.min_by_key(|(_, job)| job.ready_at) else { return Ok(None) };
@@ -265,7 +278,7 @@ impl Queue for Memory {
     }
 
     async fn release(&self, fence: &Fence, at: Millis) -> Result<(), StoreError> {
-        let mut state = self.state();
+        let mut state = self.up()?;
         if state.fenced(fence) {
             return Err(StoreError::Fenced);
         }
@@ -276,7 +289,7 @@ impl Queue for Memory {
     }
 
     async fn sweep(&self, now: Millis) -> Result<usize, StoreError> {
-        let mut state = self.state();
+        let mut state = self.up()?;
         let State { operations, jobs, .. } = &mut *state;
         let open = operations.iter().filter(|o| o.state == OperationState::InProgress);
         let lost: Vec<_> =
@@ -287,7 +300,7 @@ impl Queue for Memory {
     }
 
     async fn depth(&self, now: Millis) -> Result<(usize, Millis), StoreError> {
-        let state = self.state();
+        let state = self.up()?;
         let oldest = state.jobs.values().map(|job| job.since).min();
         Ok((state.jobs.len(), oldest.map_or(0, |since| now - since)))
     }

@@ -29,7 +29,7 @@ pub(crate) struct TestCloud {
     tokens: Mutex<BTreeMap<String, String>>,
     serving: Arc<Mutex<BTreeMap<InstanceId, Spec>>>,
     /// What was done that may never be done. Kept, because a panic here would be a failed step.
-    wrongs: Mutex<Vec<String>>,
+    pub(crate) wrongs: Mutex<Vec<String>>,
 }
 
 impl TestCloud {
