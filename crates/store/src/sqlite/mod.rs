@@ -20,6 +20,8 @@ mod reader;
 mod rows;
 mod save;
 mod schema;
+#[cfg(test)]
+mod syncs;
 mod writer;
 
 use std::fs::File;
