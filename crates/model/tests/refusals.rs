@@ -10,7 +10,8 @@ use model::{Descriptor, Parameters};
 
 fn inputs(folder: &str, extension: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let entries =
+        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a file").path());
     let mut inputs: Vec<PathBuf> =
         entries.filter(|path| path.extension().is_some_and(|found| found == extension)).collect();
     inputs.sort();
@@ -21,14 +22,14 @@ fn inputs(folder: &str, extension: &str) -> Vec<PathBuf> {
 fn golden(input: &Path, told: &str) {
     let file = input.with_extension("txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(&file, told).unwrap();
+        fs::write(&file, told).expect("a file to write");
     }
     let wanted = fs::read_to_string(&file).unwrap_or_default();
     assert_eq!(told, wanted, "{}; UPDATE_GOLDEN=1 writes it anew", file.display());
 }
 
 fn stem(path: &Path) -> String {
-    path.file_stem().unwrap().to_string_lossy().into_owned()
+    path.file_stem().expect("a name").to_string_lossy().into_owned()
 }
 
 #[test]

@@ -113,7 +113,6 @@ fn named(route: &Route) -> Vec<&str> {
 }
 
 /// A name that is one.
-#[expect(clippy::expect_used, reason = "the texts are those of this module")]
 fn known<T: std::str::FromStr<Err = crate::NameError>>(text: &str) -> T {
     text.parse().expect("a name")
 }

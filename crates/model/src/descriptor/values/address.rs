@@ -71,7 +71,7 @@ impl Scalar for UpstreamUrl {
 impl Scalar for RedirectTarget {
     const WHAT: &'static str = "a path such as `/new`, or a URL";
     const CHARS_MAX: usize = 780;
-    const PATTERN: &'static str = r"^(/|[Hh][Tt][Tt][Pp][Ss]?://)[^?#@]*$";
+    const PATTERN: &'static str = r"^(/|[Hh][Tt][Tt][Pp][Ss]?://)[^?#]*$";
 
     fn parse(text: &str) -> Result<Self, Wrong> {
         let Some((tls, rest)) = scheme(text) else {
