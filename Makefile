@@ -24,8 +24,9 @@ lint: fmt ## formatting, lints, layers, licences, duplicates (no network beyond 
 fmt:
 	cargo fmt --all --check
 
-build: ## the binary, as `make demo` runs it
+build: ## the binary, as `make demo` runs it; ./margrave leads to it
 	cargo build --locked --package margrave
+	@ln -sf "$(BIN)" margrave
 
 envoy: ## Envoy, pinned, into the cache folder
 	@tools/fetch.py envoy >/dev/null

@@ -29,10 +29,10 @@ pub struct Endpoints {
     pub pid: u32,
     /// Zone of default hostnames.
     pub zone: String,
-    /// Broker and platform API.
-    pub broker: SocketAddr,
-    /// Metrics and probes.
-    pub metrics: SocketAddr,
+    /// Broker and platform API: a URL.
+    pub broker: String,
+    /// Metrics and probes: a URL.
+    pub metrics: String,
     /// xDS.
     pub xds: SocketAddr,
     /// Envoy's public listener.
@@ -40,7 +40,7 @@ pub struct Endpoints {
     /// Envoy's internal listener.
     pub internal: SocketAddr,
     /// Envoy's admin interface; absent when no Envoy was started.
-    pub envoy_admin: Option<SocketAddr>,
+    pub admin: Option<SocketAddr>,
 }
 
 /// A state folder.

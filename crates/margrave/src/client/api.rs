@@ -5,7 +5,7 @@ use model::{
 };
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Client;
 use crate::failure::Failure;
@@ -46,11 +46,47 @@ pub struct Operation {
     /// Changes whenever anything else here does.
     #[serde(default)]
     pub tag: String,
+    /// What else the broker tells, kept for programs.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
+/// How an instance stands at the control plane.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Standing {
+    /// The revision that proxies are given.
+    pub served: Option<u64>,
+    /// Why that is not the latest.
+    pub quarantine: Option<String>,
+    /// What its team should know.
+    pub notices: Vec<String>,
+    /// What else the broker tells, kept for programs.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
 }
 
 impl Operation {
-    /// What its last step that was done said, such as `live on 1/1 proxies`.
+    /// What it does and how it stands, in a few words.
+    pub fn headline(&self) -> String {
+        let what = match self.kind {
+            OperationKind::Provision => "provision",
+            OperationKind::Update => "update",
+            OperationKind::Deprovision => "delete",
+        };
+        match self.state {
+            OperationState::InProgress => format!("{what} in progress"),
+            OperationState::Succeeded => format!("{what} succeeded"),
+            OperationState::Failed => format!("{what} failed"),
+        }
+    }
+
+    /// What its last step that was done said, such as `live on 1/1 proxies`; of what is gone
+    /// there is nothing to say.
     pub fn last_word(&self) -> Option<&str> {
+        if self.kind == OperationKind::Deprovision {
+            return None;
+        }
         let done = self.steps.iter().rev().filter(|step| step.state == StepState::Done);
         done.filter_map(|step| step.note.as_deref()).next()
     }
@@ -81,6 +117,12 @@ pub struct Instance {
     /// Its latest operation.
     #[serde(default)]
     pub operation: Option<Operation>,
+    /// How proxies are served.
+    #[serde(default)]
+    pub standing: Option<Standing>,
+    /// What else the broker tells, kept for programs.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
 }
 
 impl Instance {
@@ -115,7 +157,20 @@ impl Instance {
             Plan::Internal => endpoints.internal.port(),
         });
         let port = port.filter(|port| *port != 80).map_or(String::new(), |port| format!(":{port}"));
-        self.hostnames.iter().map(|host| format!("http://{host}{port}/")).collect()
+        let hosts = self.hostnames.iter().filter(|_| self.is_there());
+        hosts.map(|host| format!("http://{host}{port}/")).collect()
+    }
+
+    /// How to try a name that DNS does not lead here: a `curl` that is told where to go. Names under
+    /// `localhost` lead here by themselves.
+    pub fn curl(&self, endpoints: &Endpoints) -> Option<String> {
+        let elsewhere = |host: &&String| !host.ends_with(".localhost");
+        let host = self.hostnames.iter().find(elsewhere)?.replacen('*', "any", 1);
+        let address = match self.plan {
+            Plan::Public => endpoints.public,
+            Plan::Internal => endpoints.internal,
+        };
+        Some(format!("curl --connect-to '::{address}' http://{host}/"))
     }
 }
 
@@ -143,7 +198,10 @@ pub async fn instances(client: &Client) -> Result<Vec<Instance>, Failure> {
         all.extend(page.instances);
         match page.next {
             Some(next) => after = Some(next),
-            None => return Ok(all),
+            None => {
+                all.sort_by(|a: &Instance, b| (&a.service, &a.space).cmp(&(&b.service, &b.space)));
+                return Ok(all);
+            }
         }
     }
 }

@@ -65,7 +65,7 @@ impl Connect {
         let url = match &self.url {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => match state.endpoints()? {
-                Some(endpoints) => format!("http://{}", endpoints.broker),
+                Some(endpoints) => endpoints.broker,
                 None => return Err(self.nothing_here().into()),
             },
         };

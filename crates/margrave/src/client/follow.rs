@@ -69,21 +69,13 @@ impl Told {
         if self.steps.get(&step.name) == Some(&now) {
             return None;
         }
-        let word = match step.state {
+        match step.state {
             StepState::Pending => return None,
             StepState::Running | StepState::Undoing if step.note.is_none() => return None,
-            StepState::Running => "...",
-            StepState::Done => "done",
-            StepState::Undoing => "undo",
-            StepState::Undone => "undone",
-            StepState::Failed => "failed",
-        };
-        let note = match (&step.note, step.state) {
-            (Some(note), state) if state != StepState::Done => format!(": {note}"),
-            _ => String::new(),
-        };
+            _ => {}
+        }
         self.steps.insert(step.name.clone(), now);
-        Some(format!("  {word:<6}  {}{note}", step.says))
+        Some(format!("  {}", line(step)))
     }
 
     fn silent(&mut self, error: &anyhow::Error) {
@@ -92,6 +84,21 @@ impl Told {
         }
         self.silent = true;
     }
+}
+
+/// A step on one line: how far it is, what it does, and what it wants known while it matters.
+pub fn line(step: &Step) -> String {
+    let word = match step.state {
+        StepState::Pending => "next",
+        StepState::Running => "...",
+        StepState::Done => "done",
+        StepState::Undoing => "undo",
+        StepState::Undone => "undone",
+        StepState::Failed => "failed",
+    };
+    let note = step.note.as_ref().filter(|_| step.state != StepState::Done);
+    let note = note.map_or(String::new(), |note| format!(": {note}"));
+    format!("{word:<6}  {}{note}", step.says)
 }
 
 #[cfg(test)]

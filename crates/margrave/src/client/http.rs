@@ -105,13 +105,10 @@ impl Client {
     }
 
     fn unreachable(&self, error: reqwest::Error) -> Failure {
-        let hint = if error.is_connect() { ": is `margrave dev` running?" } else { "" };
-        // The URL is in our own sentence already.
-        let error = error.without_url();
-        Failure::Error(
-            anyhow::Error::from(error)
-                .context(format!("the broker at {} does not answer{hint}", self.url)),
-        )
+        let hint = if error.is_connect() { ". Is `margrave dev` running?" } else { "" };
+        // Every layer of the client adds its own words; the innermost are the reason.
+        let error = anyhow::Error::from(error);
+        anyhow!("the broker at {} does not answer: {}{hint}", self.url, error.root_cause()).into()
     }
 }
 

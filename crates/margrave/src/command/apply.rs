@@ -85,7 +85,10 @@ impl Args {
         }
         let endpoints = self.connect.endpoints();
         let urls = instance.urls(endpoints.as_ref());
-        let value = json!({"instance": instance, "operation": ended, "urls": urls});
+        if let Some(curl) = endpoints.and_then(|endpoints| instance.curl(&endpoints)) {
+            output::message(&format!("its name does not lead here by DNS; try: {curl}"));
+        }
+        let value = json!({"changed": ended.is_some(), "instance": instance, "urls": urls});
         Ok(self.output.print(&value, || urls.join("\n"))?)
     }
 }

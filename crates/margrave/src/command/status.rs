@@ -1,7 +1,7 @@
 //! `margrave status`: how a service stands.
 
 use super::service::{Service, unknown};
-use crate::client::{Connect, api};
+use crate::client::{Connect, api, follow};
 use crate::failure::Failure;
 use crate::output::{self, Format};
 
@@ -33,21 +33,23 @@ impl Args {
 }
 
 fn describe(instance: &api::Instance, urls: &[String]) -> String {
-    let pair = |name: &str, value: String| vec![name.to_owned(), value];
+    let pair = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
     let mut rows = vec![
-        pair("service", instance.service.clone()),
-        pair("team", instance.space.clone()),
-        pair("visibility", instance.plan.as_str().to_owned()),
-        pair("state", instance.standing().to_owned()),
+        pair("service", &instance.service),
+        pair("team", &instance.space),
+        pair("visibility", instance.plan.as_str()),
+        pair("state", instance.standing()),
     ];
-    rows.extend(urls.iter().map(|url| pair("url", url.clone())));
+    rows.extend(urls.iter().map(|url| pair("url", url)));
+    if let Some(standing) = &instance.standing {
+        rows.extend(standing.quarantine.iter().map(|why| pair("held back", why)));
+        rows.extend(standing.notices.iter().map(|notice| pair("note", notice)));
+    }
     if let Some(operation) = &instance.operation {
-        rows.extend(operation.steps.iter().map(|step| {
-            let note = step.note.as_ref().map_or(String::new(), |note| format!(": {note}"));
-            pair("step", format!("{:?} {}{note}", step.state, step.says))
-        }));
-        rows.extend(operation.error.iter().map(|why| pair("error", why.clone())));
-        rows.extend(operation.notice.iter().map(|notice| pair("note", notice.clone())));
+        rows.push(pair("last", &operation.headline()));
+        rows.extend(operation.steps.iter().map(|step| pair("", &follow::line(step))));
+        rows.extend(operation.error.iter().map(|why| pair("error", why)));
+        rows.extend(operation.last_word().map(|said| pair("", said)));
     }
     output::table(&rows)
 }

@@ -51,12 +51,12 @@ impl Announcement {
         state.write_endpoints(&Endpoints {
             pid: std::process::id(),
             zone: zone.clone(),
-            broker: listen.broker,
-            metrics: listen.metrics,
+            broker: format!("http://{}", listen.broker),
+            metrics: format!("http://{}", listen.metrics),
             xds: listen.xds,
             public: listen.public,
             internal: listen.internal,
-            envoy_admin: with_envoy.then_some(listen.envoy_admin),
+            admin: with_envoy.then_some(listen.envoy_admin),
         })?;
         tracing::info!(broker = %listen.broker, xds = %listen.xds, "ready");
         output::line(&banner(state, listen, zone, *with_envoy))

@@ -17,7 +17,6 @@ mod plans;
 mod ports;
 mod read;
 mod reader;
-mod request;
 mod rows;
 mod save;
 mod schema;

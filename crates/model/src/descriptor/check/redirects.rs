@@ -57,7 +57,6 @@ fn follow<'p>(
     let mut client = Client { path: path.clone(), method: method.to_owned() };
     let mut circle = Circle { paths: vec![quote(path)], routes: BTreeSet::new() };
     let mut seen = BTreeSet::new();
-    let mut closed = None;
     client.go(redirect, hostnames)?;
     loop {
         circle.paths.push(quote(&client.path));
@@ -65,13 +64,9 @@ fn follow<'p>(
         let hit = ordered.iter().find(|p| takes(&p.route.matches, &client, asked))?;
         let Action::Redirect(redirect) = &hit.route.action else { return None };
         circle.routes.insert(&hit.route.name);
-        if hit.route.name == start.route.name {
-            closed.get_or_insert(circle.paths.len());
-        }
         if !seen.insert(client.clone()) {
             // A circle further on is told at one of its own routes.
-            circle.paths.truncate(closed?);
-            return Some(circle);
+            return circle.routes.contains(start.route.name.as_str()).then_some(circle);
         }
         client.go(redirect, hostnames)?;
     }

@@ -62,10 +62,11 @@ fn ties(placed: &[Placed<'_>], refusals: &mut Refusals) {
                 continue;
             };
             let rank = order::rank(&first.route.matches);
-            let above =
-                || placed.iter().map(|p| &p.route.matches).filter(|m| order::rank(m) > rank);
-            let decided = |part| above().any(|other| order::covers(other, part));
-            if !order::by_method(&common).iter().all(decided) {
+            let decided = placed.iter().any(|other| {
+                order::rank(&other.route.matches) > rank
+                    && order::covers(&other.route.matches, &common)
+            });
+            if !decided {
                 refusals.push(tie(first, second, &common));
             }
         }
@@ -79,12 +80,10 @@ fn tie(first: &Placed<'_>, second: &Placed<'_>, common: &RouteMatch) -> Refusal 
         "the routes `{}` and `{}` match {requests}, and neither is more specific",
         first.route.name, second.route.name
     );
-    let help = if order::rank(common) > order::rank(&first.route.matches) {
-        format!("add a route for the requests of both: {}", words(common))
-    } else if same || common.methods.is_empty() {
-        "leave out one of them, or let one match less".to_owned()
+    let help = if same {
+        "leave out one of them, or make one match less".to_owned()
     } else {
-        format!("take {} out of the methods of one of them", common.methods.join(", "))
+        format!("add a route for the requests of both: {}", words(common))
     };
     Refusal::new(Code::Tie, second.matches, message)
         .also(first.matches, format!("`{}` matches them too", first.route.name))

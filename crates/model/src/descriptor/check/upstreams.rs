@@ -50,8 +50,7 @@ fn build(
     if let Some(url) = written.url.value() {
         return Some(from_url(url, health_check));
     }
-    let nothing = written.url.is_absent() && written.addresses.is_absent();
-    if nothing && !refusals.concern(spot) {
+    if written.url.is_absent() && written.addresses.is_absent() {
         refusals.push(Refusal::new(
             Code::MissingKey,
             spot,
