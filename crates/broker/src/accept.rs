@@ -4,34 +4,16 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use model::{Instance, InstanceId, Operation, OperationKind, OperationState, Requester, Spec};
+use model::{InstanceId, Operation, OperationKind, OperationState, Requester, Spec};
 use serde_json::json;
 use store::{Accept, Accepted, HostnameOwner, Refusal};
 
 use crate::error::Error;
 use crate::router::Broker;
+use crate::standing::Standing;
 
 /// How often a request is decided anew because the instance changed under it.
 const ATTEMPTS_MAX: usize = 8;
-
-/// An instance as the decision sees it.
-pub(crate) struct Current {
-    pub(crate) instance: Option<Instance>,
-    /// Its latest operation.
-    pub(crate) latest: Option<Operation>,
-}
-
-impl Current {
-    /// The operation in progress, if any.
-    pub(crate) fn in_progress(&self) -> Option<&Operation> {
-        self.latest.as_ref().filter(|operation| operation.state == OperationState::InProgress)
-    }
-
-    /// Whether the latest operation failed: then the same wish is worth trying again.
-    pub(crate) fn failed(&self) -> bool {
-        self.latest.as_ref().is_some_and(|operation| operation.state == OperationState::Failed)
-    }
-}
 
 /// What a verb decides, seeing the instance as it is.
 pub(crate) enum Decision {
@@ -44,28 +26,21 @@ pub(crate) enum Decision {
 }
 
 impl Broker {
-    /// An instance and its latest operation.
-    pub(crate) async fn current(&self, id: &InstanceId) -> Result<Current, Error> {
-        let instance = self.parts.store.instance(id).await?;
-        let latest = self.parts.store.operations(id, 1).await?.into_iter().next();
-        Ok(Current { instance, latest })
-    }
-
     /// Decides and accepts.
     pub(crate) async fn change(
         &self,
         id: &InstanceId,
-        decide: impl Fn(&Current) -> Result<Decision, Error>,
+        decide: impl Fn(&Standing) -> Result<Decision, Error>,
     ) -> Result<Response, Error> {
         for _ in 0..ATTEMPTS_MAX {
-            let current = self.current(id).await?;
-            let accept = match decide(&current)? {
+            let standing = Standing::read(self.parts.store.as_ref(), id).await?;
+            let accept = match decide(&standing)? {
                 Decision::Answer(response) => return Ok(response),
                 Decision::Same(operation) => return Ok(accepted(&operation)),
                 Decision::Change(accept) => accept,
             };
             let operation = accept.operation.clone();
-            let expected = current.instance.as_ref().map(|instance| instance.updated_at);
+            let expected = standing.instance.as_ref().map(|instance| instance.updated_at);
             match self.parts.store.accept(*accept, expected).await? {
                 Accepted::Yes => {
                     tracing::info!(instance = %id, operation = %operation.id, kind = ?operation.kind, "accepted");

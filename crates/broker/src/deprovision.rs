@@ -8,11 +8,12 @@ use axum::response::Response;
 use model::{InstanceId, InstanceState, OperationKind, Requester};
 use store::Accept;
 
-use crate::accept::{Current, Decision, instance_id};
+use crate::accept::{Decision, instance_id};
 use crate::envelope::ChangeQuery;
 use crate::error::Error;
 use crate::identity;
 use crate::router::Broker;
+use crate::standing::{Phase, Standing};
 
 pub(crate) async fn delete(
     State(broker): State<Arc<Broker>>,
@@ -26,30 +27,27 @@ pub(crate) async fn delete(
     let plan = query.plan_id.as_deref().ok_or_else(|| Error::bad_request("plan_id is required"))?;
     broker.catalog.plan(plan)?;
     query.require_async()?;
-    broker.change(&id, |current| decide(&broker, &id, &requester, current)).await
+    broker.change(&id, |standing| decide(&broker, &id, &requester, standing)).await
 }
 
 fn decide(
     broker: &Broker,
     id: &InstanceId,
     requester: &Requester,
-    current: &Current,
+    standing: &Standing,
 ) -> Result<Decision, Error> {
-    let gone = || Error::new(StatusCode::GONE, "there is no such instance");
-    let instance = current.instance.as_ref().ok_or_else(gone)?;
-    if instance.state == InstanceState::Deleted {
-        return Err(gone());
-    }
-    match current.in_progress() {
-        Some(operation) if operation.kind == OperationKind::Deprovision => {
+    let instance = match standing.phase() {
+        Phase::Changing(_, operation) if operation.kind == OperationKind::Deprovision => {
             return Ok(Decision::Same(Box::new(operation.clone())));
         }
-        Some(operation) if operation.kind == OperationKind::Provision => {
-            return Err(Error::busy("the provision"));
-        }
-        Some(_) => return Err(Error::busy("an update")),
-        None => {}
-    }
+        Phase::Changing(_, operation) => return Err(Error::concurrent(operation)),
+        Phase::Settled(instance) | Phase::HalfGone(instance) => instance,
+        // Of what failed to be provisioned nothing is left but its row, which is wanted away too.
+        Phase::Absent => match &standing.instance {
+            Some(instance) if instance.state == InstanceState::Failed => instance,
+            _ => return Err(Error::new(StatusCode::GONE, "there is no such instance")),
+        },
+    };
     let previous = Some(instance.spec.clone());
     let operation =
         broker.operation(id, OperationKind::Deprovision, None, previous, requester.clone());

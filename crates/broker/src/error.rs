@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use model::descriptor::Refusal;
+use model::{Operation, OperationKind};
 use serde::Serialize;
 use store::StoreError;
 use utoipa::ToSchema;
@@ -66,6 +67,15 @@ impl Error {
             "ConcurrencyError",
             format!("{what} of this instance is in progress; try again when it has ended"),
         )
+    }
+
+    /// The same, because of an operation.
+    pub(crate) fn concurrent(operation: &Operation) -> Self {
+        Self::busy(match operation.kind {
+            OperationKind::Provision => "the provision",
+            OperationKind::Update => "an update",
+            OperationKind::Deprovision => "the deprovision",
+        })
     }
 
     /// A descriptor with mistakes: all of them.

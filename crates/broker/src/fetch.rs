@@ -5,29 +5,32 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use model::InstanceState;
+use model::OperationKind;
 use serde_json::json;
 
 use crate::accept::instance_id;
 use crate::catalog::{SERVICE_ID, plan_id};
 use crate::error::Error;
 use crate::router::Broker;
+use crate::standing::{Phase, Standing};
 
 pub(crate) async fn get(
     State(broker): State<Arc<Broker>>,
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
     let id = instance_id(&id)?;
-    let current = broker.current(&id).await?;
-    let unknown =
-        || Error::not_found("there is no such instance, or it is still being provisioned");
-    let instance = current.instance.as_ref().ok_or_else(unknown)?;
-    match (instance.state, current.in_progress()) {
-        (InstanceState::Ready, None) => {}
-        (InstanceState::Ready, Some(_)) => return Err(Error::busy("an update")),
-        (InstanceState::Deprovisioning, _) => return Err(Error::busy("the deprovision")),
-        _ => return Err(unknown()),
-    }
+    let standing = Standing::read(broker.parts.store.as_ref(), &id).await?;
+    let instance = match standing.phase() {
+        Phase::Settled(instance) | Phase::HalfGone(instance) => instance,
+        Phase::Changing(_, operation) if operation.kind != OperationKind::Provision => {
+            return Err(Error::concurrent(operation));
+        }
+        Phase::Changing(..) | Phase::Absent => {
+            return Err(Error::not_found(
+                "there is no such instance, or it is still being provisioned",
+            ));
+        }
+    };
     Ok(Json(json!({
         "service_id": SERVICE_ID,
         "plan_id": plan_id(instance.spec.plan),

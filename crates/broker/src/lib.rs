@@ -21,6 +21,7 @@ mod port;
 mod progress;
 mod provision;
 mod router;
+mod standing;
 mod update;
 
 pub use api::openapi;

@@ -11,11 +11,12 @@ use model::{Instance, InstanceId, InstanceState, OperationKind, Owner, Requester
 use serde_json::{Value, json};
 use store::Accept;
 
-use crate::accept::{Current, Decision, instance_id};
+use crate::accept::{Decision, instance_id};
 use crate::envelope::{self, ChangeQuery};
 use crate::error::Error;
 use crate::identity;
 use crate::router::Broker;
+use crate::standing::{Phase, Standing};
 
 /// A checked request.
 struct Wish {
@@ -51,27 +52,48 @@ pub(crate) async fn put(
     envelope.check_maintenance()?;
     let spec = broker.spec(plan, parameters)?;
     let wish = Wish { id, spec, owner, context: envelope.context(), requester };
-    broker.change(&wish.id, |current| decide(&broker, &wish, current)).await
+    broker.change(&wish.id, |standing| decide(&broker, &wish, standing)).await
 }
 
-fn decide(broker: &Broker, wish: &Wish, current: &Current) -> Result<Decision, Error> {
-    let Some(instance) = &current.instance else { return Ok(fresh(broker, wish)) };
-    let same = instance.spec == wish.spec && instance.owner == wish.owner;
-    match (instance.state, current.in_progress()) {
-        (InstanceState::Deleted | InstanceState::Failed, None) => Ok(fresh(broker, wish)),
-        (InstanceState::Deprovisioning, Some(_)) => Err(Error::busy("the deprovision")),
-        (InstanceState::Provisioning, Some(operation)) if same => {
+fn decide(broker: &Broker, wish: &Wish, standing: &Standing) -> Result<Decision, Error> {
+    let is_same = |instance: &Instance, spec: Option<&Spec>| {
+        spec == Some(&wish.spec) && instance.owner == wish.owner
+    };
+    match standing.phase() {
+        Phase::Absent => Ok(fresh(broker, wish)),
+        Phase::Changing(_, operation) if operation.kind != OperationKind::Provision => {
+            Err(Error::concurrent(operation))
+        }
+        Phase::Changing(instance, operation) if is_same(instance, operation.target.as_ref()) => {
             Ok(Decision::Same(Box::new(operation.clone())))
         }
-        // The wish is what it is and nothing is under way, or something else is: a repeated PUT
-        // during an update is as much a no-op as before it.
-        (InstanceState::Ready, _) if same => {
-            Ok(Decision::Answer((StatusCode::OK, Json(json!({}))).into_response()))
+        Phase::Settled(instance) if is_same(instance, Some(&instance.spec)) => {
+            Ok(match standing.failed() {
+                Some(failed) if failed.kind == OperationKind::Provision => {
+                    again(broker, wish, instance)
+                }
+                _ => Decision::Answer((StatusCode::OK, Json(json!({}))).into_response()),
+            })
         }
-        _ => Err(Error::conflict(
+        Phase::HalfGone(_) => Err(Error::conflict(
+            "the deprovision of this instance failed half way; ask for it once more first",
+        )),
+        Phase::Changing(..) | Phase::Settled(_) => Err(Error::conflict(
             "this instance exists with other attributes; update it instead, or use another id",
         )),
     }
+}
+
+/// It was published and then failed to become live. It is tried again as an update, because a
+/// provision that fails would take away what is there.
+fn again(broker: &Broker, wish: &Wish, instance: &Instance) -> Decision {
+    let previous = Some(instance.spec.clone());
+    let target = Some(wish.spec.clone());
+    let operation =
+        broker.operation(&wish.id, OperationKind::Update, target, previous, wish.requester.clone());
+    let instance = Instance { platform_context: wish.context.clone(), ..instance.clone() };
+    let claim = wish.spec.hostnames.clone();
+    Decision::Change(Box::new(Accept { operation, instance, claim }))
 }
 
 fn fresh(broker: &Broker, wish: &Wish) -> Decision {

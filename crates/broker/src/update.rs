@@ -10,17 +10,16 @@ use axum::body::Body;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use model::{
-    Instance, InstanceId, InstanceState, OperationKind, Parameters, Plan, Requester, Spec,
-};
+use model::{Instance, InstanceId, OperationKind, Parameters, Plan, Requester, Spec};
 use serde_json::{Value, json};
 use store::Accept;
 
-use crate::accept::{Current, Decision, instance_id};
+use crate::accept::{Decision, instance_id};
 use crate::envelope::{self, ChangeQuery};
 use crate::error::Error;
 use crate::identity;
 use crate::router::Broker;
+use crate::standing::{Phase, Standing};
 
 /// A checked request.
 struct Wish {
@@ -46,27 +45,31 @@ pub(crate) async fn patch(
     let parameters = envelope.parameters()?;
     envelope.check_maintenance()?;
     let wish = Wish { id, plan, parameters, context: envelope.context(), requester };
-    broker.change(&wish.id, |current| decide(&broker, &wish, current)).await
+    broker.change(&wish.id, |standing| decide(&broker, &wish, standing)).await
 }
 
-fn decide(broker: &Broker, wish: &Wish, current: &Current) -> Result<Decision, Error> {
-    let Some(instance) = &current.instance else { return Err(unknown()) };
-    match (instance.state, current.in_progress()) {
-        (InstanceState::Deleted, _) | (InstanceState::Failed, None) => return Err(unknown()),
-        (InstanceState::Provisioning, _) => return Err(Error::busy("the provision")),
-        (InstanceState::Deprovisioning, _) => return Err(Error::busy("the deprovision")),
-        _ => {}
-    }
-    let target = target(broker, wish, instance)?;
-    match current.in_progress() {
-        Some(operation) if operation.target.as_ref() == Some(&target) => {
-            Ok(Decision::Same(Box::new(operation.clone())))
+fn decide(broker: &Broker, wish: &Wish, standing: &Standing) -> Result<Decision, Error> {
+    match standing.phase() {
+        Phase::Absent => Err(unknown()),
+        Phase::Changing(instance, operation) if operation.kind == OperationKind::Update => {
+            let target = target(broker, wish, instance)?;
+            if operation.target.as_ref() == Some(&target) {
+                return Ok(Decision::Same(Box::new(operation.clone())));
+            }
+            Err(Error::concurrent(operation))
         }
-        Some(_) => Err(Error::busy("an update")),
-        None if target == instance.spec && !current.failed() => {
-            Ok(Decision::Answer((StatusCode::OK, Json(json!({}))).into_response()))
+        Phase::Changing(_, operation) => Err(Error::concurrent(operation)),
+        Phase::HalfGone(_) => Err(Error::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "the deprovision of this instance failed half way; ask for it once more",
+        )),
+        Phase::Settled(instance) => {
+            let target = target(broker, wish, instance)?;
+            if target == instance.spec && standing.failed().is_none() {
+                return Ok(Decision::Answer((StatusCode::OK, Json(json!({}))).into_response()));
+            }
+            Ok(change(broker, wish, instance, target))
         }
-        None => Ok(change(broker, wish, instance, target)),
     }
 }
 

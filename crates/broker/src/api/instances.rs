@@ -18,6 +18,7 @@ use super::views::{InstanceView, OperationView};
 use crate::accept::instance_id;
 use crate::error::{Error, ErrorBody};
 use crate::router::Broker;
+use crate::standing::Standing;
 
 /// Rows of a page unless asked otherwise, and at most.
 const PAGE_ROWS: usize = 100;
@@ -82,10 +83,10 @@ pub(crate) async fn one(
     Path(id): Path<String>,
 ) -> Result<Json<InstanceView>, Error> {
     let id = instance_id(&id)?;
-    let current = broker.current(&id).await?;
-    let instance = current.instance.ok_or_else(unknown)?;
-    let standing = broker.parts.view.standing(&id);
-    Ok(Json(InstanceView::of(&instance).with(current.latest.as_ref(), standing)))
+    let Standing { instance, latest } = Standing::read(broker.parts.store.as_ref(), &id).await?;
+    let instance = instance.ok_or_else(unknown)?;
+    let plane = broker.parts.view.standing(&id);
+    Ok(Json(InstanceView::of(&instance).with(latest.as_ref(), plane)))
 }
 
 pub(super) fn unknown() -> Error {

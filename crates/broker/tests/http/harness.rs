@@ -13,18 +13,21 @@ use broker::{
     RenderedLine, SERVICE_ID, Standing, View,
 };
 use http_body_util::BodyExt;
-use model::{InstanceId, InstanceState, Millis, OperationKind, OperationState, Spec};
+use model::{InstanceId, InstanceState, Millis, Operation, OperationKind, OperationState, Spec};
 use serde_json::{Value, json};
 use store::sqlite::{Options, Sqlite};
-use store::{Queue, Save, Store, Write};
+use store::{Fence, Queue, Save, Store, Write};
 use tempfile::TempDir;
 use tower::ServiceExt;
+
+use crate::meddler::Meddler;
 
 /// `user:secret`.
 pub(crate) const CREDENTIALS: &str = "Basic dXNlcjpzZWNyZXQ=";
 
 pub(crate) struct Harness {
     pub(crate) store: Arc<Sqlite>,
+    pub(crate) meddler: Arc<Meddler>,
     router: Router,
     now: Arc<AtomicI64>,
     _folder: TempDir,
@@ -71,8 +74,9 @@ impl Harness {
             let number = ids.fetch_add(1, Ordering::Relaxed);
             format!("op-{number:06}").parse().expect("an id")
         };
+        let meddler = Arc::new(Meddler::new(Arc::clone(&store)));
         let parts = Parts {
-            store: Arc::<Sqlite>::clone(&store),
+            store: Arc::<Meddler>::clone(&meddler),
             view: Arc::new(NothingToSee),
             clock,
             new_id: Arc::new(new_id),
@@ -82,7 +86,7 @@ impl Harness {
             password: Password::new("secret".to_owned()),
             zone: "edge.example".to_owned(),
         };
-        Self { store, router: broker::router(config, parts), now, _folder: folder }
+        Self { store, meddler, router: broker::router(config, parts), now, _folder: folder }
     }
 
     /// Any request with these headers.
@@ -118,15 +122,9 @@ impl Harness {
 
     /// What a worker would do: carries the waiting operation out, or makes it fail.
     pub(crate) async fn work(&self, succeeds: bool) {
-        let now = self.now.load(Ordering::Relaxed);
-        let lease = self.store.lease(now, Duration::from_secs(30)).await.expect("leases");
-        let lease = lease.expect("a job waits");
-        let id = &lease.job.operation_id;
-        let mut operation = self.store.operation(id).await.expect("reads").expect("exists");
-        let writes = match (operation.kind, succeeds) {
-            (OperationKind::Provision | OperationKind::Update, true) => {
-                vec![Write::Publish(operation.target.clone().expect("a target"))]
-            }
+        let held = self.begin().await;
+        let writes = match (held.operation.kind, succeeds) {
+            (OperationKind::Provision | OperationKind::Update, true) => vec![held.publish()],
             (OperationKind::Provision, false) => {
                 vec![Write::ReleaseAll, Write::State(InstanceState::Failed)]
             }
@@ -135,11 +133,47 @@ impl Harness {
             }
             (_, false) => vec![],
         };
-        operation.state = if succeeds { OperationState::Succeeded } else { OperationState::Failed };
-        operation.error = (!succeeds).then(|| "the cloud said no".to_owned());
-        operation.finished_at = Some(now);
-        let save = Save { fence: lease.fence, operation, writes, now };
+        self.end(held, succeeds, writes).await;
+    }
+
+    /// Takes the waiting operation.
+    pub(crate) async fn begin(&self) -> Held {
+        let now = self.now.load(Ordering::Relaxed);
+        let lease = self.store.lease(now, Duration::from_secs(30)).await.expect("leases");
+        let lease = lease.expect("a job waits");
+        let operation = self.store.operation(&lease.job.operation_id).await.expect("reads");
+        Held { operation: operation.expect("exists"), fence: lease.fence }
+    }
+
+    /// Commits `writes` with the operation still in progress.
+    pub(crate) async fn step(&self, held: &mut Held, writes: Vec<Write>) {
+        let (fence, now) = (held.fence.clone(), self.now.load(Ordering::Relaxed));
+        let save = Save { fence, operation: held.operation.clone(), writes, now };
+        held.operation.revision = self.store.save(save).await.expect("saves");
+    }
+
+    /// Ends an operation.
+    pub(crate) async fn end(&self, mut held: Held, succeeds: bool, writes: Vec<Write>) {
+        let now = self.now.load(Ordering::Relaxed);
+        let state = if succeeds { OperationState::Succeeded } else { OperationState::Failed };
+        held.operation.state = state;
+        held.operation.error = (!succeeds).then(|| "the cloud said no".to_owned());
+        held.operation.finished_at = Some(now);
+        let save = Save { fence: held.fence, operation: held.operation, writes, now };
         self.store.save(save).await.expect("saves");
+    }
+}
+
+/// An operation that a worker has taken.
+pub(crate) struct Held {
+    pub(crate) operation: Operation,
+    fence: Fence,
+}
+
+impl Held {
+    /// Its commit.
+    pub(crate) fn publish(&self) -> Write {
+        Write::Publish(self.operation.target.clone().expect("a target"))
     }
 }
 

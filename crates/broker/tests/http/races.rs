@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use broker::{PLAN_INTERNAL_ID, PLAN_PUBLIC_ID, SERVICE_ID};
+use serde_json::json;
+
 use crate::harness::{Harness, envelope, path};
 
 const RACERS: usize = 12;
@@ -42,4 +45,57 @@ async fn of_many_who_want_a_hostname_one_gets_it() {
     answers.sort_unstable();
     assert_eq!(answers[0], 202);
     assert!(answers[1..].iter().all(|status| *status == 409), "{answers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_different_updates_one_wins_and_the_others_are_told_to_wait() {
+    let harness = Arc::new(Harness::new());
+    harness.call("PUT", &path("a"), Some(envelope("internal", "a", "a.example.com"))).await;
+    harness.work(true).await;
+    let race = (0..RACERS).map(|n| {
+        let harness = Arc::clone(&harness);
+        tokio::spawn(async move {
+            // Two of each kind: the winner's twin is told the winner's operation.
+            let wish = envelope("internal", "a", &format!("h{}.example.com", n / 2));
+            harness.call("PATCH", &path("a"), Some(wish)).await
+        })
+    });
+    let mut won = Vec::new();
+    for racer in race.collect::<Vec<_>>() {
+        let answer = racer.await.expect("answers");
+        match answer.status {
+            202 => won.push(answer.body["operation"].to_string()),
+            422 => assert_eq!(answer.body["error"], "ConcurrencyError", "{answer:?}"),
+            _ => panic!("{answer:?}"),
+        }
+    }
+    assert_eq!(won.len(), 2, "a wish and its twin: {won:?}");
+    won.dedup();
+    assert_eq!(won.len(), 1, "{won:?}");
+}
+
+/// Half seen, an instance that has just become public is `internal` and settled: a request to make
+/// it internal would be answered with "it is so already".
+#[tokio::test]
+async fn what_ends_while_it_is_read_is_not_half_seen() {
+    let public = || Some(json!({"service_id": SERVICE_ID, "plan_id": PLAN_PUBLIC_ID}));
+    let internal = || Some(json!({"service_id": SERVICE_ID, "plan_id": PLAN_INTERNAL_ID}));
+    let wish = || Some(envelope("internal", "a", "a.example.com"));
+    let fetch = "/v2/service_instances/a".to_owned();
+    for (method, request, body, status, plan) in [
+        ("PATCH", path("a"), internal(), 202, None),
+        ("PATCH", path("a"), public(), 200, None),
+        ("PUT", path("a"), wish(), 409, None),
+        ("GET", fetch, None, 200, Some(PLAN_PUBLIC_ID)),
+    ] {
+        let harness = Harness::new();
+        harness.call("PUT", &path("a"), wish()).await;
+        harness.work(true).await;
+        harness.call("PATCH", &path("a"), public()).await;
+        harness.meddler.after_the_next_read(harness.store.clone());
+        let answer = harness.call(method, &request, body).await;
+        assert!(harness.meddler.has_meddled(), "{method} reads no instance");
+        assert_eq!(answer.status, status, "{method}: {answer:?}");
+        assert_eq!(answer.body["plan_id"].as_str(), plan, "{method}: {answer:?}");
+    }
 }

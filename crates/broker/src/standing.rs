@@ -1,0 +1,65 @@
+//! How an instance stands when a request for it arrives, read so that its parts belong together.
+
+use model::{Instance, InstanceId, InstanceState, Operation, OperationState};
+use store::Store;
+
+use crate::error::Error;
+
+/// Reads of an instance that changes meanwhile. More changes than that in so short a time are not
+/// one client's.
+const READS_MAX: usize = 16;
+
+/// An instance and its latest operation.
+pub(crate) struct Standing {
+    pub(crate) instance: Option<Instance>,
+    pub(crate) latest: Option<Operation>,
+}
+
+/// What the verbs distinguish. That an instance is published does not matter here: a provision is
+/// in progress until the fleet has it.
+pub(crate) enum Phase<'a> {
+    /// Never was, was deleted, or failed before anything of it was published.
+    Absent,
+    /// A change is in progress.
+    Changing(&'a Instance, &'a Operation),
+    /// It is there, and nothing is in progress.
+    Settled(&'a Instance),
+    /// A deprovision has failed half way.
+    HalfGone(&'a Instance),
+}
+
+impl Standing {
+    /// Reads until the instance is the same before and after its operation was read: then both were
+    /// so at one moment.
+    pub(crate) async fn read(store: &dyn Store, id: &InstanceId) -> Result<Self, Error> {
+        let row = |instance: &Option<Instance>| instance.as_ref().map(|it| it.updated_at);
+        let mut before = store.instance(id).await?;
+        for _ in 0..READS_MAX {
+            let latest = store.operations(id, 1).await?.pop();
+            let after = store.instance(id).await?;
+            if row(&before) == row(&after) {
+                return Ok(Self { instance: after, latest });
+            }
+            before = after;
+        }
+        Err(Error::busy("another change"))
+    }
+
+    /// Which of them it is.
+    pub(crate) fn phase(&self) -> Phase<'_> {
+        let Some(instance) = &self.instance else { return Phase::Absent };
+        match (&self.latest, instance.state) {
+            (Some(latest), _) if latest.state == OperationState::InProgress => {
+                Phase::Changing(instance, latest)
+            }
+            (_, InstanceState::Deleted | InstanceState::Failed) => Phase::Absent,
+            (_, InstanceState::Deprovisioning) => Phase::HalfGone(instance),
+            _ => Phase::Settled(instance),
+        }
+    }
+
+    /// The latest operation, if it failed: then the same wish is worth trying again.
+    pub(crate) fn failed(&self) -> Option<&Operation> {
+        self.latest.as_ref().filter(|operation| operation.state == OperationState::Failed)
+    }
+}
