@@ -62,7 +62,7 @@ impl State {
             return Answer::Final(Convergence::Rejected { reason: reason.to_owned() });
         }
         if tenant.is_some_and(|tenant| tenant.pending) {
-            return self.wait("the control plane waits for the addresses of its upstreams");
+            return self.wait("the control plane is preparing it");
         }
         if !self.is_open() {
             return self.wait("the control plane is starting");

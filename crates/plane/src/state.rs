@@ -123,6 +123,7 @@ impl State {
                 metrics::applied(group.put(&owner, stamp, wishes));
             }
         }
+        tracing::debug!(instance = %id, revision = target.revision, "applied");
         let is_unchanged = self.is_proven(&owner);
         let Some(tenant) = self.tenants.get_mut(id) else { return };
         tenant.serve(target, is_proven);

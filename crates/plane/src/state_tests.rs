@@ -221,6 +221,17 @@ fn without_a_proxy_nothing_is_held_up_and_the_first_one_is_waited_for() {
 }
 
 #[test]
+fn a_proxy_that_comes_back_after_a_restart_may_still_have_what_is_gone() {
+    let mut world = World::new(&[]);
+    world.unpublish("a", 6);
+    world.open(1);
+    let syncing = behind(0, 0, "the first proxies are being brought up to date");
+    assert_eq!(world.converged("a", 6), syncing);
+    world.synced(1);
+    assert_eq!(world.converged("a", 6), live(1, None));
+}
+
+#[test]
 fn what_the_only_witness_refuses_goes_back_and_recovers_with_the_next_revision() {
     let mut world = World::new(&[1]);
     world.change("b", 4, &["route internal/b 1"]);

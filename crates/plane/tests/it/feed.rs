@@ -183,10 +183,14 @@ async fn what_templates_read_of_sources_follows_the_store() {
         || running.plane.describe(&id("a")).is_some_and(|a| a.quarantine.is_some());
     until("refused: not a number", is_quarantined).await;
     assert_eq!(running.held("a"), before, "what it had stays");
+    let newer = world.publish("a", Some(&spec("shop", "127.0.0.1:81"))).await;
+    let refused = running.plane.converged(&id("a"), newer, PATIENCE).await;
+    assert!(matches!(refused, Convergence::Rejected { .. }), "{refused:?}");
 
     std::fs::write(&file, "250").unwrap();
     files.poll().await.unwrap();
-    until("changed", || running.held("a") != before).await;
+    let served = || running.plane.describe(&id("a")).and_then(|a| a.served);
+    until("the newer one is served", || served() == Some(newer)).await;
     assert!(!is_quarantined());
     running.end().await;
 }
@@ -217,4 +221,23 @@ async fn a_restart_while_name_servers_are_down_empties_no_endpoints() {
     ready(&restarted).await;
     assert_eq!(hashes(&restarted), before);
     restarted.end().await;
+}
+
+#[tokio::test]
+async fn a_store_that_was_restored_takes_away_what_it_does_not_know_but_not_nearly_all() {
+    let world = World::new();
+    let all = (0..40).map(|n| (format!("i{n:02}"), spec(&format!("s{n}"), "127.0.0.1:3000")));
+    world.publish_all(&all.collect::<Vec<_>>()).await;
+    let mut running = world.start();
+    ready(&running).await;
+    let instances = || running.plane.fleet().instances;
+    for (hidden, left) in [(5, 35), (20, 35)] {
+        world.store.restore_without(hidden);
+        let revision = world.publish("i39", Some(&spec("s39", "127.0.0.1:4000"))).await;
+        running.caught_up("i39", revision).await;
+        until("the feed was read anew", || instances() == left).await;
+    }
+    assert!(running.held("i04").is_empty());
+    assert_eq!(running.held("i10").len(), 4);
+    running.end().await;
 }

@@ -96,6 +96,30 @@ async fn one_route_comes_changes_and_goes() {
     line.down().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostname_moves_and_late_news_of_its_old_owner_do_not_take_it_away() {
+    let line = Line::up(Templates::builtin()).await;
+    let (one, two) = (upstream("one").await, upstream("two").await);
+    let at = |host: &str, upstream: SocketAddr| {
+        let mut spec = spec("shop", &upstream.to_string());
+        spec.hostnames = vec![host.parse().unwrap()];
+        spec
+    };
+    let host = "moving.example.com";
+    let first = line.world.publish("a", Some(&at(host, one))).await;
+    assert_eq!(converged(&line.running, "a", first).await, live(1));
+    assert_eq!(line.get(host).await, (200, "one".to_owned()));
+    // The store gives a name to one instance at a time; the feed may tell of it in this order.
+    let second = line.world.publish_unclaimed("b", &at(host, two)).await;
+    assert_eq!(converged(&line.running, "b", second).await, live(1));
+    assert_eq!(line.get(host).await, (200, "two".to_owned()));
+    let third = line.world.publish("a", Some(&at("a.example.com", one))).await;
+    assert_eq!(converged(&line.running, "a", third).await, live(1));
+    assert_eq!(line.get(host).await, (200, "two".to_owned()));
+    assert_eq!(line.get("a.example.com").await, (200, "one".to_owned()));
+    line.down().await;
+}
+
 /// The default routes, but for the instance `bad`, once its upstream is at port `port`: what
 /// `insertion` puts into its route configuration.
 fn templates_bad_at(port: u16, insertion: &str) -> Templates {

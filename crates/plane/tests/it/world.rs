@@ -47,7 +47,11 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let options = Options::new(Arc::new(|| 1_000_000));
         let sqlite = Sqlite::open(folder.path().join("store.db"), options).unwrap();
-        let store = Arc::new(Shaky { sqlite, is_down: AtomicBool::new(false) });
+        let store = Arc::new(Shaky {
+            sqlite,
+            is_down: AtomicBool::new(false),
+            restored_without: Mutex::default(),
+        });
         Self { folder, store, platform: platform(), now: AtomicI64::new(1) }
     }
 
@@ -57,7 +61,12 @@ impl World {
 
     /// Publishes a spec, as a worker would, or takes the instance away; returns the revision.
     pub(crate) async fn publish(&self, instance: &str, spec: Option<&Spec>) -> u64 {
-        self.write(instance, spec, None).await
+        self.write(instance, spec, None, true).await
+    }
+
+    /// The same of an instance that need not hold its hostnames.
+    pub(crate) async fn publish_unclaimed(&self, instance: &str, spec: &Spec) -> u64 {
+        self.write(instance, Some(spec), None, false).await
     }
 
     /// Publishes many new instances, side by side so that they share commits.
@@ -80,12 +89,18 @@ impl World {
 
     /// Publishes a spec and marks it as what the fleet has.
     pub(crate) async fn publish_good(&self, instance: &str, spec: &Spec) -> u64 {
-        let revision = self.write(instance, Some(spec), None).await;
-        self.write(instance, Some(spec), Some(revision)).await;
+        let revision = self.write(instance, Some(spec), None, true).await;
+        self.write(instance, Some(spec), Some(revision), true).await;
         revision
     }
 
-    async fn write(&self, instance: &str, spec: Option<&Spec>, good: Option<u64>) -> u64 {
+    async fn write(
+        &self,
+        instance: &str,
+        spec: Option<&Spec>,
+        good: Option<u64>,
+        claims: bool,
+    ) -> u64 {
         let now = self.now.fetch_add(1, Ordering::Relaxed);
         let row = self.store.instance(&sample::instance_id(instance)).await.unwrap();
         let kind = match (&row, spec) {
@@ -95,7 +110,8 @@ impl World {
         };
         let old = row.as_ref().map(|row| row.spec.clone());
         let target = spec.cloned().or(old).unwrap();
-        let accept = sample::accept(kind, instance, &target, now);
+        let mut accept = sample::accept(kind, instance, &target, now);
+        accept.claim.retain(|_| claims);
         let operation = accept.operation.clone();
         let accepted = self.store.accept(accept, row.map(|row| row.updated_at)).await.unwrap();
         assert_eq!(accepted, Accepted::Yes);
@@ -225,13 +241,19 @@ impl Lookup for Told {
     }
 }
 
-/// SQLite that can be told to fail.
+/// SQLite that can be told to fail, or to have lost instances.
 pub(crate) struct Shaky {
     sqlite: Sqlite,
     pub(crate) is_down: AtomicBool,
+    restored_without: Mutex<Option<usize>>,
 }
 
 impl Shaky {
+    /// The feed begins anew at its next reading, without the first instances by name.
+    pub(crate) fn restore_without(&self, instances: usize) {
+        *self.restored_without.lock().unwrap() = Some(instances);
+    }
+
     fn up(&self) -> Result<&Sqlite, StoreError> {
         if self.is_down.load(Ordering::Relaxed) {
             return Err(StoreError::Unavailable("told to".to_owned()));
@@ -293,7 +315,12 @@ impl Store for Shaky {
         self.up()?.save(save).await
     }
     async fn changes(&self, cursor: Option<Cursor>, limit: usize) -> Result<Changes, StoreError> {
-        self.up()?.changes(cursor, limit).await
+        let store = self.up()?;
+        let hidden = self.restored_without.lock().unwrap().take();
+        let Some(hidden) = hidden else { return store.changes(cursor, limit).await };
+        let mut page = store.changes(None, limit).await?;
+        page.changes.retain(|change| change.instance.as_str() >= format!("i{hidden:02}").as_str());
+        Ok(page)
     }
     async fn changed(&self, cursor: &Cursor, timeout: Duration) {
         self.sqlite.changed(cursor, timeout).await;
