@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 use model::{Version, type_urls};
 
 use crate::fault::Fault;
@@ -95,6 +95,12 @@ fn environment() -> Environment<'static> {
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     env.set_fuel(Some(FUEL_MAX));
     env.add_filter("re2_quote", |text: &str| mark::quote(text));
+    // Law 9: nothing that is interpolated is ever syntax, whatever a template asks for.
+    env.remove_filter("safe");
+    env.set_formatter(|out, state, value| match state.auto_escape() {
+        AutoEscape::Json => minijinja::escape_formatter(out, state, value),
+        _ => Err(Error::new(ErrorKind::InvalidOperation, "a template cannot turn escaping off")),
+    });
     env
 }
 

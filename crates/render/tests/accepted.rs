@@ -8,7 +8,7 @@ use render::{Endpoints, Templates};
 fn the_smallest_service_is_accepted_by_envoy() {
     let (templates, platform) = (Templates::builtin(), common::platform());
     let endpoints = Endpoints::from([("default".into(), vec![([127, 0, 0, 1], 3000).into()])]);
-    let spec = common::small_spec("shop");
+    let spec = common::spec("{service: shop, upstream: http://localhost:3000, visibility: public}");
     let drafts = common::render(&templates, &platform, "i-1", &spec, &endpoints);
     let drafts = drafts.expect("it renders");
     let names: Vec<_> = drafts.iter().map(|draft| draft.name.to_string()).collect();
@@ -24,6 +24,6 @@ fn the_smallest_service_is_accepted_by_envoy() {
         ]
     );
     let listeners = templates.group(&platform, &model::Node::default()).expect("they render");
-    let verdict = common::envoy::validate(&common::envoy::bootstrap(&[&listeners, &drafts]));
+    let verdict = common::envoy::validate(&common::envoy::bootstrap(&listeners, &drafts));
     assert_eq!(verdict, Ok(()));
 }

@@ -192,7 +192,8 @@ impl RedirectView {
 struct RespondView {
     status: u16,
     body: Option<String>,
-    content_type: String,
+    /// None without a body.
+    content_type: Option<String>,
 }
 
 impl RespondView {
@@ -201,7 +202,7 @@ impl RespondView {
         Self {
             status: respond.status,
             body: respond.body.as_deref().map(text),
-            content_type: text(content_type),
+            content_type: respond.body.as_ref().map(|_| text(content_type)),
         }
     }
 }

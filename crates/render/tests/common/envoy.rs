@@ -1,11 +1,13 @@
-//! A real Envoy, asked for its verdict on rendered resources.
+//! A real Envoy, asked for its verdict on rendered resources or run with them.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use model::type_urls;
 use render::Draft;
 use serde_json::{Value, json};
+
+const MANAGER: &str = "/filter_chains/0/filters/0/typed_config";
 
 /// The Envoy to try things on: `MARGRAVE_ENVOY`, else the pinned one in the cache, else PATH.
 pub(crate) fn binary() -> PathBuf {
@@ -22,16 +24,7 @@ pub(crate) fn validate(bootstrap: &Value) -> Result<(), String> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("bootstrap.json");
     std::fs::write(&file, bootstrap.to_string()).expect("writable");
-    run(&file)
-}
-
-fn run(file: &Path) -> Result<(), String> {
-    let output = Command::new(binary())
-        .args(["--mode", "validate", "--log-level", "error", "--concurrency", "1"])
-        .args(["--log-format", "%v", "--use-dynamic-base-id", "-c"])
-        .arg(file)
-        .output()
-        .expect("Envoy runs (MARGRAVE_ENVOY, or `make envoy`)");
+    let output = run(&file);
     if output.status.success() {
         return Ok(());
     }
@@ -39,42 +32,61 @@ fn run(file: &Path) -> Result<(), String> {
     Err(said.lines().filter(|line| !line.trim().is_empty()).collect::<Vec<_>>().join("\n"))
 }
 
-/// A bootstrap that holds rendered resources as nearly as a static one can: clusters with their
-/// endpoints, every route configuration as that of a listener of its own (which also checks that
-/// its clusters are there), the scopes inline in one more, and the listeners as they are.
-pub(crate) fn bootstrap(drafts: &[&[Draft]]) -> Value {
-    let of = |url: &'static str| {
-        let all = drafts.iter().flat_map(|drafts| drafts.iter());
-        all.filter(move |draft| draft.type_url.as_str() == url).map(|draft| draft.json.clone())
+fn run(file: &Path) -> Output {
+    Command::new(binary())
+        .args(["--mode", "validate", "--log-level", "error", "--concurrency", "1"])
+        .args(["--log-format", "%v", "--use-dynamic-base-id", "-c"])
+        .arg(file)
+        .output()
+        .expect("Envoy runs (MARGRAVE_ENVOY, or `make envoy`)")
+}
+
+/// A bootstrap that holds rendered resources as nearly as a static one can: the listeners as they
+/// are, but with all scopes and their route configurations inline; clusters with their endpoints.
+/// Envoy checks that each route's clusters are there.
+pub(crate) fn bootstrap(listeners: &[Draft], instances: &[Draft]) -> Value {
+    let of = |url: &str| -> Vec<Value> {
+        let found = instances.iter().filter(|draft| draft.type_url.as_str() == url);
+        found.map(|draft| draft.json.clone()).collect()
     };
-    let assignments: Vec<_> = of(type_urls::ENDPOINT).collect();
-    let clusters = of(type_urls::CLUSTER).map(|cluster| with_endpoints(cluster, &assignments));
-    let routes = of(type_urls::ROUTE).enumerate().map(|(n, routes)| {
-        listener(&format!("routes-{n}"), n, json!({"route_config": strictly(routes)}))
+    let (routes, assignments) = (of(type_urls::ROUTE), of(type_urls::ENDPOINT));
+    let scopes = of(type_urls::SCOPED_ROUTE).into_iter().map(|scope| inline(scope, &routes));
+    let scopes: Vec<_> = scopes.collect();
+    let clusters = of(type_urls::CLUSTER);
+    let clusters = clusters.into_iter().map(|cluster| with_endpoints(cluster, &assignments));
+    let listeners = listeners.iter().map(|draft| {
+        let mut listener = draft.json.clone();
+        let manager = listener.pointer_mut(MANAGER).expect("a connection manager");
+        let scoped = manager["scoped_routes"].as_object_mut().expect("scoped routes");
+        scoped.remove("scoped_rds");
+        scoped.remove("rds_config_source");
+        let list = json!({"scoped_route_configurations": scopes});
+        scoped.insert("scoped_route_configurations_list".into(), list);
+        listener
     });
-    let listeners: Vec<_> = of(type_urls::LISTENER).chain(routes).collect();
     json!({
         "node": {"id": "test", "cluster": "test"},
-        "admin": {},
-        "dynamic_resources": {"ads_config": {"api_type": "DELTA_GRPC", "transport_api_version": "V3",
-            "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}]}},
+        "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}},
         "static_resources": {
-            "clusters": clusters.chain([xds_cluster()]).collect::<Vec<_>>(),
-            "listeners": listeners,
+            "clusters": clusters.collect::<Vec<_>>(),
+            "listeners": listeners.collect::<Vec<_>>(),
         },
     })
 }
 
-fn xds_cluster() -> Value {
-    json!({"name": "xds", "type": "STATIC", "typed_extension_protocol_options": {
-        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-            "explicit_http_config": {"http2_protocol_options": {}}}},
-        "load_assignment": {"cluster_name": "xds", "endpoints": [{"lb_endpoints": [{"endpoint": {
-            "address": {"socket_address": {"address": "127.0.0.1", "port_value": 1}}}}]}]}})
+/// A scope with its route configuration inside.
+fn inline(mut scope: Value, routes: &[Value]) -> Value {
+    let object = scope.as_object_mut().expect("a scope");
+    let name = object.remove("route_configuration_name").expect("its route configuration");
+    object.remove("on_demand");
+    let mut routes =
+        routes.iter().find(|routes| routes["name"] == name).expect("it is there").clone();
+    routes["validate_clusters"] = true.into();
+    object.insert("route_configuration".into(), routes);
+    scope
 }
 
-/// An EDS cluster waits for a server; the same one with its endpoints inside is checked at once.
+/// An EDS cluster waits for a server; the same one with its endpoints inside is there at once.
 fn with_endpoints(mut cluster: Value, assignments: &[Value]) -> Value {
     let name = cluster["name"].clone();
     let found = assignments.iter().find(|assignment| assignment["cluster_name"] == name);
@@ -83,29 +95,4 @@ fn with_endpoints(mut cluster: Value, assignments: &[Value]) -> Value {
     object.insert("type".into(), "STATIC".into());
     object.insert("load_assignment".into(), found.cloned().expect("its load assignment"));
     cluster
-}
-
-fn strictly(mut routes: Value) -> Value {
-    routes["validate_clusters"] = true.into();
-    routes
-}
-
-fn listener(name: &str, n: usize, mut manager: Value) -> Value {
-    let filters = [
-        ("envoy.filters.http.buffer", "buffer.v3.Buffer", json!({"max_request_bytes": 1})),
-        ("envoy.filters.http.router", "router.v3.Router", json!({})),
-    ];
-    let filters = filters.map(|(name, message, mut config)| {
-        config["@type"] =
-            format!("type.googleapis.com/envoy.extensions.filters.http.{message}").into();
-        json!({"name": name, "typed_config": config})
-    });
-    manager["@type"] = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager".into();
-    manager["stat_prefix"] = name.into();
-    manager["http_filters"] = filters.as_slice().into();
-    json!({
-        "name": name,
-        "address": {"pipe": {"path": format!("@margrave-test-{n}")}},
-        "filter_chains": [{"filters": [{"name": "hcm", "typed_config": manager}]}],
-    })
 }

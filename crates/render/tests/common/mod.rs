@@ -2,8 +2,9 @@
 #![allow(dead_code, reason = "each test file uses some of it")]
 
 pub(crate) mod envoy;
+pub(crate) mod live;
 
-use model::{InstanceId, Node, Spec};
+use model::{Descriptor, Hostname, InstanceId, Node, Spec};
 use render::{Complaint, Draft, Endpoints, Input, Platform, Sources, Templates};
 
 /// A platform as `margrave dev` has it.
@@ -22,26 +23,25 @@ pub(crate) fn platform() -> Platform {
     }
 }
 
-/// A spec from its JSON, as the store keeps it.
-pub(crate) fn spec(json: serde_json::Value) -> Spec {
-    serde_json::from_value(json).expect("it is a spec")
+/// A spec from a descriptor.
+pub(crate) fn spec(yaml: &str) -> Spec {
+    let descriptor = Descriptor::from_yaml(yaml).unwrap_or_else(|told| panic!("{told:?}"));
+    spec_of(descriptor)
 }
 
-/// The smallest spec: one upstream, one hostname.
-pub(crate) fn small_spec(service: &str) -> Spec {
-    spec(serde_json::json!({
-        "plan": "public",
-        "parameters": {
-            "service": service,
-            "upstream": {"addresses": [{"host": "localhost", "port": 3000}], "tls": false, "healthCheck": null},
-            "hostnames": [],
-            "routes": [],
-            "upstreams": {},
-            "requestHeaders": {"set": {}, "add": {}, "remove": []},
-            "responseHeaders": {"set": {}, "add": {}, "remove": []},
-        },
-        "hostnames": [format!("{service}.localhost")],
-    }))
+/// A spec as the broker makes it of a descriptor.
+pub(crate) fn spec_of(descriptor: Descriptor) -> Spec {
+    let Descriptor { visibility: plan, parameters } = descriptor;
+    let mut hostnames = parameters.hostnames.clone();
+    if hostnames.is_empty() {
+        hostnames.push(hostname(&format!("{}.localhost", parameters.service)));
+    }
+    Spec { plan, parameters, hostnames }
+}
+
+/// A hostname.
+pub(crate) fn hostname(text: &str) -> Hostname {
+    text.parse().expect("it is a hostname")
 }
 
 /// Renders a spec as the instance `id`.
