@@ -57,3 +57,32 @@ impl Claims {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use model::TypeUrl;
+
+    use super::*;
+
+    fn admitted(claims: &mut Claims, owner: &str, revision: u64) -> (bool, usize) {
+        let type_url = TypeUrl::new(type_urls::SCOPED_ROUTE);
+        let name = "internal/h.example".into();
+        let mut wishes = vec![Wish { type_url, name, hash: 0, body: Bytes::new(), after: 0 }];
+        let taken = claims.admit(&owner.into(), revision, &mut wishes);
+        (!wishes.is_empty(), taken.len())
+    }
+
+    #[test]
+    fn the_higher_revision_has_the_scope_until_it_lets_go() {
+        let mut claims = Claims::default();
+        assert_eq!(admitted(&mut claims, "a", 5), (true, 0));
+        assert_eq!(admitted(&mut claims, "b", 4), (false, 0));
+        assert_eq!(admitted(&mut claims, "b", 10), (true, 1));
+        assert_eq!(admitted(&mut claims, "a", 5), (false, 0));
+        claims.release(&"a".into(), "internal/h.example");
+        assert_eq!(admitted(&mut claims, "a", 5), (false, 0), "it was not a's to let go");
+        claims.release(&"b".into(), "internal/h.example");
+        assert_eq!(admitted(&mut claims, "a", 5), (true, 0));
+    }
+}

@@ -15,19 +15,21 @@ pub(crate) struct Wish {
     pub(crate) name: Arc<str>,
     pub(crate) hash: u64,
     pub(crate) body: Bytes,
+    /// The highest revision that another owner may have had under this name.
+    pub(crate) after: u64,
 }
 
 impl From<Draft> for Wish {
     fn from(draft: Draft) -> Self {
         let Draft { type_url, name, hash, body, .. } = draft;
-        Self { type_url, name, hash, body }
+        Self { type_url, name, hash, body, after: 0 }
     }
 }
 
 impl From<&Kept> for Wish {
     fn from(kept: &Kept) -> Self {
         let Resource { type_url, name, version, body } = kept.resource.clone();
-        Self { type_url, name, hash: version.hash, body }
+        Self { type_url, name, hash: version.hash, body, after: 0 }
     }
 }
 
@@ -43,7 +45,7 @@ pub(crate) struct Kept {
 pub(crate) struct Diff {
     pub(crate) unchanged: Vec<Kept>,
     pub(crate) set: Vec<Resource>,
-    pub(crate) remove: Vec<(TypeUrl, Arc<str>)>,
+    pub(crate) remove: Vec<Resource>,
 }
 
 impl Diff {
@@ -52,18 +54,18 @@ impl Diff {
         let key = |kept: Kept| ((kept.resource.type_url.clone(), kept.resource.name.clone()), kept);
         let mut kept: HashMap<(TypeUrl, Arc<str>), Kept> = kept.into_iter().map(key).collect();
         let mut diff = Self::default();
-        for Wish { type_url, name, hash, body } in wishes {
-            let before = kept.remove(&(type_url.clone(), name.clone()));
-            match before.filter(|kept| kept.resource.version.hash == hash) {
-                Some(same) => diff.unchanged.push(same),
-                None => {
-                    let version = Version { epoch, revision, hash };
+        for Wish { type_url, name, hash, body, after } in wishes {
+            match kept.remove(&(type_url.clone(), name.clone())) {
+                Some(same) if same.resource.version.hash == hash => diff.unchanged.push(same),
+                before => {
+                    let before = before.map_or(after, |kept| kept.resource.version.revision);
+                    let version = Version { epoch, revision: revision.max(before), hash };
                     diff.set.push(Resource { type_url, name, version, body });
                 }
             }
         }
-        diff.remove = kept.into_keys().collect();
-        diff.remove.sort_unstable();
+        diff.remove = kept.into_values().map(|kept| kept.resource).collect();
+        diff.remove.sort_unstable_by(|a, b| (&a.type_url, &a.name).cmp(&(&b.type_url, &b.name)));
         diff
     }
 
@@ -82,7 +84,7 @@ mod tests {
     fn wish(name: &str, body: &str) -> Wish {
         let body = Bytes::from(body.to_owned());
         let hash = Version::hash_of(&body);
-        Wish { type_url: TypeUrl::new(type_urls::CLUSTER), name: name.into(), hash, body }
+        Wish { type_url: TypeUrl::new(type_urls::CLUSTER), name: name.into(), hash, body, after: 0 }
     }
 
     fn kept(diff: Diff, seq: u64) -> Vec<Kept> {
@@ -98,7 +100,8 @@ mod tests {
         assert_eq!(second.unchanged[0].resource.version.revision, 5);
         assert_eq!(second.set.len(), 1);
         assert_eq!(second.set[0].version.to_string(), format!("1.6-{:016x}", wish("c", "1").hash));
-        assert_eq!(second.remove, [(TypeUrl::new(type_urls::CLUSTER), "b".into())]);
+        let removed: Vec<&str> = second.remove.iter().map(|resource| &*resource.name).collect();
+        assert_eq!(removed, ["b"]);
         let third = Diff::between(kept(second, 2), vec![wish("c", "1"), wish("a", "1")], 1, 7);
         assert!(third.is_empty());
     }

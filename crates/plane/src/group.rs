@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use model::{Millis, Node, type_urls};
+use model::{Millis, Node, TypeUrl, type_urls};
 use tokio::time::Instant;
 use xds::{Cache, Change, Options, Owner, StreamId};
 
@@ -26,7 +26,7 @@ pub(crate) struct Stamp {
 /// What a proxy said about a resource that it was sent alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    pub(crate) type_url: model::TypeUrl,
+    pub(crate) type_url: TypeUrl,
     pub(crate) name: Arc<str>,
     pub(crate) message: String,
 }
@@ -75,7 +75,10 @@ pub(crate) struct Group {
     pub(crate) flights: Flights,
     held: HashMap<Owner, Held>,
     claims: Claims,
-    refusals: HashMap<Owner, BTreeMap<StreamId, Refusal>>,
+    /// The highest revision of a scope that its owner has let go: whoever has that scope next may
+    /// be rendered from an older one, and must not seem older.
+    let_go: u64,
+    refusals: BTreeMap<Owner, BTreeMap<StreamId, Refusal>>,
     ready: usize,
 }
 
@@ -93,7 +96,8 @@ impl Group {
             flights: Flights::default(),
             held: HashMap::new(),
             claims: Claims::default(),
-            refusals: HashMap::new(),
+            let_go: 0,
+            refusals: BTreeMap::new(),
             ready: 0,
         }
     }
@@ -101,10 +105,11 @@ impl Group {
     /// Makes `wishes` what the owner has; returns whether anything changed.
     pub(crate) fn put(&mut self, owner: &Owner, stamp: Stamp, mut wishes: Vec<Wish>) -> bool {
         for (loser, scope) in self.claims.admit(owner, stamp.served, &mut wishes) {
-            if let Some(held) = self.held.get_mut(&loser) {
-                held.resources.retain(|kept| !is_scope(kept) || kept.resource.name != scope);
-            }
+            self.take_scope(&loser, &scope);
         }
+        wishes.iter_mut().filter(|wish| is_scope(&wish.type_url)).for_each(|wish| {
+            wish.after = self.let_go;
+        });
         let held = self.held.remove(owner).unwrap_or_default();
         let is_proven = self.flights.of(owner).is_none() && !held.resources.is_empty();
         let before = if is_proven { Some(held.resources.clone()) } else { held.before };
@@ -117,6 +122,16 @@ impl Group {
         let resources = self.send(owner, diff, false);
         self.held.insert(owner.clone(), Held { resources, before });
         true
+    }
+
+    /// The scope is this owner's no longer, but another's.
+    fn take_scope(&mut self, owner: &Owner, scope: &str) {
+        let Some(held) = self.held.get_mut(owner) else { return };
+        let is_it =
+            |kept: &Kept| is_scope(&kept.resource.type_url) && &*kept.resource.name == scope;
+        for taken in held.resources.extract_if(.., |kept| is_it(kept)) {
+            self.let_go = self.let_go.max(taken.resource.version.revision);
+        }
     }
 
     /// Takes away all that the owner has.
@@ -157,12 +172,12 @@ impl Group {
     }
 
     fn send(&mut self, owner: &Owner, diff: Diff, is_removal: bool) -> Vec<Kept> {
-        for (type_url, name) in &diff.remove {
-            if type_url.as_str() == type_urls::SCOPED_ROUTE {
-                self.claims.release(owner, name);
-            }
+        for gone in diff.remove.iter().filter(|gone| is_scope(&gone.type_url)) {
+            self.claims.release(owner, &gone.name);
+            self.let_go = self.let_go.max(gone.version.revision);
         }
         let Diff { unchanged, set, remove } = diff;
+        let remove = remove.into_iter().map(|gone| (gone.type_url, gone.name)).collect();
         let change = Change { owner: owner.clone(), set: set.clone(), remove };
         let seq = self.cache.apply(vec![change]);
         self.acquit(owner);
@@ -322,6 +337,6 @@ impl Stream {
     }
 }
 
-fn is_scope(kept: &Kept) -> bool {
-    kept.resource.type_url.as_str() == type_urls::SCOPED_ROUTE
+fn is_scope(type_url: &TypeUrl) -> bool {
+    type_url.as_str() == type_urls::SCOPED_ROUTE
 }

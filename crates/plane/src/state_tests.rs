@@ -426,3 +426,6 @@ fn a_group_without_proxies_has_no_say_and_is_forgotten_in_time() {
     world.state.forget_groups(Duration::ZERO);
     assert_eq!(world.state.groups.len(), 1);
 }
+
+#[path = "state_simulation.rs"]
+mod simulation;
