@@ -12,6 +12,8 @@ mod check;
 mod code;
 mod decode;
 mod face;
+#[cfg(feature = "generate")]
+pub mod generate;
 mod refusal;
 pub mod schema;
 mod show;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{OnDisk, clock, now};
-use model::{OperationId, OperationKind, OperationState};
+use model::{InstanceState, OperationId, OperationKind, OperationState};
 use store::contract::{State, sample};
 use store::sqlite::{Options, Sqlite};
 use store::{Accepted, Queue, Store, Write};
@@ -38,9 +38,13 @@ async fn what_was_answered_survives_kill_nine_soak() {
     for life in 0..lives {
         // Anywhere from the first answers to some way into checkpoints.
         let lines = 5 + (life * 7_919) % 900;
-        answered.read(&disk.path(), life, lines);
-        answered.check(&disk).await;
+        let mut latest = Answered::default();
+        latest.read(&disk.path(), life, lines);
+        latest.check(&disk).await;
+        answered.accepted.extend(latest.accepted);
+        answered.published.extend(latest.published);
     }
+    answered.check(&disk).await;
     assert!(answered.published.len() > 100, "{} publishes", answered.published.len());
 }
 
@@ -106,6 +110,11 @@ impl Answered {
             let operation = store.operation(id).await.unwrap().expect("it was published");
             assert_eq!(operation.state, OperationState::Succeeded);
             assert_eq!(operation.revision, Some(*revision));
+            let instance = store.instance(&operation.instance).await.unwrap().expect("there");
+            assert_eq!(
+                (instance.state, instance.revision),
+                (InstanceState::Ready, Some(*revision))
+            );
         }
         assert_eq!(store.sweep(now()).await, Ok(0), "no job is lost");
     }

@@ -9,7 +9,7 @@ use common::{OnDisk, clock};
 use model::{InstanceState, OperationState};
 use store::contract::{State, sample};
 use store::sqlite::{OpenError, Options, Sqlite};
-use store::{Accepted, Queue, Store, Write};
+use store::{Accepted, Blobs, Queue, Store, Write};
 
 #[test]
 fn a_file_in_use_is_refused_in_clear_words() {
@@ -49,6 +49,20 @@ fn what_is_not_a_store_is_refused_and_left_alone() {
     let nowhere = disk.path().join("below/a/file");
     let refused = Sqlite::open(nowhere, Options::new(clock())).err().expect("refused");
     assert!(matches!(refused, OpenError::File { .. }), "{refused:?}");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_files_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let disk = OnDisk::fresh();
+    let store = disk.sqlite();
+    store.put("key", b"value").await.unwrap();
+    for file in std::fs::read_dir(disk.path().parent().unwrap()).unwrap() {
+        let file = file.unwrap();
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{:?} has mode {mode:o}", file.file_name());
+    }
 }
 
 /// A file as the first schema left it, with an instance that is being updated. It never changes:

@@ -7,6 +7,9 @@ mod route;
 mod routes;
 mod upstreams;
 
+#[cfg(feature = "generate")]
+pub(crate) use order::sort;
+
 use super::decode::At;
 use super::decode::{Given, Map};
 use super::refusal::{Refusals, Spot, quote};

@@ -56,8 +56,8 @@ impl Reader {
 
     /// Notes that a value is of the wrong kind.
     pub(crate) fn wrong_kind(&mut self, node: &Node, wanted: &str) {
-        let message = format!("{wanted} is wanted here, not {}", node.value.kind());
-        self.refuse(Code::WrongType, node.place, capitalised(&message));
+        let message = format!("expected {wanted}, found {}", node.value.kind());
+        self.refuse(Code::WrongType, node.place, message);
     }
 
     /// Reads below a key.
@@ -113,9 +113,4 @@ fn push_key(path: &mut String, key: &str) {
         let shown: String = key.chars().take(SHOWN_CHARS).collect();
         path.push_str(&format!("[{shown:?}]"));
     }
-}
-
-fn capitalised(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }

@@ -141,6 +141,16 @@ impl Refusals {
         self.list.is_empty()
     }
 
+    /// Whether something at or below a spot was refused: then what it lacks may be what was meant.
+    pub(crate) fn concern(&self, spot: &Spot) -> bool {
+        self.list.iter().any(|refusal| {
+            let below = refusal.path.strip_prefix(&spot.path);
+            below.is_some_and(|below| {
+                spot.path.is_empty() || below.is_empty() || below.starts_with(['.', '['])
+            })
+        })
+    }
+
     /// Whether further ones will only be counted.
     pub(crate) fn is_full(&self) -> bool {
         self.list.len() >= REFUSALS_MAX

@@ -1,6 +1,7 @@
 //! Refusals as text for a terminal: each with the line that it is about.
 
 use super::refusal::escape;
+use super::tree::lines;
 use super::{Place, Refusal};
 
 /// Characters of a line that are shown; the rest is cut off on the side away from the place.
@@ -9,6 +10,8 @@ const LINE_CHARS_MAX: usize = 120;
 /// All refusals as text, with the lines of `text` that they are about. `file` is how its author
 /// calls it. Without colour; ends with a line break.
 pub fn show(refusals: &[Refusal], file: &str, text: &str) -> String {
+    let text = lines(text);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let shown: Vec<String> = refusals.iter().map(|refusal| one(refusal, file, text)).collect();
     shown.join("\n")
 }

@@ -4,6 +4,9 @@ mod budget;
 mod json;
 mod yaml;
 
+use std::borrow::Cow;
+
+use super::refusal::Spot;
 use super::{Code, Place, Refusal};
 
 /// The longest text of a descriptor.
@@ -55,10 +58,11 @@ impl Value {
 
 /// Reads YAML, or JSON with its own escapes when that is what the text is.
 pub(crate) fn read(text: &str) -> Result<Node, Box<Refusal>> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     budget::text(text)?;
+    let text = lines(text.strip_prefix('\u{feff}').unwrap_or(text));
+    let text = text.as_ref();
     if !text.trim_start().starts_with('{') {
-        return yaml::read(text);
+        return yaml::read(text).and_then(not_empty);
     }
     match json::read(text) {
         Err(json) if json.code == Code::Syntax => yaml::read(text).map_err(|yaml| {
@@ -68,6 +72,24 @@ pub(crate) fn read(text: &str) -> Result<Node, Box<Refusal>> {
         }),
         read => read,
     }
+}
+
+/// Line breaks of every system as line feeds, which is what YAML makes of them.
+pub(crate) fn lines(text: &str) -> Cow<'_, str> {
+    if !text.contains('\r') {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n"))
+}
+
+fn not_empty(node: Node) -> Result<Node, Box<Refusal>> {
+    if node.value != Value::Null {
+        return Ok(node);
+    }
+    let spot = Spot { path: String::new(), place: None };
+    let refusal = Refusal::new(Code::MissingKey, &spot, "there is nothing here")
+        .help("begin with `service: <name>` and `upstream: http://host:port`");
+    Err(Box::new(refusal))
 }
 
 /// Reads the JSON of a request, whose lines nobody has seen: nodes have no place.

@@ -4,7 +4,7 @@ use model::{Hostname, InstanceId, InstanceState, Millis, Operation, OperationKin
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{self, instance_word};
-use super::{names, writer::Tx};
+use super::{names, request::Tx};
 use crate::{Accept, Accepted, Refusal, StoreError};
 
 /// Operations of one instance that are kept, the latest; its history is not an audit log.

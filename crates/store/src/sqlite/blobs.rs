@@ -45,10 +45,10 @@ pub(super) fn delete(conn: &Connection, key: &str) -> Result<(), StoreError> {
 
 /// See [`Blobs::list`](crate::Blobs::list).
 pub(super) fn list(conn: &Connection, prefix: &str) -> Result<Vec<String>, StoreError> {
-    // Keys that begin with the prefix stand together in the index, from the prefix itself on.
-    let mut statement = conn.prepare_cached(
-        "SELECT key FROM blobs WHERE key >= ?1 AND substr(key, 1, length(?1)) = ?1 ORDER BY key",
-    )?;
-    let keys = statement.query_map([prefix], |row| row.get(0))?;
-    Ok(keys.collect::<Result<_, _>>()?)
+    // Keys that begin with the prefix stand together, from the prefix itself on.
+    let mut statement =
+        conn.prepare_cached("SELECT key FROM blobs WHERE key >= ?1 ORDER BY key")?;
+    let keys = statement.query_map([prefix], |row| row.get::<_, String>(0))?;
+    let own = keys.take_while(|key| key.as_ref().map_or(true, |key| key.starts_with(prefix)));
+    Ok(own.collect::<Result<_, _>>()?)
 }

@@ -15,6 +15,13 @@ impl From<Error> for StoreError {
     }
 }
 
+impl StoreError {
+    /// The writer's thread has ended, and with it every hope of an answer.
+    pub(super) fn stopped() -> Self {
+        Self::Unavailable("the writer has stopped".to_owned())
+    }
+}
+
 impl From<serde_json::Error> for StoreError {
     fn from(error: serde_json::Error) -> Self {
         Self::Corrupt(error.to_string())

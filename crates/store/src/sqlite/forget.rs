@@ -3,7 +3,7 @@
 use model::Millis;
 use rusqlite::params;
 
-use super::writer::Tx;
+use super::request::Tx;
 use crate::StoreError;
 
 /// Tombstones removed by one transaction, so that others need not wait for thousands.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use model::{Job, Millis, OperationId};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::request::Tx;
 use super::rows;
-use super::writer::Tx;
 use crate::{Fence, Lease, StoreError};
 
 /// Writes a job that is due at once.

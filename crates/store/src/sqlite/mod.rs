@@ -17,6 +17,7 @@ mod plans;
 mod ports;
 mod read;
 mod reader;
+mod request;
 mod rows;
 mod save;
 mod schema;

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::checkpoint::Checkpoints;
 use super::reader::{Readers, STATEMENTS_MAX};
-use super::writer::{News, Writer};
+use super::writer::{Listeners, Writer};
 use super::{Inner, OpenError, Options, Sqlite, feed, jobs, schema};
 
 /// How long the writer waits for a stranger, such as somebody's `sqlite3`, before it says that it
@@ -38,6 +38,7 @@ impl Sqlite {
         watch: impl Fn(&mut Connection),
     ) -> Result<Self, OpenError> {
         let lock = lock(path)?;
+        private(path).map_err(|source| OpenError::File { path: path.to_owned(), source })?;
         let mut conn = Connection::open(path)?;
         configure(&conn, &options)?;
         schema::migrate(&mut conn)?;
@@ -47,8 +48,8 @@ impl Sqlite {
         let (epoch, last) = feed::opening(&conn)?;
         let (revision_sender, revision) = watch::channel(last);
         let (due_sender, due) = watch::channel(jobs::next_due(&conn)?);
-        let news = News { revision: revision_sender, due: due_sender };
-        let writer = Writer::start(conn, checkpoints, news)
+        let listeners = Listeners { revision: revision_sender, due: due_sender };
+        let writer = Writer::start(conn, checkpoints, listeners)
             .map_err(|source| OpenError::File { path: path.to_owned(), source })?;
         let clock = options.clock;
         let inner = Inner { writer, readers, epoch, clock, revision, due, _lock: lock };
@@ -75,13 +76,7 @@ fn configure(conn: &Connection, options: &Options) -> Result<(), OpenError> {
 fn lock(path: &Path) -> Result<File, OpenError> {
     let beside = beside(path);
     let failed = |source| OpenError::File { path: beside.clone(), source };
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&beside)
-        .map_err(failed)?;
+    let mut file = private(&beside).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -91,6 +86,15 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
     note_holder(&mut file).map_err(failed)?;
     Ok(file)
+}
+
+/// Opens a file, and makes it if there is none, for its owner alone: what tenants told us is
+/// nobody else's. SQLite gives the log the file's mode.
+fn private(path: &Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.read(true).write(true).create(true).truncate(false).open(path)
 }
 
 fn beside(path: &Path) -> PathBuf {

@@ -4,7 +4,7 @@ use model::{InstanceId, InstanceState, Millis, OperationState, Spec};
 use rusqlite::{Connection, params};
 
 use super::rows::{self, instance_word};
-use super::{jobs, names, writer::Tx};
+use super::{jobs, names, request::Tx};
 use crate::{Save, StoreError, Write};
 
 /// See [`Store::save`](crate::Store::save).

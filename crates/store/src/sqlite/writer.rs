@@ -1,7 +1,6 @@
 //! The one thread that writes: it takes what is waiting, runs each request in a savepoint of one
 //! transaction, commits once, and answers all.
 
-use std::cell::Cell;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -10,6 +9,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::checkpoint::Checkpoints;
+use super::request::{Request, Tx, Typed, Verdict};
 use crate::{StoreError, metrics};
 
 /// Requests waiting for the writer; a caller beyond them waits its turn. A commit takes some 64 of
@@ -19,98 +19,12 @@ pub(super) const WAITING_MAX: usize = 1_024;
 /// answered within milliseconds and undone cheaply.
 pub(super) const BATCH_MAX: usize = 256;
 
-/// A transaction under way, and what it will have to tell once it is durable.
-pub(super) struct Tx<'a> {
-    /// Where to read and write.
-    pub(super) conn: &'a Connection,
-    published: Cell<Option<u64>>,
-    queued: Cell<bool>,
-}
-
-impl Tx<'_> {
-    /// To be told to those who wait for the feed.
-    pub(super) fn published(&self, revision: u64) {
-        self.published.set(Some(revision));
-    }
-
-    /// To be told to those who wait for jobs.
-    pub(super) fn queued(&self) {
-        self.queued.set(true);
-    }
-}
-
-/// What the writer tells the world after a commit.
-pub(super) struct News {
+/// Where the writer tells the world after a commit.
+pub(super) struct Listeners {
     /// The revision last published.
     pub(super) revision: watch::Sender<u64>,
     /// When the next job is due.
     pub(super) due: watch::Sender<Option<Millis>>,
-}
-
-/// A request, whatever it asks and answers.
-trait Request: Send {
-    /// Whether its caller has gone.
-    fn is_abandoned(&self) -> bool;
-    /// Whether its answer promises that a power failure cannot take it back.
-    fn must_last(&self) -> bool;
-    /// Does the work and remembers the result; whether that may be committed.
-    fn run(&mut self, tx: &Tx<'_>) -> Verdict;
-    /// Hands over the result, or `failure` in its place.
-    fn answer(self: Box<Self>, failure: Option<&StoreError>);
-}
-
-enum Verdict {
-    /// What it wrote shall be committed.
-    Keep,
-    /// What it wrote shall be undone; others are not concerned.
-    Undo,
-    /// The machine is not well: nothing can be committed.
-    Abort(StoreError),
-}
-
-struct Typed<T, F> {
-    work: Option<F>,
-    result: Option<Result<T, StoreError>>,
-    must_last: bool,
-    reply: oneshot::Sender<Result<T, StoreError>>,
-}
-
-impl<T, F> Request for Typed<T, F>
-where
-    T: Send,
-    F: FnOnce(&Tx<'_>) -> Result<T, StoreError> + Send,
-{
-    fn is_abandoned(&self) -> bool {
-        self.reply.is_closed()
-    }
-
-    fn must_last(&self) -> bool {
-        self.must_last
-    }
-
-    fn run(&mut self, tx: &Tx<'_>) -> Verdict {
-        let Some(work) = self.work.take() else { return Verdict::Undo };
-        let result = work(tx);
-        let verdict = match &result {
-            Ok(_) => Verdict::Keep,
-            Err(error @ StoreError::Unavailable(_)) => Verdict::Abort(error.clone()),
-            Err(_) => Verdict::Undo,
-        };
-        self.result = Some(result);
-        verdict
-    }
-
-    fn answer(self: Box<Self>, failure: Option<&StoreError>) {
-        let result = match failure {
-            Some(failure) => Err(failure.clone()),
-            None => self.result.unwrap_or_else(|| Err(stopped())),
-        };
-        if let Err(error) = &result {
-            metrics::refused(error);
-        }
-        // The caller may have gone; what it asked for has happened all the same.
-        let _ = self.reply.send(result);
-    }
 }
 
 /// Where requests are handed in.
@@ -124,12 +38,12 @@ impl Writer {
     pub(super) fn start(
         conn: Connection,
         checkpoints: Checkpoints,
-        news: News,
+        listeners: Listeners,
     ) -> std::io::Result<Self> {
         let (requests, waiting) = mpsc::channel(WAITING_MAX);
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || Loop { conn, checkpoints, news, waiting, syncs: true }.run())?;
+            .spawn(move || Loop { conn, checkpoints, listeners, waiting, syncs: true }.run())?;
         Ok(Self { requests: Some(requests), thread: Some(thread) })
     }
 
@@ -158,10 +72,10 @@ impl Writer {
         F: FnOnce(&Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let request = Box::new(Typed { work: Some(work), result: None, must_last, reply });
-        let requests = self.requests.as_ref().ok_or_else(stopped)?;
-        requests.send(request).await.map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
+        let request = Box::new(Typed::new(work, must_last, reply));
+        let requests = self.requests.as_ref().ok_or_else(StoreError::stopped)?;
+        requests.send(request).await.map_err(|_| StoreError::stopped())?;
+        answer.await.map_err(|_| StoreError::stopped())?
     }
 }
 
@@ -178,7 +92,7 @@ impl Drop for Writer {
 struct Loop {
     conn: Connection,
     checkpoints: Checkpoints,
-    news: News,
+    listeners: Listeners,
     waiting: mpsc::Receiver<Box<dyn Request>>,
     /// Whether a commit of the connection syncs, as it is set now.
     syncs: bool,
@@ -202,11 +116,11 @@ impl Loop {
         }
         let began = Instant::now();
         let syncing = self.set_syncing(batch.iter().any(|request| request.must_last()));
-        let tx = Tx { conn: &self.conn, published: Cell::new(None), queued: Cell::new(false) };
+        let tx = Tx::of(&self.conn);
         let failure = syncing.and_then(|()| transact(&tx, batch)).err();
         metrics::committed(failure.is_none(), self.syncs, batch.len(), began.elapsed());
         if failure.is_none() {
-            self.tell(tx.published.get(), tx.queued.get());
+            self.tell(&tx);
         }
         let requests = batch.len();
         for request in batch.drain(..) {
@@ -229,19 +143,19 @@ impl Loop {
         Ok(())
     }
 
-    fn tell(&self, published: Option<u64>, queued: bool) {
-        if let Some(revision) = published {
-            self.news.revision.send_replace(revision);
+    fn tell(&self, tx: &Tx<'_>) {
+        if let Some(revision) = tx.news().published {
+            self.listeners.revision.send_replace(revision);
         }
-        if !queued {
+        if !tx.news().queued {
             return;
         }
         match super::jobs::next_due(&self.conn) {
-            Ok(due) => drop(self.news.due.send_replace(due)),
+            Ok(due) => drop(self.listeners.due.send_replace(due)),
             // Those who wait look for themselves.
             Err(error) => {
                 tracing::warn!(%error, "cannot tell when the next job is due");
-                self.news.due.send_replace(Some(Millis::MIN));
+                self.listeners.due.send_replace(Some(Millis::MIN));
             }
         }
     }
@@ -260,15 +174,14 @@ fn transact(tx: &Tx<'_>, batch: &mut [Box<dyn Request>]) -> Result<(), StoreErro
 fn attempt(tx: &Tx<'_>, batch: &mut [Box<dyn Request>]) -> Result<(), StoreError> {
     run(tx.conn, "BEGIN IMMEDIATE")?;
     for request in batch {
-        let before = (tx.published.get(), tx.queued.get());
+        let before = tx.news();
         run(tx.conn, "SAVEPOINT request")?;
         match request.run(tx) {
             Verdict::Keep => {}
             Verdict::Abort(error) => return Err(error),
             Verdict::Undo => {
                 run(tx.conn, "ROLLBACK TO request")?;
-                tx.published.set(before.0);
-                tx.queued.set(before.1);
+                tx.forget_since(before);
             }
         }
         run(tx.conn, "RELEASE request")?;
@@ -287,8 +200,4 @@ fn run(conn: &Connection, statement: &str) -> Result<(), StoreError> {
 
 fn unavailable(error: rusqlite::Error) -> StoreError {
     StoreError::Unavailable(error.to_string())
-}
-
-fn stopped() -> StoreError {
-    StoreError::Unavailable("the writer has stopped".to_owned())
 }

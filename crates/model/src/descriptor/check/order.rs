@@ -58,6 +58,15 @@ fn union(
     Some(all)
 }
 
+/// A match as one for each of its methods.
+pub(super) fn by_method(matches: &RouteMatch) -> Vec<RouteMatch> {
+    if matches.methods.is_empty() {
+        return vec![matches.clone()];
+    }
+    let one = |method: &String| RouteMatch { methods: vec![method.clone()], ..matches.clone() };
+    matches.methods.iter().map(one).collect()
+}
+
 /// Whether every request of `inner` is one of `outer`, both having the same path.
 pub(super) fn covers(outer: &RouteMatch, inner: &RouteMatch) -> bool {
     let within = |outer: &BTreeMap<String, String>, inner: &BTreeMap<String, String>| {

@@ -57,6 +57,7 @@ fn follow<'p>(
     let mut client = Client { path: path.clone(), method: method.to_owned() };
     let mut circle = Circle { paths: vec![quote(path)], routes: BTreeSet::new() };
     let mut seen = BTreeSet::new();
+    let mut closed = None;
     client.go(redirect, hostnames)?;
     loop {
         circle.paths.push(quote(&client.path));
@@ -64,9 +65,13 @@ fn follow<'p>(
         let hit = ordered.iter().find(|p| takes(&p.route.matches, &client, asked))?;
         let Action::Redirect(redirect) = &hit.route.action else { return None };
         circle.routes.insert(&hit.route.name);
+        if hit.route.name == start.route.name {
+            closed.get_or_insert(circle.paths.len());
+        }
         if !seen.insert(client.clone()) {
             // A circle further on is told at one of its own routes.
-            return circle.routes.contains(start.route.name.as_str()).then_some(circle);
+            circle.paths.truncate(closed?);
+            return Some(circle);
         }
         client.go(redirect, hostnames)?;
     }

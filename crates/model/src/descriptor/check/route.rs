@@ -49,7 +49,7 @@ fn matching(
         written.headers.is_absent(),
         written.query.is_absent(),
     ];
-    if all.iter().all(|absent| *absent) {
+    if all.iter().all(|absent| *absent) && !refusals.concern(spot) {
         let refusal = Refusal::new(Code::MissingKey, spot, "this match says nothing")
             .help("write `prefix: /` for every path");
         refusals.push(refusal);
@@ -222,7 +222,8 @@ fn weighted(list: &[At<syntax::Target>], spot: &Spot, refusals: &mut Refusals) -
 fn rewrite(written: &syntax::Route, refusals: &mut Refusals) -> Option<String> {
     let rewrite = written.rewrite.at()?;
     let exact = written.matches.value().is_some_and(|matches| !matches.path.is_absent());
-    if rewrite.value.path.is_absent() && rewrite.value.prefix.is_absent() {
+    let nothing = rewrite.value.path.is_absent() && rewrite.value.prefix.is_absent();
+    if nothing && !refusals.concern(&rewrite.spot) {
         let refusal =
             Refusal::new(Code::MissingKey, &rewrite.spot, "a rewrite needs `path` or `prefix`");
         refusals.push(refusal);

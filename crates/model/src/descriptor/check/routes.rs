@@ -62,11 +62,10 @@ fn ties(placed: &[Placed<'_>], refusals: &mut Refusals) {
                 continue;
             };
             let rank = order::rank(&first.route.matches);
-            let decided = placed.iter().any(|other| {
-                order::rank(&other.route.matches) > rank
-                    && order::covers(&other.route.matches, &common)
-            });
-            if !decided {
+            let above =
+                || placed.iter().map(|p| &p.route.matches).filter(|m| order::rank(m) > rank);
+            let decided = |part| above().any(|other| order::covers(other, part));
+            if !order::by_method(&common).iter().all(decided) {
                 refusals.push(tie(first, second, &common));
             }
         }
@@ -80,10 +79,12 @@ fn tie(first: &Placed<'_>, second: &Placed<'_>, common: &RouteMatch) -> Refusal 
         "the routes `{}` and `{}` match {requests}, and neither is more specific",
         first.route.name, second.route.name
     );
-    let help = if same {
-        "leave out one of them, or make one match less".to_owned()
-    } else {
+    let help = if order::rank(common) > order::rank(&first.route.matches) {
         format!("add a route for the requests of both: {}", words(common))
+    } else if same || common.methods.is_empty() {
+        "leave out one of them, or let one match less".to_owned()
+    } else {
+        format!("take {} out of the methods of one of them", common.methods.join(", "))
     };
     Refusal::new(Code::Tie, second.matches, message)
         .also(first.matches, format!("`{}` matches them too", first.route.name))

@@ -50,7 +50,8 @@ fn build(
     if let Some(url) = written.url.value() {
         return Some(from_url(url, health_check));
     }
-    if written.url.is_absent() && written.addresses.is_absent() {
+    let nothing = written.url.is_absent() && written.addresses.is_absent();
+    if nothing && !refusals.concern(spot) {
         refusals.push(Refusal::new(
             Code::MissingKey,
             spot,

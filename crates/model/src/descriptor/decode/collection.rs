@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::scalar::{self, Scalar};
 use super::{At, Decode, Given, Reader, Shape, key_spot};
-use crate::descriptor::Code;
 use crate::descriptor::refusal::{Spot, quote};
 use crate::descriptor::tree::{Node, Value};
+use crate::descriptor::{Code, Refusal};
 
 /// A list of `MIN` to `MAX` items. Items that were refused are left out.
 #[derive(Debug, Clone)]
@@ -27,12 +27,26 @@ impl<T: Decode, const MIN: usize, const MAX: usize> Decode for List<T, MIN, MAX>
     }
 
     fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
-        let Value::List(nodes) = &node.value else {
-            reader.wrong_kind(node, "a list");
-            return None;
+        let nodes = match &node.value {
+            Value::List(nodes) => nodes,
+            Value::Text(text) => {
+                let refusal = Refusal::new(
+                    Code::WrongType,
+                    &reader.spot(node.place),
+                    "expected a list, found a text",
+                );
+                reader
+                    .refusals
+                    .push(refusal.help(format!("write {}", quote(&format!("[{text}]")))));
+                return None;
+            }
+            _ => {
+                reader.wrong_kind(node, "a list");
+                return None;
+            }
         };
         if !(MIN..=MAX).contains(&nodes.len()) {
-            let message = format!("a list of {} items; {MIN} to {MAX} are allowed", nodes.len());
+            let message = format!("expected {MIN} to {MAX} items, found {}", nodes.len());
             reader.refuse(Code::BadValue, node.place, message);
             return None;
         }
@@ -54,7 +68,7 @@ impl<T: Decode + Ord, const MIN: usize, const MAX: usize> Decode for Set<T, MIN,
         let mut seen: BTreeMap<&T, &Spot> = BTreeMap::new();
         for item in &items {
             match seen.get(&item.value) {
-                Some(first) => reader.duplicate("this is listed twice", &item.spot, first),
+                Some(first) => reader.duplicate("the same item is listed twice", &item.spot, first),
                 None => {
                     seen.insert(&item.value, &item.spot);
                 }
@@ -75,7 +89,7 @@ impl<K: Scalar + Ord, V: Decode, const MAX: usize> Decode for Map<K, V, MAX> {
             return None;
         };
         if entries.len() > MAX {
-            let message = format!("a map of {} entries; {MAX} are the limit", entries.len());
+            let message = format!("expected at most {MAX} entries, found {}", entries.len());
             reader.refuse(Code::BadValue, node.place, message);
             return None;
         }

@@ -67,7 +67,7 @@ impl Wrong {
 pub(super) fn parse<T: Scalar>(text: &str) -> Result<T, Wrong> {
     visible(text, T::LINES)?;
     if text.is_empty() && !T::EMPTY {
-        return Err(Wrong::value(format!("{} is wanted here, not an empty text", T::WHAT)));
+        return Err(Wrong::value(format!("expected {}, found an empty text", T::WHAT)));
     }
     let length = text.chars().count();
     if length > T::CHARS_MAX {
@@ -76,14 +76,18 @@ pub(super) fn parse<T: Scalar>(text: &str) -> Result<T, Wrong> {
         return Err(Wrong::value(message));
     }
     if !T::ONE_OF.is_empty() && !T::ONE_OF.contains(&text) {
-        let wrong = Wrong::value(format!("{} is not {}", quote(text), T::WHAT))
-            .help(format!("one of: {}", T::ONE_OF.join(", ")));
+        let wrong = Wrong::value(format!("{} is not {}", quote(text), T::WHAT));
+        let wrong = Wrong { help: one_of::<T>(), ..wrong };
         return Err(match near(text, T::ONE_OF.iter().copied()) {
             Some(near) => wrong.label(format!("did you mean `{near}`?")),
             None => wrong,
         });
     }
     T::parse(text)
+}
+
+fn one_of<T: Scalar>() -> Option<String> {
+    (!T::ONE_OF.is_empty()).then(|| format!("one of: {}", T::ONE_OF.join(", ")))
 }
 
 /// Refuses what a reader of the file could not see, and what the renderer keeps for itself.
@@ -103,6 +107,26 @@ fn visible(text: &str, lines: bool) -> Result<(), Wrong> {
 }
 
 impl Reader {
+    /// The number at a node, still as text.
+    pub(crate) fn number<'n>(&mut self, node: &'n Node, wanted: &str) -> Option<&'n str> {
+        match &node.value {
+            tree::Value::Number(number) => return Some(number),
+            tree::Value::Text(text) if text.parse::<u32>().is_ok() => {
+                self.quoted(node, wanted, text);
+            }
+            _ => self.wrong_kind(node, wanted),
+        }
+        None
+    }
+
+    /// Notes that quotes have made a text of something else.
+    fn quoted(&mut self, node: &Node, wanted: &str, text: &str) {
+        let message = format!("expected {wanted}, found a text");
+        let wrong =
+            Wrong::new(Code::WrongType, message).help(format!("write {text} without quotes"));
+        self.wrong(wrong, node.place);
+    }
+
     /// Notes what is wrong with a text.
     pub(super) fn wrong(&mut self, wrong: Wrong, place: Option<crate::descriptor::Place>) {
         let Wrong { code, message, label, help } = wrong;
@@ -136,16 +160,15 @@ impl<T: Scalar> Decode for T {
                 Err(wrong) => reader.wrong(wrong, node.place),
             },
             tree::Value::Number(number) => {
-                let message =
-                    format!("{} is wanted here, not the number {}", T::WHAT, quote(number));
-                let wrong = Wrong::new(Code::WrongType, message).help(T::for_number(number));
-                reader.wrong(wrong, node.place);
+                let message = format!("expected {}, found the number {}", T::WHAT, quote(number));
+                let help = one_of::<T>().unwrap_or_else(|| T::for_number(number));
+                reader.wrong(Wrong::new(Code::WrongType, message).help(help), node.place);
             }
             tree::Value::Bool(yes) => {
-                let message = format!("{} is wanted here, not the boolean `{yes}`", T::WHAT);
-                let wrong = Wrong::new(Code::WrongType, message)
-                    .help(format!("if you mean the word, write it in quotes: `\"{yes}\"`"));
-                reader.wrong(wrong, node.place);
+                let message = format!("expected {}, found the boolean `{yes}`", T::WHAT);
+                let help = one_of::<T>()
+                    .unwrap_or_else(|| format!("if you mean the word, quote it: `\"{yes}\"`"));
+                reader.wrong(Wrong::new(Code::WrongType, message).help(help), node.place);
             }
             _ => reader.wrong_kind(node, T::WHAT),
         }
@@ -163,10 +186,7 @@ impl<const MIN: u32, const MAX: u32> Decode for Int<MIN, MAX> {
     }
 
     fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
-        let tree::Value::Number(number) = &node.value else {
-            reader.wrong_kind(node, "a whole number");
-            return None;
-        };
+        let number = reader.number(node, "a whole number")?;
         match number.parse() {
             Ok(value) if (MIN..=MAX).contains(&value) => Some(Self(value)),
             _ => {
@@ -185,10 +205,13 @@ impl Decode for bool {
     }
 
     fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
-        if let tree::Value::Bool(yes) = node.value {
-            return Some(yes);
+        match &node.value {
+            tree::Value::Bool(yes) => return Some(*yes),
+            tree::Value::Text(text) if matches!(text.as_str(), "true" | "false") => {
+                reader.quoted(node, "`true` or `false`", text);
+            }
+            _ => reader.wrong_kind(node, "`true` or `false`"),
         }
-        reader.wrong_kind(node, "`true` or `false`");
         None
     }
 }

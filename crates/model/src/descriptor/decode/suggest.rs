@@ -32,12 +32,19 @@ pub(crate) fn near<'o>(word: &str, options: impl Iterator<Item = &'o str>) -> Op
     if word.len() > WORD_BYTES_MAX {
         return None;
     }
-    let folded = fold(word);
+    let word = fold(word);
     options
-        .map(|option| (strsim::jaro_winkler(&folded, &fold(option)), option))
+        .map(|option| (alike(&word, &fold(option)), option))
         .filter(|(alike, _)| *alike >= ALIKE)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, option)| option)
+}
+
+/// Jaro-Winkler, which is hard on short words: there one wrong letter is enough alike.
+fn alike(word: &str, option: &str) -> f64 {
+    let alike = strsim::jaro_winkler(word, option);
+    let one_off = word.len() >= 3 && strsim::osa_distance(word, option) <= 1;
+    if one_off { alike.max(ALIKE) } else { alike }
 }
 
 /// `max_body-size` and `maxBodySize` are the same word.

@@ -197,5 +197,8 @@ impl<'t> Reader<'t> {
 /// What `serde_json` says, without its position, which counts from the token's beginning.
 fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
+    if text.contains("surrogate") || text.contains("end of hex escape") {
+        return "escapes from `\\ud800` to `\\udfff` stand in pairs".to_owned();
+    }
     text.split(" at line ").next().unwrap_or(&text).to_owned()
 }

@@ -1,8 +1,10 @@
 //! YAML 1.2 text to nodes: one document, core schema, aliases expanded, no tags.
 
+mod words;
+
 use std::collections::HashMap;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
 use super::budget::{Budget, Size};
 use super::{Entry, Node, Value};
@@ -12,11 +14,12 @@ use crate::descriptor::{Code, Place, Refusal};
 type Read<T> = Result<T, Box<Refusal>>;
 
 pub(super) fn read(text: &str) -> Read<Node> {
-    let mut loader = Loader::default();
+    let mut loader = Loader { end: end(text), ..Loader::default() };
     let mut parser: Parser<'_, StrInput<'_>> = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
-        let (event, span) = event.map_err(|error| unreadable(&error))?;
-        loader.event(event, place(span))?;
+        let (event, span) = event.map_err(|error| loader.unreadable(text, &error))?;
+        let place = loader.place(span);
+        loader.event(event, place)?;
     }
     Ok(loader.root.unwrap_or(Node { value: Value::Null, place: None }))
 }
@@ -28,6 +31,8 @@ struct Loader {
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
     budget: Budget,
+    /// Behind the last character of the text.
+    end: Marker,
 }
 
 /// A list or map whose end has not come.
@@ -100,6 +105,37 @@ impl Loader {
         };
         self.budget.take(Size::of(&node), self.open.len(), Some(place))?;
         self.put(node, 0)
+    }
+
+    /// The parser may point to a line behind the last one; nobody else would.
+    fn place(&self, span: Span) -> Place {
+        let behind = span.start.line() > self.end.line();
+        let start = if behind { self.end } else { span.start };
+        let one_line = !behind && span.start.line() == span.end.line();
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Place {
+            line: count(start.line()).max(1),
+            col: count(start.col()).saturating_add(1),
+            len: if one_line { count(span.len()).max(1) } else { 1 },
+        }
+    }
+
+    /// What the parser says, in other words; and the bracket that is still open, which may be why.
+    fn unreadable(&self, text: &str, error: &ScanError) -> Box<Refusal> {
+        let (message, help) = words::of(error.info());
+        let refusal = wrong(self.place(Span::empty(*error.marker())), message).help(help);
+        let bracket = self.open.last().and_then(|open| open.node.place).filter(|place| {
+            let line = text.lines().nth(place.line as usize - 1);
+            let found = line.and_then(|line| line.chars().nth(place.col as usize - 1));
+            matches!(found, Some('[' | '{'))
+        });
+        Box::new(match bracket {
+            Some(place) => {
+                let spot = Spot { path: String::new(), place: Some(place) };
+                refusal.also(&spot, "this bracket is still open")
+            }
+            None => refusal,
+        })
     }
 
     /// Hands a finished node to the collection that is open, as key or as value.
@@ -178,19 +214,11 @@ fn is_number(text: &str) -> bool {
             && unsigned.parse::<f64>().is_ok())
 }
 
-fn place(span: Span) -> Place {
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let len = if span.start.line() == span.end.line() { span.len() } else { 1 };
-    Place {
-        line: count(span.start.line()).max(1),
-        col: count(span.start.col()).saturating_add(1),
-        len: count(len).max(1),
-    }
-}
-
-fn unreadable(error: &ScanError) -> Box<Refusal> {
-    let refusal = wrong(place(Span::empty(*error.marker())), error.info());
-    Box::new(refusal.help("check indentation, quotes and brackets around here"))
+/// Behind the last character.
+fn end(text: &str) -> Marker {
+    let (before, last) = text.rsplit_once('\n').unwrap_or(("", text));
+    let line = if last.len() == text.len() { 1 } else { before.matches('\n').count() + 2 };
+    Marker::new(text.chars().count(), line, last.chars().count())
 }
 
 fn wrong(place: Place, message: impl Into<String>) -> Refusal {

@@ -71,7 +71,7 @@ impl Scalar for UpstreamUrl {
 impl Scalar for RedirectTarget {
     const WHAT: &'static str = "a path such as `/new`, or a URL";
     const CHARS_MAX: usize = 780;
-    const PATTERN: &'static str = r"^(/|[Hh][Tt][Tt][Pp][Ss]?://)[^?#@]*$";
+    const PATTERN: &'static str = r"^(/|[Hh][Tt][Tt][Pp][Ss]?://)[^?#]*$";
 
     fn parse(text: &str) -> Result<Self, Wrong> {
         let Some((tls, rest)) = scheme(text) else {
@@ -140,7 +140,9 @@ fn wrong(text: &str, what: &str, why: &str) -> Wrong {
 /// Host and port of `host[:port]`.
 fn authority(text: &str, what: &str) -> Result<(String, Option<u16>), Wrong> {
     if text.contains('@') {
-        return Err(wrong(text, what, "it carries no user name or password"));
+        // Not quoted, for what stands there may be a password.
+        let message = format!("{what} carries no user name and no password");
+        return Err(Wrong::value(message).help("leave out everything before the `@`"));
     }
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
         let (inner, after) =
@@ -151,8 +153,13 @@ fn authority(text: &str, what: &str) -> Result<(String, Option<u16>), Wrong> {
     } else {
         let end = text.find(':').unwrap_or(text.len());
         if text[end..].matches(':').count() > 1 {
-            return Err(wrong(text, what, "an IPv6 address stands in brackets")
-                .help(format!("write `[{text}]:8080`")));
+            let wrong = wrong(text, what, "an IPv6 address stands in brackets");
+            return Err(match text.rsplit_once(':') {
+                Some((host, port)) if host.parse::<Ipv6Addr>().is_ok() => {
+                    wrong.help(format!("write `[{host}]:{port}`"))
+                }
+                _ => wrong,
+            });
         }
         (host(&text[..end], text, what)?, &text[end..])
     };

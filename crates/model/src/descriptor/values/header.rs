@@ -99,16 +99,21 @@ fn name(text: &str) -> Result<String, Wrong> {
     Err(Wrong::value(message))
 }
 
+/// Says nothing of the value but what is wrong with it, for it may be a secret.
 pub(super) fn value(text: &str) -> Result<(), Wrong> {
-    let wrong = |why: &str| Wrong::value(format!("{} is not a header's value: {why}", quote(text)));
     if text.contains('\n') {
-        return Err(wrong("it holds a line break").help("write it on one line"));
+        return Err(Wrong::value("a header's value has no line break").help("write it on one line"));
     }
     if text.trim() != text {
-        return Err(wrong("blanks at its ends are not sent").help("leave them out"));
+        return Err(Wrong::value("blanks at the ends of a header's value are not sent")
+            .help("leave them out"));
     }
     match text.chars().find(|c| !matches!(c, ' '..='~' | '\t')) {
-        Some(c) => Err(wrong(&format!("{} is not ASCII", quote(&c.to_string())))),
+        Some(c) => {
+            let message =
+                format!("a header's value is ASCII, and {} is not", quote(&c.to_string()));
+            Err(Wrong::value(message))
+        }
         None => Ok(()),
     }
 }

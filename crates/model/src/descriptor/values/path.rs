@@ -47,9 +47,9 @@ pub(super) fn normal(text: &str) -> Result<String, Wrong> {
     if !text.starts_with('/') {
         return Err(wrong("it begins with `/`").help(format!("write `/{text}`")));
     }
-    if text.contains(['?', '#']) {
+    if let Some((path, _)) = text.split_once(['?', '#']) {
         return Err(wrong("it has no query and no fragment")
-            .help("match query parameters with `match.query`"));
+            .help(format!("write {}; `match.query` is for queries", quote(path))));
     }
     let encoded = encode(text);
     if encoded != text {
@@ -59,15 +59,15 @@ pub(super) fn normal(text: &str) -> Result<String, Wrong> {
     let decoded = decode(text).ok_or_else(|| {
         wrong("`%` is followed by two hexadecimal digits").help("write `%25` for a percent sign")
     })?;
+    if decoded.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Err(wrong("the edge resolves `.` and `..`").help("write the path they lead to"));
+    }
     if text.contains("//") {
         return Err(wrong("the edge merges doubled slashes").help("write single ones"));
     }
     if decoded != capital_escapes(text) {
         return Err(wrong("it encodes characters that are sent as they are")
             .help(format!("write {}", quote(&decoded))));
-    }
-    if decoded.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return Err(wrong("the edge resolves `.` and `..`").help("write the path they lead to"));
     }
     if ["%2F", "%5C", "%00"].iter().any(|bad| decoded.contains(bad)) {
         return Err(wrong("the edge lets no encoded slash, backslash or NUL through"));

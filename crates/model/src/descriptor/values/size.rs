@@ -34,7 +34,10 @@ impl Scalar for BodySize {
     }
 
     fn for_number(number: &str) -> String {
-        format!("write the unit: `{number}MiB`, `{number}KiB` or `{number}B`")
+        match number.parse() {
+            Ok(bytes) => format!("write the unit: `{}` for {number} bytes", show(bytes)),
+            Err(_) => "write a whole number with its unit: `1MiB`".to_owned(),
+        }
     }
 }
 

@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use crate::Plan;
-use crate::descriptor::Code;
 use crate::descriptor::decode::{Decode, Reader, Scalar, Shape, Wrong};
 use crate::descriptor::refusal::quote;
-use crate::descriptor::tree::{Node, Value};
+use crate::descriptor::tree::Node;
+use crate::descriptor::{Code, Refusal};
 
 /// An HTTP method. CONNECT is missing because it has no path to match.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +21,7 @@ pub(crate) struct RetryOn(pub(crate) String);
 pub(crate) struct RedirectStatus(pub(crate) u16);
 
 impl Scalar for Plan {
-    const WHAT: &'static str = "`internal` or `public`";
+    const WHAT: &'static str = "a visibility";
     const CHARS_MAX: usize = 16;
     const ONE_OF: &'static [&'static str] = &["internal", "public"];
 
@@ -92,15 +92,13 @@ impl Decode for RedirectStatus {
     }
 
     fn decode(node: &Node, reader: &mut Reader) -> Option<Self> {
-        let Value::Number(number) = &node.value else {
-            reader.wrong_kind(node, "a status");
-            return None;
-        };
+        let number = reader.number(node, "a status")?;
         let status = number.parse().ok().filter(|status| Self::ALL.contains(status));
         if status.is_none() {
-            let message =
-                format!("{} is not the status of a redirect: {:?}", quote(number), Self::ALL);
-            reader.refuse(Code::BadStatus, node.place, message);
+            let message = format!("{} is not the status of a redirect", quote(number));
+            let refusal = Refusal::new(Code::BadStatus, &reader.spot(node.place), message)
+                .help("one of: 301, 302, 303, 307, 308");
+            reader.refusals.push(refusal);
         }
         status.map(Self)
     }
