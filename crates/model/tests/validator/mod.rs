@@ -34,7 +34,7 @@ fn holds(
     let list = value.as_array();
     let map = value.as_object();
     match keyword {
-        "$schema" | "description" | "properties" | "patternProperties" => true,
+        "$schema" | "title" | "description" | "properties" | "patternProperties" => true,
         "type" => is_type(rule, value),
         "enum" => rule.as_array().expect("a list").contains(value),
         "minLength" => text.is_none_or(|text| text.chars().count() >= limit()),
@@ -120,7 +120,7 @@ fn well_formed(schema: &Value, at: &str, bounded: bool, found: &mut Vec<String>)
         let at = format!("{at}/{keyword}");
         let below = |key: &str| format!("{at}/{key}");
         let fits = match keyword.as_str() {
-            "$schema" | "description" | "pattern" => rule.is_string(),
+            "$schema" | "title" | "description" | "pattern" => rule.is_string(),
             "type" => rule.is_string(),
             "minLength" | "maxLength" | "minItems" | "maxItems" | "maxProperties" => rule.is_u64(),
             "minimum" | "maximum" => rule.is_number(),

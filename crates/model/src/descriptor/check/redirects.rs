@@ -18,9 +18,8 @@ pub(super) fn check(placed: &[Placed<'_>], hostnames: &[Hostname], refusals: &mu
     let mut told: Vec<BTreeSet<&str>> = Vec::new();
     for start in placed {
         let Action::Redirect(redirect) = &start.route.action else { continue };
-        let circle = methods(&start.route.matches)
-            .into_iter()
-            .find_map(|method| follow(start, redirect, method, &ordered, hostnames));
+        let circle = clients(&start.route.matches)
+            .find_map(|client| follow(start, redirect, client, &ordered, hostnames));
         let Some(circle) = circle.filter(|circle| !told.contains(&circle.routes)) else { continue };
         let message = format!("this redirect goes in a circle: {}", circle.paths.join(" → "));
         refusals.push(
@@ -37,25 +36,39 @@ struct Circle<'p> {
     routes: BTreeSet<&'p str>,
 }
 
-fn methods(matches: &RouteMatch) -> Vec<&str> {
-    if matches.methods.is_empty() {
-        vec!["GET"]
+/// Clients that a match is for: each method, at its path and, for a prefix, below it.
+fn clients(matches: &RouteMatch) -> impl Iterator<Item = Client> {
+    // No path has this segment, so that no other route takes it for its own.
+    const BELOW: &str = "…";
+    // What people and crawlers send, where a route takes any method.
+    const METHODS: [&str; 3] = ["GET", "HEAD", "POST"];
+    let paths = match &matches.path {
+        PathMatch::Exact(path) => vec![path.clone()],
+        PathMatch::Prefix(path) => {
+            vec![path.clone(), format!("{}/{BELOW}", path.trim_end_matches('/'))]
+        }
+    };
+    let methods: Vec<&str> = if matches.methods.is_empty() {
+        METHODS.to_vec()
     } else {
         matches.methods.iter().map(String::as_str).collect()
-    }
+    };
+    let at = |path: &String| {
+        let method = |method: &&str| Client { path: path.clone(), method: (*method).to_owned() };
+        methods.iter().map(method).collect::<Vec<_>>()
+    };
+    paths.iter().flat_map(at).collect::<Vec<_>>().into_iter()
 }
 
 /// Follows a client whom `start` has just redirected, and who keeps its headers and query.
 fn follow<'p>(
     start: &Placed<'_>,
     redirect: &Redirect,
-    method: &str,
+    mut client: Client,
     ordered: &[&'p Placed<'_>],
     hostnames: &[Hostname],
 ) -> Option<Circle<'p>> {
-    let (PathMatch::Exact(path) | PathMatch::Prefix(path)) = &start.route.matches.path;
-    let mut client = Client { path: path.clone(), method: method.to_owned() };
-    let mut circle = Circle { paths: vec![quote(path)], routes: BTreeSet::new() };
+    let mut circle = Circle { paths: vec![quote(&client.path)], routes: BTreeSet::new() };
     let mut seen = BTreeSet::new();
     let mut closed = None;
     client.go(redirect, hostnames)?;

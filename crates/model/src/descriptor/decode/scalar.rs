@@ -23,6 +23,11 @@ pub(crate) trait Scalar: Sized {
     /// The only texts there are, when they can be listed.
     const ONE_OF: &'static [&'static str] = &[];
 
+    /// What it is, with its bounds, for schema and reference.
+    fn title() -> String {
+        Self::WHAT.to_owned()
+    }
+
     /// Reads a text of proper length and characters.
     fn parse(text: &str) -> Result<Self, Wrong>;
 
@@ -139,6 +144,7 @@ impl<T: Scalar> Decode for T {
     fn shape() -> Shape {
         let mut schema = Map::new();
         schema.insert("type".to_owned(), json!("string"));
+        schema.insert("title".to_owned(), json!(T::title()));
         if T::ONE_OF.is_empty() {
             schema.insert("maxLength".to_owned(), json!(T::CHARS_MAX));
             if !T::EMPTY {

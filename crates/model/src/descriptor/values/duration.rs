@@ -18,6 +18,11 @@ impl<const MIN: u64, const MAX: u64> Scalar for Span<MIN, MAX> {
     const CHARS_MAX: usize = 32;
     const PATTERN: &'static str = "^([0-9]{1,8}h)?([0-9]{1,8}m)?([0-9]{1,8}s)?([0-9]{1,8}ms)?$";
 
+    fn title() -> String {
+        let [min, max] = [MIN, MAX].map(|millis| show(Duration::from_millis(millis)));
+        format!("a duration from `{min}` to `{max}`")
+    }
+
     fn parse(text: &str) -> Result<Self, Wrong> {
         let millis = millis(text).ok_or_else(|| not_a_duration(text))?;
         if (MIN..=MAX).contains(&millis) {

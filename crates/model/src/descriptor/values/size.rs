@@ -16,6 +16,10 @@ impl Scalar for BodySize {
     const CHARS_MAX: usize = 16;
     const PATTERN: &'static str = "^[0-9]{1,8}(B|KiB|MiB)$";
 
+    fn title() -> String {
+        format!("a size from `1B` to `{}`", show(BYTES_MAX))
+    }
+
     fn parse(text: &str) -> Result<Self, Wrong> {
         let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, unit) = text.split_at(digits);
