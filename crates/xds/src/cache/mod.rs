@@ -148,9 +148,9 @@ impl Cache {
     }
 
     /// A stream's place in history, at the end of it: what happened after is kept until the
-    /// stream has seen it.
-    pub(crate) fn stand(&self) -> Floor {
-        self.read().stand()
+    /// stream has seen it. With its `past`, the stream may also ask how things were.
+    pub(crate) fn stand(&self, past: bool) -> Floor {
+        self.read().stand(past)
     }
 
     /// The table of a type, made on first mention; `None` when there are too many types.

@@ -18,6 +18,10 @@ const TYPES_MAX: usize = 64;
 /// says what it has when it comes back.
 const HISTORY_MAX: usize = 1_000_000;
 
+/// Bytes of resources that went or were replaced, kept for state-of-the-world streams that are in
+/// the middle of something: four times what 20,000 instances are.
+const PAST_BYTES_MAX: usize = 512 << 20;
+
 /// An owner, by a number that is never used again.
 pub(crate) type OwnerId = u64;
 
@@ -67,6 +71,7 @@ pub(crate) struct State {
     /// Whose each of the last changes was; the last is that of `seq`.
     log: VecDeque<OwnerId>,
     graves: VecDeque<Grave>,
+    past_bytes: usize,
     floors: Floors,
 }
 
@@ -80,8 +85,8 @@ impl State {
         self.seq - self.log.len() as u64
     }
 
-    pub(crate) fn stand(&self) -> Floor {
-        self.floors.add(self.seq)
+    pub(crate) fn stand(&self, past: bool) -> Floor {
+        self.floors.add(self.seq, past)
     }
 
     pub(crate) fn tables(&self) -> impl Iterator<Item = &Table> {
@@ -181,7 +186,7 @@ impl State {
         keys
     }
 
-    /// What a table of full state was at a sequence number that is not before the horizon.
+    /// For a stream that stands with its past: what a table was at a sequence number that is not before the horizon.
     pub(crate) fn view(&self, table: u16, at: u64) -> View<'_> {
         let mut past = HashMap::new();
         let begin = self.graves.partition_point(|grave| grave.seq <= at);
@@ -242,7 +247,7 @@ impl State {
                 owner.born = seq;
             }
             if owner.keys.is_empty() {
-                self.graves.push_back(Grave { seq, owner: id, what: What::Owner });
+                self.dig(id, What::Owner);
             }
         }
         seq
@@ -275,8 +280,8 @@ impl State {
         let seq = self.seq;
         let table = &mut self.tables[key.table as usize];
         let old = table.swap(key.slot, Some(Content::new(resource, seq)), seq);
-        if let Some(old) = old.filter(|_| table.kind.full_state()) {
-            self.graves.push_back(Grave { seq, owner: id, what: What::Replaced(key, old) });
+        if let Some(old) = old.filter(|_| self.floors.want_past()) {
+            self.dig(id, What::Replaced(key, old));
         }
     }
 
@@ -305,28 +310,38 @@ impl State {
         let seq = self.seq;
         let table = &mut self.tables[key.table as usize];
         let Some(old) = table.swap(key.slot, None, seq) else { return };
-        let old = table.kind.full_state().then_some(old);
+        let old = self.floors.want_past().then_some(old);
         table.slot_mut(key.slot).buried += 1;
         if let Some(owner) = self.owners.get_mut(&id) {
             owner.keys.retain(|own| *own != key);
             owner.gone.push(key);
         }
-        self.graves.push_back(Grave { seq, owner: id, what: What::Removed(key, old) });
+        self.dig(id, What::Removed(key, old));
     }
 
     /// Forgets what every stream has heard of.
     pub(super) fn bury(&mut self) {
         let lowest = self.floors.lowest(self.seq);
-        let excess = self.log.len().max(self.graves.len()).saturating_sub(HISTORY_MAX) as u64;
-        let until = lowest.max(self.horizon() + excess).min(self.seq);
-        while self.horizon() < until {
+        while !self.log.is_empty() && (self.horizon() < lowest || self.has_too_much_past()) {
             self.log.pop_front();
-        }
-        while self.graves.front().is_some_and(|grave| grave.seq <= until) {
-            if let Some(grave) = self.graves.pop_front() {
-                self.forget(grave);
+            let until = self.horizon();
+            while self.graves.front().is_some_and(|grave| grave.seq <= until) {
+                if let Some(grave) = self.graves.pop_front() {
+                    self.past_bytes -= grave.bytes();
+                    self.forget(grave);
+                }
             }
         }
+    }
+
+    fn has_too_much_past(&self) -> bool {
+        self.log.len().max(self.graves.len()) > HISTORY_MAX || self.past_bytes > PAST_BYTES_MAX
+    }
+
+    fn dig(&mut self, owner: OwnerId, what: What) {
+        let grave = Grave { seq: self.seq, owner, what };
+        self.past_bytes += grave.bytes();
+        self.graves.push_back(grave);
     }
 
     fn forget(&mut self, grave: Grave) {

@@ -1,6 +1,9 @@
 //! What the client's answers mean to what is under way.
 
 use std::mem;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::round::{Fate, RoundId};
 use super::{Delta, Flight, Origin, Parcel, Refusal, Vouch};
@@ -10,6 +13,16 @@ use crate::kind::{Kind, Step};
 use crate::metrics;
 use crate::names::clip;
 use crate::wire::WireStatus;
+
+/// A client that takes longer than this to acknowledge clusters is warming one of them.
+const HOLD_UP: Duration = Duration::from_millis(250);
+
+impl Flight {
+    /// Whether it is clusters that come, on which others may wait.
+    fn is_clusters(&self) -> bool {
+        self.kind == Kind::Cluster && matches!(self.origin, Origin::Round(_, Step::Clusters))
+    }
+}
 
 impl Delta {
     /// The client answered a response. A nonce that is not known any more says nothing.
@@ -51,7 +64,7 @@ impl Delta {
                 let Some(round) = self.rounds.get_mut(&id) else { return };
                 let waiting = match vouch {
                     Vouch::No => &mut round.unacked[step as usize],
-                    Vouch::Seen => &mut round.unconfirmed,
+                    Vouch::Seen { .. } => &mut round.unconfirmed,
                     Vouch::Known => return,
                 };
                 *waiting = waiting.saturating_sub(1);
@@ -80,8 +93,8 @@ impl Delta {
     fn vouch(&mut self, state: &State, nonce: u64, endpoints: &Flight) {
         let held_up = self.flights.range_mut(..nonce).map(|(_, flight)| flight);
         for flight in held_up.filter(|flight| flight.vouch == Vouch::No) {
-            let Origin::Round(id, Step::Clusters) = flight.origin else { continue };
-            if state.table(flight.table).kind != Kind::Cluster {
+            let Origin::Round(id, _) = flight.origin else { continue };
+            if !flight.is_clusters() {
                 continue;
             }
             for seen in &endpoints.parcels {
@@ -93,17 +106,48 @@ impl Delta {
             if flight.parcels.is_empty() || !flight.parcels.iter().all(|parcel| parcel.seen) {
                 continue;
             }
-            // It asked for the endpoints of a new cluster because it has the cluster. Of a
-            // changed one it may still say that it refuses the change.
             let new = flight.parcels.iter().all(|parcel| {
                 let slot = state.slot(parcel.key);
                 round.share(slot.owner).is_some_and(|share| slot.born > share.from)
             });
-            flight.vouch = if new { Vouch::Known } else { Vouch::Seen };
+            flight.vouch = Vouch::Seen { new };
             self.vouched += 1;
             let unacked = &mut round.unacked[Step::Clusters as usize];
             *unacked = unacked.saturating_sub(1);
-            round.unconfirmed += u32::from(!new);
+            round.unconfirmed += 1;
+        }
+    }
+
+    /// The clusters that were sent and not acknowledged.
+    fn clusters_in_flight(&self) -> impl Iterator<Item = (u64, &Flight)> {
+        let in_flight = self.flights.iter().map(|(nonce, flight)| (*nonce, flight));
+        in_flight.filter(|(_, flight)| flight.is_clusters())
+    }
+
+    /// When the oldest clusters in flight begin to hold up others that wait for it.
+    pub(super) fn hold_up_ends(&self) -> Option<Instant> {
+        let waiting = |flight: &Flight| flight.vouch == Vouch::Seen { new: true };
+        self.clusters_in_flight().find(|(_, flight)| waiting(flight))?;
+        self.clusters_in_flight().next().map(|(_, oldest)| oldest.sent + HOLD_UP)
+    }
+
+    /// Where one owner's clusters are held up by another's, that the client asked for endpoints of
+    /// a new cluster must do: it has the cluster. (Of a changed one it may still say that it
+    /// refuses the change, and the one that holds up the others is not there yet.)
+    pub(super) fn release_held_up(&mut self, now: Instant) {
+        let Some((oldest, flight)) = self.clusters_in_flight().next() else { return };
+        if now < flight.sent + HOLD_UP {
+            return;
+        }
+        for (_, flight) in self.flights.range_mut(oldest + 1..) {
+            if flight.vouch == (Vouch::Seen { new: true })
+                && let Origin::Round(id, _) = flight.origin
+            {
+                flight.vouch = Vouch::Known;
+                if let Some(round) = self.rounds.get_mut(&id) {
+                    round.unconfirmed = round.unconfirmed.saturating_sub(1);
+                }
+            }
         }
     }
 

@@ -23,7 +23,7 @@ use tonic::Status;
 use crate::cache::{Cache, Floor, Key, OwnerId, State};
 use crate::event::{Event, StreamId};
 use crate::expect::{Interest, expects_more};
-use crate::kind::Step;
+use crate::kind::{Kind, Step};
 use crate::limits::Limits;
 use crate::stream::Talk;
 use crate::wire::{DeltaRequest, DeltaResponse, WireNode};
@@ -52,9 +52,12 @@ enum Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Vouch {
     No,
-    /// The client has read it; it may still refuse it.
-    Seen,
-    /// The client has all of it.
+    /// The client has read it: nobody waits for its answer to send the next. What it may still
+    /// refuse is to be confirmed.
+    Seen {
+        new: bool,
+    },
+    /// The client has all of it, and its answer is held up by others.
     Known,
 }
 
@@ -62,9 +65,11 @@ enum Vouch {
 #[derive(Debug)]
 struct Flight {
     table: u16,
+    kind: Kind,
     origin: Origin,
     parcels: Vec<Parcel>,
     vouch: Vouch,
+    sent: Instant,
 }
 
 /// An owner whose change is on its way.
@@ -123,7 +128,7 @@ pub(crate) struct Delta {
 
 impl Delta {
     pub(crate) fn new(stream: StreamId, cache: Arc<Cache>, limits: Limits, now: Instant) -> Self {
-        let floor = cache.stand();
+        let floor = cache.stand(false);
         Self {
             stream,
             cursor: floor.get(),
@@ -236,7 +241,7 @@ impl Talk for Delta {
     fn deadline(&self, now: Instant) -> Option<Instant> {
         let rounds = self.rounds.values().filter_map(|round| self.round_deadline(round));
         let sync = self.synced.is_none().then(|| self.active + self.limits.patience);
-        rounds.chain(sync).filter(|moment| *moment > now).min()
+        rounds.chain(sync).chain(self.hold_up_ends()).filter(|moment| *moment > now).min()
     }
 
     fn events(&mut self) -> Vec<Event> {

@@ -100,7 +100,7 @@ impl Delta {
             if self.is_full() {
                 return None;
             }
-            if let Some(response) = self.next_alone(state) {
+            if let Some(response) = self.next_alone(state, now) {
                 return Some(response);
             }
             let loaded = |(id, round): (&RoundId, &Round)| {
@@ -112,10 +112,10 @@ impl Delta {
                 return Some(response);
             }
         }
-        self.next_answer(state)
+        self.next_answer(state, now)
     }
 
-    fn next_alone(&mut self, state: &State) -> Option<DeltaResponse> {
+    fn next_alone(&mut self, state: &State, now: Instant) -> Option<DeltaResponse> {
         while let Some((parcel, origin)) = self.alone.pop_front() {
             let slot = state.slot(parcel.key);
             // What changed since, or is wanted no more, is somebody else's business.
@@ -126,7 +126,7 @@ impl Delta {
             };
             let mut draft = Draft::default();
             draft.add(parcel.key, parcel.changed, content);
-            return Some(self.post(state, parcel.key.table, draft, origin));
+            return Some(self.post(state, parcel.key.table, draft, origin, now));
         }
         None
     }
@@ -153,7 +153,7 @@ impl Delta {
         }
         round.since = Some(now);
         round.unacked[step as usize] += 1;
-        Some(self.post(state, table, draft, Origin::Round(id, step)))
+        Some(self.post(state, table, draft, Origin::Round(id, step), now))
     }
 
     /// Resources of a round, and what is left for the next response. What the client refused
@@ -216,7 +216,7 @@ impl Delta {
         (draft, left)
     }
 
-    fn next_answer(&mut self, state: &State) -> Option<DeltaResponse> {
+    fn next_answer(&mut self, state: &State, now: Instant) -> Option<DeltaResponse> {
         for at in 0..self.subscriptions.len() {
             let subscription = &mut self.subscriptions[at];
             if subscription.in_flight >= ANSWERS_MAX {
@@ -227,7 +227,7 @@ impl Delta {
                 subscription.in_flight += 1;
                 subscription.greet = false;
                 let table = subscription.table;
-                return Some(self.post(state, table, draft, Origin::Answer));
+                return Some(self.post(state, table, draft, Origin::Answer, now));
             }
         }
         None
@@ -235,7 +235,14 @@ impl Delta {
 
     /// Sends a draft: it is in flight from now on, what it holds is not owed any more, and
     /// endpoints follow their clusters in the same flush.
-    fn post(&mut self, state: &State, table: u16, draft: Draft, origin: Origin) -> DeltaResponse {
+    fn post(
+        &mut self,
+        state: &State,
+        table: u16,
+        draft: Draft,
+        origin: Origin,
+        now: Instant,
+    ) -> DeltaResponse {
         let kind = state.table(table).kind;
         for parcel in &draft.parcels {
             self.refused.remove(&parcel.key);
@@ -254,7 +261,8 @@ impl Delta {
         let nonce = self.last_nonce;
         let url = state.table(table).url.as_str();
         metrics::responded(url, draft.bytes);
-        let flight = Flight { table, origin, parcels: draft.parcels, vouch: Vouch::No };
+        let vouch = Vouch::No;
+        let flight = Flight { table, kind, origin, parcels: draft.parcels, vouch, sent: now };
         self.flights.insert(nonce, flight);
         DeltaResponse {
             system_version: state.seq().to_string(),

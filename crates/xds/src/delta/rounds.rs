@@ -97,6 +97,7 @@ impl Delta {
 
     /// Moves every round as far as it goes.
     pub(super) fn advance(&mut self, state: &State, now: Instant) {
+        self.release_held_up(now);
         let ids: Vec<RoundId> = self.rounds.keys().copied().collect();
         for id in ids {
             self.advance_one(state, id, now);

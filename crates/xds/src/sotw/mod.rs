@@ -56,7 +56,7 @@ pub(crate) struct StateOfTheWorld {
 
 impl StateOfTheWorld {
     pub(crate) fn new(stream: StreamId, cache: Arc<Cache>, limits: Limits, now: Instant) -> Self {
-        let floor = cache.stand();
+        let floor = cache.stand(true);
         Self {
             stream,
             cursor: floor.get(),

@@ -122,6 +122,8 @@ impl Subscription {
             contents.extend(content);
             parcels.push(parcel);
         } else {
+            // What is newer than the pass belongs to the next, and may name what comes with it.
+            let view = state.view(self.table, seq);
             for slot in self.asked.iter().chain(self.moved.iter()).collect::<Vec<_>>() {
                 if contents.len() >= RESOURCES_MAX || bytes >= BYTES_MAX {
                     break;
@@ -131,16 +133,17 @@ impl Subscription {
                     continue;
                 }
                 let key = Key { table: self.table, slot };
-                let (at, wanted) = (table.slot(slot), self.wants(slot));
-                match &at.content {
-                    // What is newer than the pass belongs to the next.
-                    _ if !wanted || (!asked && at.changed > seq) => {}
+                match view.of(slot) {
+                    _ if !self.wants(slot) => {}
                     Some(content) => {
                         bytes += content.any().len();
                         contents.push(content.clone());
-                        parcels.push(Parcel { key, changed: at.changed });
+                        parcels.push(Parcel { key, changed: content.changed });
                     }
-                    None => contents.extend(blank(self.kind, table.url.as_str(), &at.name)),
+                    None => {
+                        let name = &table.slot(slot).name;
+                        contents.extend(blank(self.kind, table.url.as_str(), name));
+                    }
                 }
             }
         }

@@ -1,0 +1,10 @@
+//! The discovery server and a real Envoy: what the protocol's text does not tell.
+
+#[cfg(test)]
+mod config;
+#[cfg(test)]
+mod edge;
+#[cfg(test)]
+mod stories;
+#[cfg(test)]
+mod traffic;
