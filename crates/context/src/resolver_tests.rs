@@ -1,3 +1,5 @@
+//! The resolver against answers that are handed in, and a clock that is paused.
+
 use std::collections::HashMap;
 
 use model::Plan;
