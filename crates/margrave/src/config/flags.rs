@@ -19,7 +19,8 @@ fn arg(setting: &Setting) -> Option<Arg> {
     let help = format!("{} [env: {}{default}]", setting.help, setting.env());
     let heading = if setting.key.starts_with("listen.") { "Ports" } else { "Settings" };
     let arg = Arg::new(setting.key).long(flag).value_name(setting.shape()).help(help);
-    Some(arg.help_heading(heading))
+    // The last one counts, so that a script's flags can be covered by its caller's.
+    Some(arg.help_heading(heading).overrides_with(setting.key))
 }
 
 impl Args for Flags {
