@@ -22,7 +22,7 @@ pub(crate) enum Fault {
     /// The worker stalls, another takes the operation and ends it; then it happens, or its record
     /// is written.
     Overtaken(When),
-    /// It panics once.
+    /// It panics once. (Without the hook: thousands of backtraces take their time.)
     Panics,
     /// It cannot happen, or has happened and says that it cannot.
     Refuses(When),
@@ -146,7 +146,7 @@ impl Bent {
             }
             Fault::AlwaysPanics => {
                 self.happen(work).await;
-                std::panic::panic_any(why())
+                std::panic::resume_unwind(Box::new(why()))
             }
             Fault::AlwaysCrashes => {
                 self.happen(work).await;
@@ -170,7 +170,7 @@ impl Bent {
         match self.fault {
             Fault::Fails(_) => Outcome::Retry { why },
             Fault::Crashes(_) => std::future::pending().await,
-            Fault::Panics => std::panic::panic_any(why),
+            Fault::Panics => std::panic::resume_unwind(Box::new(why)),
             Fault::TakesTooLong => {
                 self.world.pass(crate::config::millis(work.limits.deadline));
                 Outcome::Retry { why }

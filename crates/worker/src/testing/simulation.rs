@@ -250,7 +250,7 @@ impl Simulation {
                 return found;
             }
             let Some(lease) = self.world.lease() else {
-                self.world.pass(1_000);
+                self.world.pass(10_000);
                 continue;
             };
             if let Some(Ok(Left::Until(at))) = self.world.carry(&lease, &plain) {

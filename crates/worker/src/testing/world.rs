@@ -237,7 +237,7 @@ impl World {
                 return state;
             }
             let Some(lease) = self.lease() else {
-                self.pass(1_000);
+                self.pass(10_000);
                 continue;
             };
             if let Some(Ok(Left::Until(at))) = self.carry(&lease, pipelines) {
