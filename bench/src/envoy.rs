@@ -1,0 +1,105 @@
+//! An Envoy of the bench's own, and what it costs.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use tokio::process::{Child, Command};
+
+/// A running Envoy.
+pub(crate) struct Envoy {
+    child: Child,
+    admin: SocketAddr,
+}
+
+impl Envoy {
+    /// Starts one with this bootstrap (JSON), with an admin port of its own.
+    pub(crate) async fn start(envoy: &Path, folder: &Path, mut bootstrap: Value) -> Result<Self> {
+        let admin = free_port().await?;
+        bootstrap["admin"]["address"]["socket_address"]["port_value"] = admin.port().into();
+        let path = folder.join(format!("envoy-{}.json", admin.port()));
+        std::fs::write(&path, bootstrap.to_string())?;
+        let log = std::fs::File::create(folder.join(format!("envoy-{}.log", admin.port())))?;
+        let child = Command::new(envoy)
+            .arg("--config-path")
+            .arg(&path)
+            .args([
+                "--use-dynamic-base-id",
+                "--disable-hot-restart",
+                "--concurrency",
+                "1",
+                "--log-level",
+                "warning",
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .context("Envoy starts")?;
+        Ok(Self { child, admin })
+    }
+
+    /// Resident memory, in MB.
+    pub(crate) fn memory_mb(&self) -> Result<f64> {
+        memory_mb(self.child.id().context("running")?)
+    }
+
+    /// The size of the page that a Prometheus would fetch, in bytes.
+    pub(crate) async fn statistics_bytes(&self) -> Result<usize> {
+        let url = format!("http://{}/stats/prometheus", self.admin);
+        Ok(reqwest::get(url).await?.bytes().await?.len())
+    }
+}
+
+/// Resident memory of a process, in MB.
+pub(crate) fn memory_mb(pid: u32) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).context("VmRSS")?;
+    let kilobytes: f64 = line.split_whitespace().nth(1).context("a number")?.parse()?;
+    Ok(kilobytes / 1024.0)
+}
+
+/// A port that was free a moment ago.
+pub(crate) async fn free_port() -> Result<SocketAddr> {
+    Ok(tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?)
+}
+
+/// Where Envoy is: `MARGRAVE_ENVOY`.
+pub(crate) fn program() -> Result<PathBuf> {
+    let path = std::env::var("MARGRAVE_ENVOY")
+        .context("MARGRAVE_ENVOY names an Envoy (make bench sets it)")?;
+    Ok(path.into())
+}
+
+/// Awaits that something is so, and says how long it took.
+pub(crate) async fn until<F>(
+    what: &str,
+    within: Duration,
+    mut is_so: impl FnMut() -> F,
+) -> Result<Duration>
+where
+    F: Future<Output = bool>,
+{
+    let began = Instant::now();
+    loop {
+        if is_so().await {
+            return Ok(began.elapsed());
+        }
+        if began.elapsed() > within {
+            bail!("{what} did not happen within {within:?}");
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+impl Envoy {
+    /// Whether it has loaded everything and listens.
+    pub(crate) fn is_live(&self) -> impl Future<Output = bool> + use<> {
+        let url = format!("http://{}/ready", self.admin);
+        async move { reqwest::get(url).await.is_ok_and(|answer| answer.status().is_success()) }
+    }
+}

@@ -1,0 +1,201 @@
+//! Margrave itself, the release binary, filled with tenants through its front door.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+use crate::envoy;
+
+const USERNAME: &str = "bench";
+const PASSWORD: &str = "bench";
+/// Requests in flight while tenants are made.
+const SEEDING_PARALLEL: usize = 64;
+/// Longer than any start or operation takes.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// A running `margrave dev` with its own Envoy.
+pub(crate) struct Product {
+    child: Child,
+    binary: PathBuf,
+    state: PathBuf,
+    client: reqwest::Client,
+    pub(crate) endpoints: Value,
+    catalog: Value,
+}
+
+impl Product {
+    /// Starts it on this state folder, with these further arguments; returns how long it took.
+    pub(crate) async fn start(
+        binary: &Path,
+        state: &Path,
+        arguments: &[&str],
+    ) -> Result<(Self, Duration)> {
+        let _ = std::fs::remove_file(state.join("endpoints.json"));
+        let log =
+            std::fs::OpenOptions::new().create(true).append(true).open(state.join("bench.log"))?;
+        let mut command = Command::new(binary);
+        command.arg("dev").arg("--state").arg(state);
+        for port in ["broker", "metrics", "xds", "public", "internal", "envoy-admin"] {
+            command.arg(format!("--listen-{port}")).arg("0");
+        }
+        command.args(arguments).env("MARGRAVE_LOG", "warn");
+        command.env("MARGRAVE_BROKER_USERNAME", USERNAME).env("MARGRAVE_BROKER_PASSWORD", PASSWORD);
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()?;
+        let mut this = Self {
+            child,
+            binary: binary.to_owned(),
+            state: state.to_owned(),
+            client: reqwest::Client::new(),
+            endpoints: Value::Null,
+            catalog: Value::Null,
+        };
+        let took = envoy::until("margrave dev is ready", PATIENCE, || this.probe()).await?;
+        this.endpoints = this.read_endpoints().context("endpoints.json")?;
+        this.catalog = this.call("GET", "/v2/catalog", None).await?.1;
+        Ok((this, took))
+    }
+
+    fn probe(&self) -> impl Future<Output = bool> + use<> {
+        let (endpoints, client) = (self.read_endpoints(), self.client.clone());
+        async move {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            let Some(endpoints) = endpoints else { return false };
+            let url = format!("{}/readyz", endpoints["metrics"].as_str().unwrap_or_default());
+            client.get(url).send().await.is_ok_and(|answer| answer.status().is_success())
+        }
+    }
+
+    fn read_endpoints(&self) -> Option<Value> {
+        let text = std::fs::read_to_string(self.state.join("endpoints.json")).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Stops it as a user does, and starts it again on the same state.
+    pub(crate) async fn restart(mut self, arguments: &[&str]) -> Result<(Self, Duration)> {
+        self.stop().await?;
+        let (binary, state) = (self.binary.clone(), self.state.clone());
+        Self::start(&binary, &state, arguments).await
+    }
+
+    /// Stops it and awaits its end.
+    pub(crate) async fn stop(&mut self) -> Result<()> {
+        let pid = self.child.id().context("running")?.to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().await?;
+        self.child.wait().await?;
+        Ok(())
+    }
+
+    /// Where a listener of its Envoy is.
+    pub(crate) fn listener(&self, exposure: &str) -> Result<SocketAddr> {
+        Ok(self.endpoints[exposure].as_str().context("a listener")?.parse()?)
+    }
+
+    /// Resident memory of the process, in MB.
+    pub(crate) fn memory_mb(&self) -> Result<f64> {
+        envoy::memory_mb(self.child.id().context("running")?)
+    }
+
+    async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
+        let url = format!("{}{path}", self.endpoints["broker"].as_str().context("a broker")?);
+        let mut request = self
+            .client
+            .request(method.parse()?, url)
+            .basic_auth(USERNAME, Some(PASSWORD))
+            .header("x-broker-api-version", "2.17");
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await?;
+        let status = answer.status().as_u16();
+        Ok((status, answer.json().await.unwrap_or(Value::Null)))
+    }
+
+    /// Sends one tenant's wish; returns once the broker has accepted it.
+    pub(crate) async fn accept(
+        &self,
+        method: &str,
+        n: usize,
+        upstream: SocketAddr,
+        mark: &str,
+    ) -> Result<()> {
+        let service = &self.catalog["services"][0];
+        let plans = service["plans"].as_array().context("plans")?;
+        let public = plans.iter().find(|plan| plan["name"] == "public").context("public")?;
+        let body = json!({
+            "service_id": service["id"], "plan_id": public["id"],
+            "organization_guid": "bench", "space_guid": "bench",
+            "parameters": parameters(n, upstream, mark),
+        });
+        let path = format!("/v2/service_instances/t{n}?accepts_incomplete=true");
+        let (status, body) = self.call(method, &path, Some(&body)).await?;
+        if status != 202 {
+            bail!("{method} t{n} was answered with {status}: {body}");
+        }
+        Ok(())
+    }
+
+    /// Awaits the end of a tenant's operation.
+    pub(crate) async fn end(&self, n: usize) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let (_, body) = self
+                .call("GET", &format!("/v2/service_instances/t{n}/last_operation"), None)
+                .await?;
+            match body["state"].as_str() {
+                Some("succeeded") => return Ok(()),
+                Some("in progress") if began.elapsed() < PATIENCE => {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                _ => bail!("t{n}: {body}"),
+            }
+        }
+    }
+
+    /// Makes tenants `from..to`, through the broker, and awaits that each is live.
+    pub(crate) async fn seed(
+        self: &Arc<Self>,
+        from: usize,
+        to: usize,
+        upstream: SocketAddr,
+    ) -> Result<Duration> {
+        let began = Instant::now();
+        stream::iter(from..to)
+            .map(|n| {
+                let this = self.clone();
+                async move {
+                    this.accept("PUT", n, upstream, "seed").await?;
+                    this.end(n).await
+                }
+            })
+            .buffer_unordered(SEEDING_PARALLEL)
+            .try_collect::<()>()
+            .await?;
+        Ok(began.elapsed())
+    }
+}
+
+/// One tenant: a hostname, an upstream, and a response header that tells which version answers.
+pub(crate) fn parameters(n: usize, upstream: SocketAddr, mark: &str) -> Value {
+    json!({
+        "service": format!("t{n}"), "upstream": format!("http://{upstream}"),
+        "hostnames": [host(n)],
+        "responseHeaders": {"set": {"x-mark": mark}},
+    })
+}
+
+/// A tenant's hostname.
+pub(crate) fn host(n: usize) -> String {
+    format!("t{n}.example.com")
+}

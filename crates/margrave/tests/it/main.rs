@@ -1,0 +1,25 @@
+//! The stories: a wish goes in at the front, a real Envoy answers at the back, and everything
+//! between is the real binary. One file per thing that a user can count on.
+
+mod backend;
+mod platform;
+mod wire;
+
+mod durability;
+mod examples;
+mod exposure;
+mod isolation;
+mod line;
+mod sotw;
+mod strings;
+mod tenants;
+
+use serde_json::{Value, json};
+
+/// A descriptor with one upstream and one hostname.
+fn service(name: &str, upstream: &str, visibility: &str) -> Value {
+    json!({
+        "service": name, "upstream": upstream, "visibility": visibility,
+        "hostnames": [format!("{name}.example.com")],
+    })
+}
