@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use model::{InstanceId, Operation, OperationKind, OperationState, Requester, Spec};
 use serde_json::json;
-use store::{Accept, Accepted, HostnameOwner, Refusal};
+use store::{Accept, Accepted, Refusal};
 
 use crate::error::Error;
 use crate::router::Broker;
@@ -46,7 +46,7 @@ impl Broker {
                     tracing::info!(instance = %id, operation = %operation.id, kind = ?operation.kind, "accepted");
                     return Ok(accepted(&operation));
                 }
-                Accepted::No(Refusal::Taken(owners)) => return Err(taken(&owners)),
+                Accepted::No(Refusal::Taken(owners)) => return Err(Error::taken(&owners)),
                 Accepted::No(Refusal::Changed | Refusal::Busy(_)) => {}
             }
         }
@@ -83,53 +83,4 @@ impl Broker {
 /// 202 (OSB 2.17, "Asynchronous Operations").
 fn accepted(operation: &Operation) -> Response {
     (StatusCode::ACCEPTED, Json(json!({"operation": operation.id}))).into_response()
-}
-
-/// A hostname that another service owns: its owner is named, so that the two can talk.
-pub(crate) fn taken(owners: &[HostnameOwner]) -> Error {
-    let told = owners.iter().map(|owner| {
-        format!(
-            "MG2101: `{}` is owned by {} through service `{}` (since {}); ask them to give it up, or choose another hostname",
-            owner.hostname, owner.owner.space, owner.service, date(owner.since)
-        )
-    });
-    crate::metrics::refused("MG2101");
-    Error::conflict(told.collect::<Vec<_>>().join("\n"))
-}
-
-/// The UTC date of a time, as `2026-05-01` (days to civil date, proleptic Gregorian).
-fn date(at: model::Millis) -> String {
-    let days = at.div_euclid(86_400_000) + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
-}
-
-/// A path segment as an instance id.
-pub(crate) fn instance_id(text: &str) -> Result<InstanceId, Error> {
-    text.parse().map_err(|why: model::NameError| Error::bad_request(why.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        for (at, shown) in [
-            (0, "1970-01-01"),
-            (951_782_400_000, "2000-02-29"),
-            (1_777_593_600_000, "2026-05-01"),
-            (-1, "1969-12-31"),
-        ] {
-            assert_eq!(date(at), shown);
-        }
-    }
 }

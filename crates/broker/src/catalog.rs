@@ -61,7 +61,7 @@ impl Catalog {
             "bindable": false,
             "instances_retrievable": true,
             "bindings_retrievable": false,
-            "allow_context_updates": true,
+            "allow_context_updates": false,
             "plan_updateable": true,
             "metadata": {"displayName": "Load balancer"},
             "plans": plans,
@@ -70,21 +70,20 @@ impl Catalog {
         let etag = HeaderValue::try_from(format!("\"{hash:016x}\""));
         Self { body, etag: etag.unwrap_or_else(|_| HeaderValue::from_static("\"\"")) }
     }
+}
 
-    /// A required service id must be ours.
-    pub(crate) fn check_service(&self, id: Option<&str>) -> Result<(), Error> {
-        match id {
-            Some(SERVICE_ID) => Ok(()),
-            Some(_) => Err(Error::bad_request("this service_id is not in the catalog")),
-            None => Err(Error::bad_request("service_id is required")),
-        }
+/// The offering must be ours.
+pub(crate) fn check_service(id: Option<&str>) -> Result<(), Error> {
+    match id {
+        Some(SERVICE_ID) => Ok(()),
+        _ => Err(Error::bad_request("this service_id is not in the catalog")),
     }
+}
 
-    /// The plan of an id.
-    pub(crate) fn plan(&self, id: &str) -> Result<Plan, Error> {
-        let known = Plan::ALL.into_iter().find(|plan| plan_id(*plan) == id);
-        known.ok_or_else(|| Error::bad_request("this plan_id is not in the catalog"))
-    }
+/// The plan of an id.
+pub(crate) fn plan(id: Option<&str>) -> Result<Plan, Error> {
+    let known = Plan::ALL.into_iter().find(|plan| Some(plan_id(*plan)) == id);
+    known.ok_or_else(|| Error::bad_request("this plan_id is not in the catalog"))
 }
 
 fn plan_entry(plan: Plan, schema: &Value) -> Value {
@@ -106,9 +105,19 @@ fn plan_entry(plan: Plan, schema: &Value) -> Value {
 
 pub(crate) async fn get(State(broker): State<Arc<Broker>>, headers: HeaderMap) -> Response {
     let Catalog { body, etag } = &broker.catalog;
-    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|given| given == etag);
+    let known = is_known(&headers, etag);
     let mut response =
         if known { StatusCode::NOT_MODIFIED.into_response() } else { Json(body).into_response() };
     response.headers_mut().insert(header::ETAG, etag.clone());
     response
+}
+
+/// Whether the caller has what has this tag (RFC 9110, 13.1.2: a list, compared weakly).
+fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    let values = headers.get_all(header::IF_NONE_MATCH).iter();
+    let mut tags = values.filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
+    tags.any(|tag| {
+        let tag = tag.trim();
+        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes()
+    })
 }

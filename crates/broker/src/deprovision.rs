@@ -2,30 +2,30 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::Json;
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use model::{InstanceId, InstanceState, OperationKind, Requester};
+use serde_json::json;
 use store::Accept;
 
-use crate::accept::{Decision, instance_id};
+use crate::accept::Decision;
 use crate::envelope::ChangeQuery;
 use crate::error::Error;
+use crate::extract::{Asked, Id};
 use crate::identity;
 use crate::router::Broker;
 use crate::standing::{Phase, Standing};
 
 pub(crate) async fn delete(
     State(broker): State<Arc<Broker>>,
-    Path(id): Path<String>,
-    Query(query): Query<ChangeQuery>,
+    Id(id): Id<InstanceId>,
+    Asked(query): Asked<ChangeQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let id = instance_id(&id)?;
     let requester = identity::requester(&broker.config.username, &headers)?;
-    broker.catalog.check_service(query.service_id.as_deref())?;
-    let plan = query.plan_id.as_deref().ok_or_else(|| Error::bad_request("plan_id is required"))?;
-    broker.catalog.plan(plan)?;
+    query.check_ids()?;
     query.require_async()?;
     broker.change(&id, |standing| decide(&broker, &id, &requester, standing)).await
 }
@@ -45,7 +45,7 @@ fn decide(
         // Of what failed to be provisioned nothing is left but its row, which is wanted away too.
         Phase::Absent => match &standing.instance {
             Some(instance) if instance.state == InstanceState::Failed => instance,
-            _ => return Err(Error::new(StatusCode::GONE, "there is no such instance")),
+            _ => return Ok(Decision::Answer((StatusCode::GONE, Json(json!({}))).into_response())),
         },
     };
     let previous = Some(instance.spec.clone());

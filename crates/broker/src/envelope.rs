@@ -1,28 +1,27 @@
 //! The bodies of OSB requests. Unknown fields are ignored (OSB 2.17, "Vendor Extension Fields");
 //! strictness begins inside `parameters`, whose text is kept so that duplicate keys are seen.
 
-use axum::body::Body;
-use axum::extract::Request;
-use axum::http::{StatusCode, header};
 use model::{Owner, Parameters, Plan};
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
-use crate::catalog::Catalog;
+use crate::catalog;
 use crate::error::Error;
 
-/// The largest body of a request, in bytes. A descriptor's own limit is below it.
-const BODY_BYTES_MAX: usize = 1 << 20;
+/// The longest organisation, space, service or plan, in bytes (OSB recommends at most 255).
+const ID_BYTES_MAX: usize = 255;
+/// The largest platform context, in bytes: names, ids and annotations.
+const CONTEXT_BYTES_MAX: usize = 64 << 10;
 
 /// Provision and update; what is required of which is checked by its verb.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Envelope {
-    pub(crate) service_id: Option<String>,
-    pub(crate) plan_id: Option<String>,
+    service_id: Option<String>,
+    plan_id: Option<String>,
     organization_guid: Option<String>,
     space_guid: Option<String>,
-    context: Option<serde_json::Map<String, Value>>,
+    context: Option<Map<String, Value>>,
     parameters: Option<Box<RawValue>>,
     maintenance_info: Option<MaintenanceInfo>,
 }
@@ -36,8 +35,8 @@ struct MaintenanceInfo {
 #[derive(Debug, Deserialize)]
 pub(crate) struct ChangeQuery {
     accepts_incomplete: Option<String>,
-    pub(crate) service_id: Option<String>,
-    pub(crate) plan_id: Option<String>,
+    service_id: Option<String>,
+    plan_id: Option<String>,
 }
 
 impl ChangeQuery {
@@ -50,59 +49,74 @@ impl ChangeQuery {
             "load balancers are changed asynchronously: send ?accepts_incomplete=true";
         Err(Error::unprocessable("AsyncRequired", description))
     }
-}
 
-/// Reads a JSON body. What cannot be read is 400 (OSB 2.17, "Content Type").
-pub(crate) async fn read(request: Request<Body>) -> Result<Envelope, Error> {
-    let bytes = json_bytes(request).await?;
-    serde_json::from_slice(&bytes).map_err(|why| {
-        Error::bad_request(format!("the body is not as the specification has it: {why}"))
-    })
-}
-
-/// The bytes of a body that says it is JSON.
-pub(crate) async fn json_bytes(request: Request<Body>) -> Result<axum::body::Bytes, Error> {
-    let (parts, body) = request.into_parts();
-    let said = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = said.and_then(|text| text.split(';').next()).unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/json") {
-        return Err(Error::bad_request(
-            "the body must be JSON: send content-type: application/json",
-        ));
+    /// Of a deprovision: offering and plan are ours. Which plan the instance has is not asked.
+    pub(crate) fn check_ids(&self) -> Result<(), Error> {
+        require(&[("service_id", &self.service_id), ("plan_id", &self.plan_id)])?;
+        catalog::check_service(self.service_id.as_deref())?;
+        catalog::plan(self.plan_id.as_deref()).map(drop)
     }
-    axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
-        Error::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is larger than 1 MiB, or was cut off")
-    })
+}
+
+/// Fields that must be there and say something; all that are missing are told at once.
+fn require(fields: &[(&str, &Option<String>)]) -> Result<(), Error> {
+    let says = |value: &Option<String>| {
+        value.as_ref().is_some_and(|text| (1..=ID_BYTES_MAX).contains(&text.len()))
+    };
+    let wrong: Vec<&str> =
+        fields.iter().filter(|(_, value)| !says(value)).map(|(name, _)| *name).collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Error::bad_request(format!("required, 1 to 255 bytes each: {}", wrong.join(", "))))
 }
 
 impl Envelope {
-    /// The plan that is named, or `None`; what is named must exist.
-    pub(crate) fn plan(&self, catalog: &Catalog) -> Result<Option<Plan>, Error> {
-        catalog.check_service(self.service_id.as_deref())?;
-        self.plan_id.as_deref().map(|id| catalog.plan(id)).transpose()
+    /// Of a provision: all that is required, and the plan.
+    ///
+    /// OSB 2.17, "Provisioning": organisation and space are required, though deprecated in favour of
+    /// `context`.
+    pub(crate) fn provision(&self) -> Result<(Plan, Owner), Error> {
+        require(&[
+            ("service_id", &self.service_id),
+            ("plan_id", &self.plan_id),
+            ("organization_guid", &self.organization_guid),
+            ("space_guid", &self.space_guid),
+        ])?;
+        catalog::check_service(self.service_id.as_deref())?;
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let organization = text(&self.organization_guid);
+        let owner = Owner { organization, space: text(&self.space_guid) };
+        Ok((catalog::plan(self.plan_id.as_deref())?, owner))
     }
 
-    /// OSB 2.17, "Provisioning": both are required, though deprecated in favour of `context`.
-    pub(crate) fn owner(&self) -> Result<Owner, Error> {
-        let required = |value: &Option<String>, name: &str| match value.as_deref() {
-            Some(text) if !text.is_empty() && text.len() <= OWNER_BYTES_MAX => Ok(text.to_owned()),
-            _ => Err(Error::bad_request(format!("{name} is required: 1 to 255 characters"))),
-        };
-        Ok(Owner {
-            organization: required(&self.organization_guid, "organization_guid")?,
-            space: required(&self.space_guid, "space_guid")?,
-        })
+    /// Of an update: the plan, where one is named.
+    pub(crate) fn update(&self) -> Result<Option<Plan>, Error> {
+        require(&[("service_id", &self.service_id)])?;
+        catalog::check_service(self.service_id.as_deref())?;
+        self.plan_id.is_some().then(|| catalog::plan(self.plan_id.as_deref())).transpose()
     }
 
-    /// The platform context as received.
-    pub(crate) fn context(&self) -> Value {
-        Value::Object(self.context.clone().unwrap_or_default())
+    /// The platform context as received, `None` when absent.
+    pub(crate) fn context(&self) -> Result<Option<Value>, Error> {
+        let context = self.context.clone().map(Value::Object);
+        let bytes = context.as_ref().map_or(0, |context| context.to_string().len());
+        if bytes > CONTEXT_BYTES_MAX {
+            return Err(Error::bad_request("the context is larger than 64 KiB"));
+        }
+        Ok(context)
     }
 
-    /// The parameters' text; `None` when absent.
+    /// The parameters; `None` when absent.
     pub(crate) fn parameters(&self) -> Result<Option<Parameters>, Error> {
-        let given = self.parameters.as_ref().map(|raw| raw.get()).filter(|text| *text != "null");
-        given.map(|text| Parameters::from_json(text).map_err(Error::refused)).transpose()
+        let read = |raw: &RawValue| Parameters::from_json(raw.get()).map_err(Error::refused);
+        self.parameters.as_deref().map(read).transpose()
+    }
+
+    /// The parameters; absent ones are empty ones, which says what is missing.
+    pub(crate) fn all_parameters(&self) -> Result<Parameters, Error> {
+        let text = self.parameters.as_ref().map_or("{}", |raw| raw.get());
+        Parameters::from_json(text).map_err(Error::refused)
     }
 
     /// OSB 2.17, "Maintenance Info Object": no plan has one, so any version is another one.
@@ -118,6 +132,3 @@ impl Envelope {
         }
     }
 }
-
-/// The longest organisation or space, in bytes (OSB recommends at most 255 for strings).
-const OWNER_BYTES_MAX: usize = 255;

@@ -3,13 +3,13 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use model::descriptor::Refusal;
-use model::{Operation, OperationKind};
+use model::descriptor::{Code, Refusal};
+use model::{Operation, OperationKind, Owner};
 use serde::Serialize;
-use store::StoreError;
+use store::{HostnameOwner, StoreError};
 use utoipa::ToSchema;
 
-use crate::metrics;
+use crate::{metrics, time};
 
 /// Seconds after which a request that met a store that cannot commit should be sent again.
 const UNAVAILABLE_RETRY_S: u64 = 5;
@@ -78,31 +78,66 @@ impl Error {
         })
     }
 
+    /// Not now; nothing was changed.
+    pub(crate) fn unavailable(description: &str) -> Self {
+        let retry_after_s = Some(UNAVAILABLE_RETRY_S);
+        Self { retry_after_s, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, description) }
+    }
+
     /// A descriptor with mistakes: all of them.
     pub(crate) fn refused(refusals: Vec<Refusal>) -> Self {
+        Self::told(StatusCode::BAD_REQUEST, "InvalidParameters", refusals)
+    }
+
+    /// Hostnames that other services own, who are named, so that the two can talk. Not 400, as the
+    /// document is not to blame; not 409, which says that the instance itself exists.
+    pub(crate) fn taken(owners: &[HostnameOwner]) -> Self {
+        let refusals = owners.iter().map(taken).collect();
+        Self::told(StatusCode::UNPROCESSABLE_ENTITY, "HostnameTaken", refusals)
+    }
+
+    fn told(status: StatusCode, code: &'static str, refusals: Vec<Refusal>) -> Self {
         let told: Vec<_> = refusals.iter().map(ToString::to_string).collect();
         for refusal in &refusals {
             metrics::refused(refusal.code.as_str());
         }
-        Self { refusals, ..Self::bad_request(told.join("\n")) }
+        Self { code: Some(code), refusals, ..Self::new(status, told.join("\n")) }
+    }
+}
+
+fn taken(owner: &HostnameOwner) -> Refusal {
+    let HostnameOwner { hostname, service, owner: Owner { space, .. }, since, .. } = owner;
+    Refusal {
+        code: Code::Taken,
+        path: "hostnames".to_owned(),
+        place: None,
+        message: format!(
+            "`{hostname}` is owned by {space} through service `{service}` (since {})",
+            time::date(*since)
+        ),
+        label: None,
+        why: None,
+        help: Some(format!("ask {space} to give it up, or choose another hostname")),
+        also: None,
     }
 }
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "the store refused");
         match error {
-            StoreError::Unavailable(_) => Self {
-                retry_after_s: Some(UNAVAILABLE_RETRY_S),
-                ..Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
+            StoreError::Unavailable(why) => {
+                tracing::warn!(why, "the store is unavailable");
+                Self::unavailable(
                     "the platform cannot store changes now; nothing was changed, try again soon",
                 )
-            },
-            _ => Self::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the platform's store is damaged; its operators can see why in the log",
-            ),
+            }
+            StoreError::TooLarge(what) => Self::bad_request(format!("too large: {what}")),
+            StoreError::Fenced | StoreError::Corrupt(_) => {
+                tracing::error!(%error, "the store failed");
+                let description =
+                    "the platform's store failed; its operators can see why in the log";
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, description)
+            }
         }
     }
 }

@@ -3,22 +3,23 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use model::OperationKind;
+use model::{InstanceId, OperationKind};
 use serde_json::json;
 
-use crate::accept::instance_id;
 use crate::catalog::{SERVICE_ID, plan_id};
 use crate::error::Error;
+use crate::extract::{Asked, Hints, Id};
 use crate::router::Broker;
 use crate::standing::{Phase, Standing};
 
 pub(crate) async fn get(
     State(broker): State<Arc<Broker>>,
-    Path(id): Path<String>,
+    Id(id): Id<InstanceId>,
+    Asked(hints): Asked<Hints>,
 ) -> Result<Response, Error> {
-    let id = instance_id(&id)?;
+    hints.check()?;
     let standing = Standing::read(broker.parts.store.as_ref(), &id).await?;
     let instance = match standing.phase() {
         Phase::Settled(instance) | Phase::HalfGone(instance) => instance,

@@ -1,22 +1,22 @@
-//! What holds for every request: credentials, the API version, the request's identity, counting.
+//! Around every request: who may ask at all and how, the echo, the log, the counting, and the limit on
+//! how many there are at a time.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use subtle::ConstantTimeEq;
+use tracing::Instrument;
 
 use crate::error::Error;
-use crate::metrics;
 use crate::router::Broker;
+use crate::{identity, metrics};
 
 const VERSION: &str = "x-broker-api-version";
-const REQUEST_IDENTITY: &str = "x-broker-api-request-identity";
+/// Our own id of a request, in its answer and in its lines of the log.
+const REQUEST_ID: &str = "x-request-id";
 /// Answered without credentials: it tells nothing of any tenant.
 const OPEN: &str = "/v1/openapi.json";
 
@@ -26,23 +26,46 @@ pub(crate) async fn guard(
     next: Next,
 ) -> Response {
     let began = Instant::now();
-    let identity = request.headers().get(REQUEST_IDENTITY).cloned();
-    let method = request.method().to_string();
+    let id = (broker.parts.new_id)().to_string();
+    let echo = identity::of_request(request.headers()).cloned();
+    let method = metrics::method(request.method());
+    let is_change = !matches!(*request.method(), Method::GET | Method::HEAD);
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let route = route.unwrap_or_else(|| "unknown".to_owned());
-    let mut response = match admit(&broker, &request) {
+    let identity = echo.as_ref().and_then(|value| value.to_str().ok());
+    let span = tracing::info_span!("request", id, identity);
+    let mut response = answer(&broker, request, next).instrument(span.clone()).await;
+    // OSB 2.17, "Request Identity": echoed in the response, also of an error.
+    if let Some(echo) = echo {
+        response.headers_mut().insert(identity::REQUEST, echo);
+    }
+    if let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    let (status, took) = (response.status(), began.elapsed());
+    metrics::answered(&route, method, status.as_u16(), took);
+    let (status, ms) = (status.as_u16(), took.as_millis());
+    let _entered = span.enter();
+    // Polls would drown the rest.
+    if is_change || status >= 400 {
+        tracing::info!(route, method, status, ms, "answered");
+    } else {
+        tracing::debug!(route, method, status, ms, "answered");
+    }
+    response
+}
+
+async fn answer(broker: &Broker, request: Request, next: Next) -> Response {
+    let Ok(_permit) = broker.requests.try_acquire() else {
+        return Error::unavailable(
+            "too many requests at a time; nothing was changed, try again soon",
+        )
+        .into_response();
+    };
+    match admit(broker, &request) {
         Ok(()) => next.run(request).await,
         Err(refusal) => *refusal,
-    };
-    // OSB 2.17, "Request Identity": echoed in the response, also of an error.
-    if let Some(identity) = &identity {
-        response.headers_mut().insert(REQUEST_IDENTITY, identity.clone());
     }
-    let (status, took) = (response.status().as_u16(), began.elapsed());
-    metrics::answered(&route, &method, status, took);
-    let request_id = identity.as_ref().and_then(|id| id.to_str().ok()).unwrap_or_default();
-    tracing::debug!(%route, %method, status, request_id, ms = took.as_millis(), "answered");
-    response
 }
 
 fn admit(broker: &Broker, request: &Request) -> Result<(), Box<Response>> {
@@ -50,29 +73,13 @@ fn admit(broker: &Broker, request: &Request) -> Result<(), Box<Response>> {
     if path == OPEN {
         return Ok(());
     }
-    if !authenticated(broker, request.headers()) {
-        let error = Error::new(StatusCode::UNAUTHORIZED, "credentials are missing or wrong");
-        let mut response = error.into_response();
-        let challenge = HeaderValue::from_static("Basic realm=\"margrave\"");
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-        return Err(Box::new(response));
-    }
+    broker.door.open(request.headers())?;
     if path.starts_with("/v2/") {
-        version(request.headers()).map_err(|error| Box::new(error.into_response()))?;
+        version(request.headers())
+            .and_then(|()| identity::check(request.headers()))
+            .map_err(|error| Box::new(error.into_response()))?;
     }
     Ok(())
-}
-
-/// OSB 2.17, "Platform to Service Broker Authentication".
-fn authenticated(broker: &Broker, headers: &HeaderMap) -> bool {
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let Some((scheme, encoded)) = given.and_then(|text| text.split_once(' ')) else { return false };
-    let Ok(decoded) = STANDARD.decode(encoded.trim()) else { return false };
-    let Some(colon) = decoded.iter().position(|&byte| byte == b':') else { return false };
-    let (username, password) = (&decoded[..colon], &decoded[colon + 1..]);
-    let known = username.ct_eq(broker.config.username.as_bytes())
-        & password.ct_eq(broker.config.password.bytes());
-    scheme.eq_ignore_ascii_case("basic") && known.into()
 }
 
 /// OSB 2.17, "API Version Header": 2.x is spoken; a missing version is refused like a wrong one.

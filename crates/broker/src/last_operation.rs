@@ -8,21 +8,16 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use model::{InstanceId, InstanceState, Operation, OperationKind, OperationState};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::accept::instance_id;
 use crate::error::Error;
+use crate::extract::{Asked, Hints, Id};
 use crate::progress::{POLL_AGAIN_S, description};
 use crate::router::Broker;
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct PollQuery {
-    operation: Option<String>,
-}
 
 #[derive(Debug, Serialize)]
 struct LastOperation {
@@ -36,18 +31,13 @@ struct LastOperation {
 
 pub(crate) async fn get(
     State(broker): State<Arc<Broker>>,
-    Path(id): Path<String>,
-    Query(query): Query<PollQuery>,
+    Id(id): Id<InstanceId>,
+    Asked(hints): Asked<Hints>,
 ) -> Result<Response, Error> {
-    let id = instance_id(&id)?;
-    if query.operation.as_deref() == Some("") {
-        return Err(Error::bad_request(
-            "operation is empty; leave it out or send what was answered",
-        ));
-    }
+    hints.check()?;
     let instance = broker.parts.store.instance(&id).await?;
     let instance = instance.ok_or_else(|| Error::not_found("there is no such instance"))?;
-    let operation = asked(&broker, &id, query.operation.as_deref()).await?;
+    let operation = asked(&broker, &id, hints.operation.as_deref()).await?;
     let Some(operation) = operation else {
         // A row without operations is a tombstone whose history was forgotten.
         let state = if instance.state == InstanceState::Deleted { "gone" } else { "live" };

@@ -8,10 +8,13 @@
 
 mod accept;
 mod api;
+mod auth;
+mod body;
 mod catalog;
 mod deprovision;
 mod envelope;
 mod error;
+mod extract;
 mod fetch;
 mod guard;
 mod identity;
@@ -22,9 +25,11 @@ mod progress;
 mod provision;
 mod router;
 mod standing;
+mod time;
 mod update;
 
 pub use api::openapi;
+pub use auth::Password;
 pub use catalog::{PLAN_INTERNAL_ID, PLAN_PUBLIC_ID, SERVICE_ID};
 pub use port::{FleetSummary, ProxyLine, RecordLine, RenderedLine, Standing, View};
-pub use router::{Config, Parts, Password, router};
+pub use router::{Config, Parts, router};

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use model::{Instance, InstanceId, InstanceState, OperationKind, Owner, Requester, Spec};
 use serde_json::{Value, json};
 use store::Accept;
 
-use crate::accept::{Decision, instance_id};
-use crate::envelope::{self, ChangeQuery};
+use crate::accept::Decision;
+use crate::body::JsonBody;
+use crate::envelope::{ChangeQuery, Envelope};
 use crate::error::Error;
+use crate::extract::{Asked, Id};
 use crate::identity;
 use crate::router::Broker;
 use crate::standing::{Phase, Standing};
@@ -29,29 +30,18 @@ struct Wish {
 
 pub(crate) async fn put(
     State(broker): State<Arc<Broker>>,
-    Path(id): Path<String>,
-    Query(query): Query<ChangeQuery>,
+    Id(id): Id<InstanceId>,
+    Asked(query): Asked<ChangeQuery>,
     headers: HeaderMap,
-    request: Request<Body>,
+    JsonBody(envelope): JsonBody<Envelope>,
 ) -> Result<Response, Error> {
-    let id = instance_id(&id)?;
     let requester = identity::requester(&broker.config.username, &headers)?;
-    let envelope = envelope::read(request).await?;
-    let plan = envelope.plan(&broker.catalog)?;
-    let plan = plan.ok_or_else(|| Error::bad_request("plan_id is required"))?;
-    let owner = envelope.owner()?;
+    let (plan, owner) = envelope.provision()?;
+    let context = envelope.context()?.unwrap_or_else(|| json!({}));
     query.require_async()?;
-    let parameters = match envelope.parameters()? {
-        Some(parameters) => parameters,
-        None => {
-            return Err(Error::bad_request(
-                "parameters are required: at least `service` and an upstream",
-            ));
-        }
-    };
+    let spec = broker.spec(plan, envelope.all_parameters()?)?;
     envelope.check_maintenance()?;
-    let spec = broker.spec(plan, parameters)?;
-    let wish = Wish { id, spec, owner, context: envelope.context(), requester };
+    let wish = Wish { id, spec, owner, context, requester };
     broker.change(&wish.id, |standing| decide(&broker, &wish, standing)).await
 }
 

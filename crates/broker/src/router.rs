@@ -1,6 +1,5 @@
 //! Who answers what.
 
-use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
@@ -9,31 +8,18 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, put};
 use model::{Hostname, Millis, OperationId, Parameters, Plan, Spec};
 use store::Store;
+use tokio::sync::Semaphore;
 
+use crate::auth::{Door, Password};
 use crate::error::Error;
 use crate::port::View;
 use crate::{api, catalog, deprovision, fetch, guard, last_operation, provision, update};
 
-/// A password that no log can print.
-#[derive(Clone)]
-pub struct Password(String);
-
-impl Password {
-    /// Wraps a password.
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
+/// Requests that are answered at the same time. Beyond it one is answered with 503 at once, which costs
+/// less than to let it wait.
+const REQUESTS_MAX: usize = 1_024;
+/// Waits for news at the same time, so that they leave room for requests that change something.
+const WAITS_MAX: usize = 512;
 
 /// How the broker is set up.
 #[derive(Debug, Clone)]
@@ -55,7 +41,7 @@ pub struct Parts {
     pub view: Arc<dyn View>,
     /// Now.
     pub clock: Arc<dyn Fn() -> Millis + Send + Sync>,
-    /// A new, unique operation id, rising in time.
+    /// A new, unique id, rising in time: of an operation, or of a request.
     pub new_id: Arc<dyn Fn() -> OperationId + Send + Sync>,
 }
 
@@ -64,6 +50,11 @@ pub(crate) struct Broker {
     pub(crate) config: Config,
     pub(crate) parts: Parts,
     pub(crate) catalog: catalog::Catalog,
+    pub(crate) door: Door,
+    /// Free places of requests.
+    pub(crate) requests: Semaphore,
+    /// Free places of waits.
+    pub(crate) waits: Semaphore,
 }
 
 impl Broker {
@@ -83,7 +74,14 @@ impl Broker {
 
 /// The broker as an HTTP service.
 pub fn router(config: Config, parts: Parts) -> Router {
-    let broker = Arc::new(Broker { config, parts, catalog: catalog::Catalog::new() });
+    let broker = Arc::new(Broker {
+        catalog: catalog::Catalog::new(),
+        door: Door::new(&config),
+        requests: Semaphore::new(REQUESTS_MAX),
+        waits: Semaphore::new(WAITS_MAX),
+        config,
+        parts,
+    });
     let instance =
         put(provision::put).patch(update::patch).delete(deprovision::delete).get(fetch::get);
     Router::new()

@@ -6,17 +6,19 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use model::descriptor::{Code, Refusal};
 use model::{Instance, InstanceId, OperationKind, Parameters, Plan, Requester, Spec};
 use serde_json::{Value, json};
 use store::Accept;
 
-use crate::accept::{Decision, instance_id};
-use crate::envelope::{self, ChangeQuery};
+use crate::accept::Decision;
+use crate::body::JsonBody;
+use crate::envelope::{ChangeQuery, Envelope};
 use crate::error::Error;
+use crate::extract::{Asked, Id};
 use crate::identity;
 use crate::router::Broker;
 use crate::standing::{Phase, Standing};
@@ -26,25 +28,24 @@ struct Wish {
     id: InstanceId,
     plan: Option<Plan>,
     parameters: Option<Parameters>,
-    context: Value,
+    context: Option<Value>,
     requester: Requester,
 }
 
 pub(crate) async fn patch(
     State(broker): State<Arc<Broker>>,
-    Path(id): Path<String>,
-    Query(query): Query<ChangeQuery>,
+    Id(id): Id<InstanceId>,
+    Asked(query): Asked<ChangeQuery>,
     headers: HeaderMap,
-    request: Request<Body>,
+    JsonBody(envelope): JsonBody<Envelope>,
 ) -> Result<Response, Error> {
-    let id = instance_id(&id)?;
     let requester = identity::requester(&broker.config.username, &headers)?;
-    let envelope = envelope::read(request).await?;
-    let plan = envelope.plan(&broker.catalog)?;
+    let plan = envelope.update()?;
+    let context = envelope.context()?;
     query.require_async()?;
     let parameters = envelope.parameters()?;
     envelope.check_maintenance()?;
-    let wish = Wish { id, plan, parameters, context: envelope.context(), requester };
+    let wish = Wish { id, plan, parameters, context, requester };
     broker.change(&wish.id, |standing| decide(&broker, &wish, standing)).await
 }
 
@@ -80,13 +81,26 @@ fn unknown() -> Error {
 fn target(broker: &Broker, wish: &Wish, instance: &Instance) -> Result<Spec, Error> {
     let plan = wish.plan.unwrap_or(instance.spec.plan);
     let parameters = wish.parameters.clone().unwrap_or_else(|| instance.spec.parameters.clone());
-    let (was, now) = (&instance.spec.parameters.service, &parameters.service);
-    if was != now {
-        return Err(Error::bad_request(format!(
-            "`service` is `{was}` for the life of the instance and cannot become `{now}`; provision `{now}` beside it and move over"
-        )));
-    }
+    renamed(&instance.spec.parameters, &parameters).map_or(Ok(()), Err)?;
     broker.spec(plan, parameters)
+}
+
+/// The one thing that never changes: 400 with words, if it is to.
+fn renamed(present: &Parameters, wanted: &Parameters) -> Option<Error> {
+    let (was, now) = (&present.service, &wanted.service);
+    let refusal = Refusal {
+        code: Code::BadValue,
+        path: "service".to_owned(),
+        place: None,
+        message: format!(
+            "`service` is `{was}` for the life of the instance and cannot become `{now}`"
+        ),
+        label: None,
+        why: None,
+        help: Some(format!("provision `{now}` beside it and move over")),
+        also: None,
+    };
+    (was != now).then(|| Error::refused(vec![refusal]))
 }
 
 fn change(broker: &Broker, wish: &Wish, instance: &Instance, target: Spec) -> Decision {
@@ -100,8 +114,8 @@ fn change(broker: &Broker, wish: &Wish, instance: &Instance, target: Spec) -> De
         wish.requester.clone(),
     );
     let mut instance = instance.clone();
-    if wish.context.as_object().is_some_and(|context| !context.is_empty()) {
-        instance.platform_context = wish.context.clone();
+    if let Some(context) = &wish.context {
+        instance.platform_context = context.clone();
     }
     Decision::Change(Box::new(Accept { operation, instance, claim }))
 }

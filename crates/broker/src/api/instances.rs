@@ -8,15 +8,15 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
-use model::Owner;
+use axum::extract::State;
+use model::{InstanceId, Owner};
 use serde::{Deserialize, Serialize};
 use store::Filter;
 use utoipa::{IntoParams, ToSchema};
 
 use super::views::{InstanceView, OperationView};
-use crate::accept::instance_id;
 use crate::error::{Error, ErrorBody};
+use crate::extract::{self, Asked, Id};
 use crate::router::Broker;
 use crate::standing::Standing;
 
@@ -56,7 +56,7 @@ pub(crate) struct InstancePage {
 #[utoipa::path(get, path = "/v1/instances", params(ListQuery), responses((status = 200, body = InstancePage), (status = 400, body = ErrorBody)))]
 pub(crate) async fn list(
     State(broker): State<Arc<Broker>>,
-    Query(query): Query<ListQuery>,
+    Asked(query): Asked<ListQuery>,
 ) -> Result<Json<InstancePage>, Error> {
     let limit = query.limit.unwrap_or(PAGE_ROWS);
     if !(1..=PAGE_ROWS_MAX).contains(&limit) {
@@ -67,7 +67,7 @@ pub(crate) async fn list(
         (None, None) => None,
         _ => return Err(Error::bad_request("organization and space go together")),
     };
-    let after = query.after.as_deref().map(instance_id).transpose()?;
+    let after = query.after.as_deref().map(extract::parse).transpose()?;
     let filter = Filter { owner, service: query.service, deleted: false, after, limit };
     let page = broker.parts.store.instances(filter).await?;
     Ok(Json(InstancePage {
@@ -80,9 +80,8 @@ pub(crate) async fn list(
 #[utoipa::path(get, path = "/v1/instances/{id}", params(("id" = String, Path)), responses((status = 200, body = InstanceView), (status = 404, body = ErrorBody)))]
 pub(crate) async fn one(
     State(broker): State<Arc<Broker>>,
-    Path(id): Path<String>,
+    Id(id): Id<InstanceId>,
 ) -> Result<Json<InstanceView>, Error> {
-    let id = instance_id(&id)?;
     let Standing { instance, latest } = Standing::read(broker.parts.store.as_ref(), &id).await?;
     let instance = instance.ok_or_else(unknown)?;
     let plane = broker.parts.view.standing(&id);
@@ -104,9 +103,8 @@ pub(crate) struct History {
 #[utoipa::path(get, path = "/v1/instances/{id}/operations", params(("id" = String, Path)), responses((status = 200, body = History), (status = 404, body = ErrorBody)))]
 pub(crate) async fn history(
     State(broker): State<Arc<Broker>>,
-    Path(id): Path<String>,
+    Id(id): Id<InstanceId>,
 ) -> Result<Json<History>, Error> {
-    let id = instance_id(&id)?;
     broker.parts.store.instance(&id).await?.ok_or_else(unknown)?;
     let operations = broker.parts.store.operations(&id, HISTORY_ROWS_MAX).await?;
     Ok(Json(History { operations: operations.iter().map(OperationView::of).collect() }))

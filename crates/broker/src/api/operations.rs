@@ -6,22 +6,27 @@
 )]
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
-use model::{NameError, OperationId, OperationState};
+use axum::extract::State;
+use model::OperationId;
 use serde::Deserialize;
+use tokio::time::{Instant, sleep, timeout_at};
 use utoipa::IntoParams;
 
 use super::views::OperationView;
 use crate::error::{Error, ErrorBody};
+use crate::extract::{Asked, Id};
 use crate::router::Broker;
 
 /// The longest wait, in seconds.
 const WAIT_S_MAX: u64 = 30;
-/// Between two looks while somebody waits: far below what a person notices, and a read of one row.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Between the first two looks while somebody waits: far below what a person notices, and a look is
+/// a read of one row.
+const LOOK_MIN: Duration = Duration::from_millis(10);
+/// Between the last two, as what has taken long will not end at once.
+const LOOK_MAX: Duration = Duration::from_millis(100);
 
 /// Whether to wait.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -37,25 +42,34 @@ pub(crate) struct WaitQuery {
 #[utoipa::path(get, path = "/v1/operations/{id}", params(("id" = String, Path), WaitQuery), responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
 pub(crate) async fn one(
     State(broker): State<Arc<Broker>>,
-    Path(id): Path<String>,
-    Query(query): Query<WaitQuery>,
+    Id(id): Id<OperationId>,
+    Asked(query): Asked<WaitQuery>,
 ) -> Result<Json<OperationView>, Error> {
-    let id: OperationId =
-        id.parse().map_err(|why: NameError| Error::bad_request(why.to_string()))?;
     let wait = query.wait.unwrap_or(0);
     if wait > WAIT_S_MAX {
         return Err(Error::bad_request("wait is at most 30 seconds"));
     }
-    let (began, wait) = (Instant::now(), Duration::from_secs(wait));
-    loop {
-        let operation = broker.parts.store.operation(&id).await?;
-        let operation = operation.ok_or_else(|| Error::not_found("there is no such operation"))?;
-        let view = OperationView::of(&operation);
-        let ended = operation.state != OperationState::InProgress;
-        let news = query.seen.as_ref() != Some(&view.tag);
-        if ended || news || began.elapsed() >= wait {
-            return Ok(Json(view));
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
+    let first = look(&broker, &id).await?;
+    let is_news = |view: &OperationView| !view.is_open() || query.seen.as_ref() != Some(&view.tag);
+    if wait == 0 || is_news(&first) {
+        return Ok(Json(first));
     }
+    // So many wait already that this one is answered like a plain request.
+    let Ok(_place) = broker.waits.try_acquire() else { return Ok(Json(first)) };
+    let deadline = Instant::now() + Duration::from_secs(wait);
+    let (mut last, mut pause) = (first, LOOK_MIN);
+    while timeout_at(deadline, sleep(pause)).await.is_ok() {
+        last = look(&broker, &id).await?;
+        if is_news(&last) {
+            break;
+        }
+        pause = (pause * 5 / 4).min(LOOK_MAX);
+    }
+    Ok(Json(last))
+}
+
+async fn look(broker: &Broker, id: &OperationId) -> Result<OperationView, Error> {
+    let operation = broker.parts.store.operation(id).await?;
+    let operation = operation.ok_or_else(|| Error::not_found("there is no such operation"))?;
+    Ok(OperationView::of(&operation))
 }

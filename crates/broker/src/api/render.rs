@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use model::{InstanceId, Parameters, Plan, Spec};
 use serde::{Deserialize, Serialize};
@@ -12,9 +11,9 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::instances::unknown;
-use crate::accept::{instance_id, taken};
-use crate::envelope::json_bytes;
+use crate::body::JsonBody;
 use crate::error::{Error, ErrorBody};
+use crate::extract::{self, Id};
 use crate::port::RenderedLine;
 use crate::router::Broker;
 
@@ -61,9 +60,8 @@ fn rendered(broker: &Broker, id: &InstanceId, spec: &Spec) -> Result<Rendered, E
 #[utoipa::path(get, path = "/v1/instances/{id}/resources", params(("id" = String, Path)), responses((status = 200, body = Rendered), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
 pub(crate) async fn instance(
     State(broker): State<Arc<Broker>>,
-    Path(id): Path<String>,
+    Id(id): Id<InstanceId>,
 ) -> Result<Json<Rendered>, Error> {
-    let id = instance_id(&id)?;
     let instance = broker.parts.store.instance(&id).await?.ok_or_else(unknown)?;
     rendered(&broker, &id, &instance.spec).map(Json)
 }
@@ -72,36 +70,35 @@ pub(crate) async fn instance(
 #[utoipa::path(post, path = "/v1/render", request_body = Draft, responses((status = 200, body = Rendered), (status = 400, body = ErrorBody), (status = 422, body = ErrorBody)))]
 pub(crate) async fn descriptor(
     State(broker): State<Arc<Broker>>,
-    request: Request<Body>,
+    JsonBody(draft): JsonBody<Draft>,
 ) -> Result<Json<Rendered>, Error> {
-    let (id, spec) = draft(&broker, request).await?;
+    let (id, spec) = draft.read(&broker)?;
     rendered(&broker, &id, &spec).map(Json)
 }
 
 /// Whether a descriptor would be accepted now, its hostnames included.
-#[utoipa::path(post, path = "/v1/validate", request_body = Draft, responses((status = 200, body = Valid), (status = 400, body = ErrorBody), (status = 409, body = ErrorBody), (status = 422, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/validate", request_body = Draft, responses((status = 200, body = Valid), (status = 400, body = ErrorBody), (status = 422, body = ErrorBody)))]
 pub(crate) async fn validate(
     State(broker): State<Arc<Broker>>,
-    request: Request<Body>,
+    JsonBody(draft): JsonBody<Draft>,
 ) -> Result<Json<Valid>, Error> {
-    let (id, spec) = draft(&broker, request).await?;
+    let (id, spec) = draft.read(&broker)?;
     let mut owners = Vec::new();
     for hostname in &spec.hostnames {
         let owner = broker.parts.store.hostname(hostname).await?;
         owners.extend(owner.filter(|owner| owner.instance != id));
     }
     if !owners.is_empty() {
-        return Err(taken(&owners));
+        return Err(Error::taken(&owners));
     }
     drop(rendered(&broker, &id, &spec)?);
     Ok(Json(Valid { hostnames: spec.hostnames.iter().map(ToString::to_string).collect() }))
 }
 
-async fn draft(broker: &Broker, request: Request<Body>) -> Result<(InstanceId, Spec), Error> {
-    let bytes = json_bytes(request).await?;
-    let draft: Draft = serde_json::from_slice(&bytes)
-        .map_err(|why| Error::bad_request(format!("the body cannot be read: {why}")))?;
-    let parameters = Parameters::from_json(draft.parameters.get()).map_err(Error::refused)?;
-    let id = instance_id(draft.instance.as_deref().unwrap_or(DRAFT_ID))?;
-    Ok((id, broker.spec(draft.plan, parameters)?))
+impl Draft {
+    fn read(&self, broker: &Broker) -> Result<(InstanceId, Spec), Error> {
+        let parameters = Parameters::from_json(self.parameters.get()).map_err(Error::refused)?;
+        let id = extract::parse(self.instance.as_deref().unwrap_or(DRAFT_ID))?;
+        Ok((id, broker.spec(self.plan, parameters)?))
+    }
 }

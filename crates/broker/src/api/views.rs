@@ -149,6 +149,13 @@ impl OperationView {
     }
 }
 
+impl OperationView {
+    /// Whether it has not ended.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state == model::OperationState::InProgress
+    }
+}
+
 /// A short name for all that an operation is now.
 fn tag(operation: &Operation) -> String {
     let text = serde_json::to_vec(operation).unwrap_or_default();

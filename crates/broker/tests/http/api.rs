@@ -45,7 +45,7 @@ async fn it_judges_without_changing() {
     assert_eq!((good.status, &good.body["hostnames"]), (200, &json!(["b.example.com"])));
     assert_eq!(
         harness.call("POST", "/v1/validate", Some(draft("a.example.com"))).await.status,
-        409
+        422
     );
     let bad = json!({"parameters": {"service": "B!", "upstreams": 7}});
     let refused = harness.call("POST", "/v1/validate", Some(bad)).await;

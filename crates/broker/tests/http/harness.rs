@@ -62,12 +62,17 @@ impl View for NothingToSee {
 
 impl Harness {
     pub(crate) fn new() -> Self {
+        Self::with_pages(None)
+    }
+
+    /// On a disk of so many pages of 4 KiB.
+    pub(crate) fn with_pages(pages_max: Option<u32>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let now = Arc::new(AtomicI64::new(1_777_593_600_000));
         let ticking = Arc::clone(&now);
         let clock: Arc<dyn Fn() -> Millis + Send + Sync> =
             Arc::new(move || ticking.fetch_add(1, Ordering::Relaxed));
-        let options = Options::new(Arc::clone(&clock));
+        let options = Options { pages_max, ..Options::new(Arc::clone(&clock)) };
         let store = Arc::new(Sqlite::open(folder.path().join("store.db"), options).expect("opens"));
         let ids = AtomicU64::new(0);
         let new_id = move || {
@@ -89,7 +94,7 @@ impl Harness {
         Self { store, meddler, router: broker::router(config, parts), now, _folder: folder }
     }
 
-    /// Any request with these headers.
+    /// Any request with these headers, and one that every answer must echo.
     pub(crate) async fn send(
         &self,
         method: &str,
@@ -98,12 +103,16 @@ impl Harness {
         body: impl Into<Body>,
     ) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
+        request = request.header("x-broker-api-request-identity", "r-1");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(body.into()).expect("a request");
         let response = self.router.clone().oneshot(request).await.expect("answers");
         let (parts, body) = response.into_parts();
+        let echo = parts.headers.get("x-broker-api-request-identity");
+        assert_eq!(echo.expect("an echo"), "r-1", "{method} {path}");
+        assert!(parts.headers.contains_key("x-request-id"), "{method} {path}");
         let bytes = body.collect().await.expect("a body").to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }

@@ -1,9 +1,12 @@
 //! The broker over HTTP with the real store: each row of the specification that a platform relies on.
 
 mod harness;
+mod limits;
 mod meddler;
 
 mod api;
+mod edges;
 mod osb;
 mod phases;
 mod races;
+mod watch;

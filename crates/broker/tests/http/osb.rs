@@ -97,14 +97,14 @@ fn refused_rows() -> Vec<Row> {
             "PUT",
             path("b"),
             Some(without(good(), "parameters")),
-            (400, None, "parameters"),
+            (400, Some("InvalidParameters"), "MG1007"),
         ),
         row(
             "unknown key",
             "PUT",
             path("b"),
             Some(with(good(), "parameters", json!({"service": "b", "upstrem": "http://w:1"}))),
-            (400, None, "upstrem"),
+            (400, Some("InvalidParameters"), "upstrem"),
         ),
         row(
             "visibility",
@@ -115,7 +115,7 @@ fn refused_rows() -> Vec<Row> {
                 "parameters",
                 json!({"service": "b", "upstream": "http://w:1", "visibility": "public"}),
             )),
-            (400, None, "visibility"),
+            (400, Some("InvalidParameters"), "visibility"),
         ),
         row(
             "maintenance",
@@ -130,8 +130,8 @@ fn refused_rows() -> Vec<Row> {
             path("b"),
             Some(envelope("internal", "b", "a.example.com")),
             (
-                409,
-                None,
+                422,
+                Some("HostnameTaken"),
                 "`a.example.com` is owned by team-x through service `a` (since 2026-05-01)",
             ),
         ),
@@ -176,7 +176,7 @@ fn refused_rows() -> Vec<Row> {
             "PATCH",
             path("a"),
             Some(envelope("internal", "z", "a.example.com")),
-            (400, None, "for the life of the instance"),
+            (400, Some("InvalidParameters"), "for the life of the instance"),
         ),
         row(
             "no service",
@@ -185,7 +185,6 @@ fn refused_rows() -> Vec<Row> {
             Some(json!({"plan_id": PLAN_PUBLIC_ID})),
             (400, None, "service_id"),
         ),
-        row("unknown", "DELETE", delete_path("b"), None, (410, None, "no such instance")),
         row("no hints", "DELETE", path("a"), None, (400, None, "service_id")),
         row(
             "synchronous",
@@ -336,11 +335,8 @@ async fn headers_are_judged_before_bodies() {
         ("not JSON", vec![auth, version, ("content-type", "text/plain")], 400),
         ("malformed identity", vec![json, auth, version, identity], 400),
     ] {
-        let headers: Vec<_> =
-            headers.into_iter().chain([("x-broker-api-request-identity", "r-1")]).collect();
         let answer = harness.send("PUT", &path("a"), &headers, "{").await;
         assert_eq!(answer.status, status, "{what}: {answer:?}");
-        assert_eq!(answer.headers["x-broker-api-request-identity"], "r-1", "{what}");
         assert!(answer.body["description"].is_string(), "{what}: {answer:?}");
     }
     let duplicate = format!(

@@ -44,7 +44,7 @@ async fn of_many_who_want_a_hostname_one_gets_it() {
     }
     answers.sort_unstable();
     assert_eq!(answers[0], 202);
-    assert!(answers[1..].iter().all(|status| *status == 409), "{answers:?}");
+    assert!(answers[1..].iter().all(|status| *status == 422), "{answers:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

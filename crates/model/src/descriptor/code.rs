@@ -55,6 +55,8 @@ codes! {
     Upstream = "MG2001", "An upstream is missing or unused", include_str!("codes/2001.md");
     /// Traffic would loop through the edge.
     Loop = "MG2002", "An upstream leads back to the edge", include_str!("codes/2002.md");
+    /// Another service has it, as the broker says, which knows them all.
+    Taken = "MG2101", "A hostname is somebody else's", include_str!("codes/2101.md");
     /// Wildcards are granted, not taken.
     Wildcard = "MG2103", "A wildcard hostname", include_str!("codes/2103.md");
     /// Nothing says which route wins.
