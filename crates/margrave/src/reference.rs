@@ -87,6 +87,42 @@ fn the_metrics_page_has_every_metric() {
     check("metrics.md", "metrics", &format!("{head}{table}\n"));
 }
 
+#[test]
+fn links_of_the_documentation_lead_somewhere_and_every_page_is_found() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let mut pages = vec![root.join("README.md"), root.join("ARCHITECTURE.md")];
+    pages.extend(markdown(&root.join("docs")));
+    let mut linked = std::collections::BTreeSet::new();
+    for page in &pages {
+        let text = std::fs::read_to_string(page).unwrap();
+        let folder = page.parent().unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.contains("://") || target.starts_with('#') {
+                continue;
+            }
+            let file = folder.join(target.split('#').next().unwrap_or_default());
+            let found = file.canonicalize();
+            linked.insert(found.unwrap_or_else(|_| panic!("{}: {target}", page.display())));
+        }
+    }
+    let decisions = root.join("docs/decisions");
+    for page in pages.iter().filter(|page| page.starts_with(root.join("docs"))) {
+        let is_found = linked.contains(page) || page.starts_with(&decisions);
+        assert!(
+            is_found || page.ends_with("docs/README.md"),
+            "nothing leads to {}",
+            page.display()
+        );
+    }
+}
+
+fn markdown(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let pages = files.into_iter().filter(|path| path.extension().is_some_and(|e| e == "md"));
+    pages.chain(folders.iter().flat_map(|folder| markdown(folder))).collect()
+}
+
 /// A recorder that only takes down what is described.
 #[derive(Default)]
 struct Described(Mutex<Vec<String>>);

@@ -1,6 +1,7 @@
 //! Where the platform is, who asks, and whose service is meant: the flags that commands share.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 
@@ -20,9 +21,10 @@ pub struct Connect {
     #[arg(long, env = "MARGRAVE_URL", value_name = "URL")]
     url: Option<String>,
 
-    /// The state folder of `margrave dev`, which tells broker and credentials
-    #[arg(long, env = "MARGRAVE_STATE", value_name = "PATH", default_value = state::DEFAULT)]
-    state: PathBuf,
+    /// The state folder of `margrave dev`, which tells broker and credentials [default: `.margrave`
+    /// here, or in the nearest folder above that has one]
+    #[arg(long, env = "MARGRAVE_STATE", value_name = "PATH")]
+    state: Option<PathBuf>,
 
     /// The broker's username [default: that of the state folder]
     #[arg(long = "broker-username", env = "MARGRAVE_BROKER_USERNAME", value_name = "TEXT")]
@@ -56,29 +58,28 @@ impl Connect {
         if self.url.is_some() {
             return None;
         }
-        State::at(&self.state).endpoints().ok().flatten()
+        self.state().endpoints().ok().flatten()
     }
 
     /// A client of the broker.
     pub fn client(&self) -> Result<Client, Failure> {
-        let state = State::at(&self.state);
+        let state = self.state();
         let url = match &self.url {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => match state.endpoints()? {
                 Some(endpoints) => endpoints.broker,
-                None => return Err(self.nothing_here().into()),
+                None => return Err(nothing_in(&state).into()),
             },
         };
         let credentials = self.credentials(&state)?;
         Ok(Client::new(url, credentials)?)
     }
 
-    fn nothing_here(&self) -> anyhow::Error {
-        anyhow!(
-            "no platform found in `{}`: is `margrave dev` running? Start it, or name the broker \
-             with --url or MARGRAVE_URL",
-            self.state.display()
-        )
+    fn state(&self) -> State {
+        let here = || std::env::current_dir().ok();
+        let named = self.state.clone();
+        let found = named.or_else(|| above(&here()?));
+        State::at(&found.unwrap_or_else(|| PathBuf::from(state::DEFAULT)))
     }
 
     fn credentials(&self, state: &State) -> anyhow::Result<Credentials> {
@@ -91,8 +92,43 @@ impl Connect {
             format!(
                 "no credentials in `{}`: set MARGRAVE_BROKER_USERNAME and \
                  MARGRAVE_BROKER_PASSWORD to those of the broker",
-                self.state.display()
+                state.path().display()
             )
         })
+    }
+}
+
+/// The state folder of this folder, or of the nearest above it: services live in folders below the
+/// one where their platform was started. Folders of other users do not count: what they hold decides
+/// whom credentials are sent to.
+fn above(folder: &Path) -> Option<PathBuf> {
+    let states = folder.ancestors().map(|folder| folder.join(state::DEFAULT));
+    states.into_iter().find(|state| {
+        let owner = std::fs::metadata(state).ok().filter(std::fs::Metadata::is_dir);
+        owner.is_some_and(|owner| owner.uid() == rustix::process::geteuid().as_raw())
+    })
+}
+
+fn nothing_in(state: &State) -> anyhow::Error {
+    anyhow!(
+        "no platform found in `{}`: is `margrave dev` running? Start it, or name the broker with \
+         --url or MARGRAVE_URL",
+        state.path().display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_platform_above_is_found() {
+        let top = tempfile::tempdir().unwrap();
+        let deep = top.path().join("services/shop");
+        std::fs::create_dir_all(&deep).unwrap();
+        std::fs::create_dir(top.path().join(".margrave")).unwrap();
+        assert_eq!(above(&deep), Some(top.path().join(".margrave")));
+        std::fs::create_dir(deep.join(".margrave")).unwrap();
+        assert_eq!(above(&deep), Some(deep.join(".margrave")));
     }
 }

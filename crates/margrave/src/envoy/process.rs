@@ -54,7 +54,8 @@ impl Files {
     /// us), after making sure that it is ours: its command line names our bootstrap.
     pub async fn end_stale(&self) -> anyhow::Result<()> {
         let Ok(text) = std::fs::read_to_string(self.pid()) else { return Ok(()) };
-        let Some(pid) = text.trim().parse().ok().and_then(Pid::from_raw) else { return Ok(()) };
+        let number = text.trim().parse().ok().filter(|pid: &i32| *pid > 0);
+        let Some(pid) = number.and_then(Pid::from_raw) else { return Ok(()) };
         if !self.is_ours(pid) {
             return Ok(());
         }
@@ -126,5 +127,41 @@ pub fn terminate(child: &Child) {
     if let Some(pid) = pid {
         // It can only fail because the child has gone already.
         let _ = kill_process(pid, Signal::TERM);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process that lives until it is killed, with `path` on its command line.
+    fn live(path: &Path) -> Child {
+        let mut command = Command::new("tail");
+        command.arg("-f").arg(path).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        command.spawn().unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_an_envoy_of_ours_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::new(folder.path()).unwrap();
+        std::fs::write(files.bootstrap(), "{}").unwrap();
+        let mut stranger = live(Path::new("/dev/null"));
+        let mut ours = live(&files.bootstrap());
+        // What is ours is known by its command line, which it has once it runs.
+        while std::fs::read(format!("/proc/{}/cmdline", ours.id().unwrap())).unwrap().is_empty()
+            || !files.is_ours(Pid::from_raw(ours.id().unwrap().cast_signed()).unwrap())
+        {
+            tokio::task::yield_now().await;
+        }
+        for pid in ["", "0", "-1", "x", &stranger.id().unwrap().to_string()] {
+            std::fs::write(files.pid(), pid).unwrap();
+            files.end_stale().await.unwrap();
+        }
+        assert!(stranger.try_wait().unwrap().is_none(), "a stranger was ended");
+        std::fs::write(files.pid(), ours.id().unwrap().to_string()).unwrap();
+        let (ended, _) = tokio::join!(files.end_stale(), ours.wait());
+        ended.unwrap();
+        assert!(ours.try_wait().unwrap().is_some());
     }
 }
