@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{OnDisk, clock};
-use model::{InstanceState, OperationState};
+use model::{InstanceState, OperationKind, OperationState};
 use store::contract::{State, sample};
 use store::sqlite::{OpenError, Options, Sqlite};
 use store::{Accepted, Blobs, Queue, Store, Write};
@@ -127,4 +127,21 @@ async fn a_lost_job_is_swept_and_its_old_lease_is_worth_nothing() {
     let living = store.lease(2_000, Duration::from_secs(1)).await.unwrap().expect("swept");
     assert_eq!(living.job, dead.job);
     assert!(living.fence.number > dead.fence.number);
+}
+
+#[tokio::test]
+async fn what_was_leased_when_a_process_died_is_due_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let spec = sample::spec("shop", &["shop.example.com"]);
+    let clock: store::Clock = Arc::new(|| 1_000);
+    let long = Duration::from_secs(3_600);
+    let open = || Sqlite::open(&path, Options::new(clock.clone())).unwrap();
+    let state = open();
+    let wish = sample::accept(OperationKind::Provision, "one", &spec, 1_000);
+    state.accept(wish, None).await.unwrap();
+    assert!(state.lease(1_000, long).await.unwrap().is_some());
+    assert_eq!(state.lease(1_001, long).await, Ok(None), "it is held");
+    drop(state);
+    assert!(open().lease(1_001, long).await.unwrap().is_some(), "its holder is gone");
 }

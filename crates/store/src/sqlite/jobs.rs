@@ -107,6 +107,12 @@ pub(super) fn depth(conn: &Connection, now: Millis) -> Result<(usize, Millis), S
     Ok((jobs, age))
 }
 
+/// Makes every leased job due: whoever held it was a process that is gone, because the file is ours
+/// alone. Without this what was under way when a process died would wait for its lease to end.
+pub(super) fn take_over(conn: &Connection, now: Millis) -> rusqlite::Result<usize> {
+    conn.execute("UPDATE jobs SET due_at = ?1 WHERE fence <> 0 AND due_at > ?1", [now])
+}
+
 /// When the next job is due: the end of a delay or a lease, or long ago.
 pub(super) fn next_due(conn: &Connection) -> Result<Option<Millis>, StoreError> {
     let due = conn.prepare_cached("SELECT min(due_at) FROM jobs")?.query_row([], |r| r.get(0))?;

@@ -42,6 +42,7 @@ impl Sqlite {
         let mut conn = Connection::open(path)?;
         configure(&conn, &options)?;
         schema::migrate(&mut conn)?;
+        jobs::take_over(&conn, (options.clock)())?;
         let checkpoints = Checkpoints::of(&mut conn)?;
         watch(&mut conn);
         let readers = Readers::open(path, options.readers.max(1), watch)?;
