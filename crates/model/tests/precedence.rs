@@ -207,3 +207,17 @@ fn the_order_is_that_of_gateway_api() {
         .collect();
     assert_eq!(found, matches);
 }
+
+/// The ties of two routes are decided by more specific ones only when these take all of them.
+#[test]
+fn a_tie_is_decided_method_by_method() {
+    let both = ["GET", "POST"];
+    let x = json!({"path": "/", "methods": both, "headers": {"x": "1"}});
+    let y = json!({"path": "/", "methods": both, "headers": {"y": "1"}});
+    let decides =
+        |method: &str| json!({"path": "/", "methods": [method], "headers": {"x": "1", "y": "1"}});
+    let all = [x, y, decides("GET"), decides("POST")];
+    assert!(Descriptor::from_yaml(&document(&all)).is_ok());
+    let refusals = Descriptor::from_yaml(&document(&all[..3])).unwrap_err();
+    assert_eq!(codes(&refusals), BTreeSet::from([Code::Tie]));
+}
