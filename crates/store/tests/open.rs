@@ -111,7 +111,7 @@ fn a_migrated_file_and_a_new_one_are_alike() {
 async fn a_lost_job_is_swept_and_its_old_lease_is_worth_nothing() {
     let disk = OnDisk::fresh();
     let spec = sample::spec("shop", &["shop.example.com"]);
-    let wish = sample::accept(model::OperationKind::Provision, "one", &spec, 1_000);
+    let wish = sample::accept(OperationKind::Provision, "one", &spec, 1_000);
     let store = disk.sqlite();
     assert_eq!(store.accept(wish.clone(), None).await, Ok(Accepted::Yes));
     let dead = store.lease(1_000, Duration::from_secs(1)).await.unwrap().expect("ready");
