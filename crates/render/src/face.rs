@@ -32,6 +32,10 @@ pub struct Platform {
     pub on_demand: bool,
     /// Names of clusters that every instance may refer to.
     pub shared_clusters: Vec<String>,
+    /// Full names of messages that instances may use as extensions, beside those that reach nothing
+    /// but their own requests (`descriptors/instance_extensions.txt`).
+    #[serde(default)]
+    pub shared_extensions: Vec<String>,
     /// Documents of file and other sources, by name.
     pub sources: Sources,
     /// Whether clients reach a listener at the port that it binds, and not through a load balancer

@@ -3,7 +3,6 @@
 use minijinja::{Error, ErrorKind};
 
 use crate::Complaint;
-use crate::library::Template;
 
 /// What is wrong, and where in the template or in the resource.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,13 +33,6 @@ impl Fault {
             message: self.message,
             ..Complaint::default()
         }
-    }
-
-    /// The complaint of a resource.
-    pub(crate) fn of_resource(self, template: &Template, name: &str) -> Complaint {
-        let kind = template.header.resource.rsplit('.').next().unwrap_or_default();
-        let resource = Some(format!("{kind} {name}"));
-        Complaint { resource, ..self.of_template(&template.name) }
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Header {
 }
 
 /// Type URLs of resources have this prefix; a header may leave it out.
-const TYPE_PREFIX: &str = "type.googleapis.com/";
+pub(crate) const TYPE_PREFIX: &str = "type.googleapis.com/";
 
 impl Header {
     /// Reads the header of a template: a comment that begins in its first line and whose lines, up

@@ -9,18 +9,23 @@
 //! instances at once.
 
 mod builtin;
+mod culprit;
 mod face;
 mod fault;
+mod graph;
 mod header;
 mod json;
+mod laws;
 mod library;
 mod mark;
 mod message;
 mod pipeline;
+mod rules;
 mod schema;
 mod settle;
 mod sources;
 mod view;
+mod walk;
 mod wire;
 
 pub use face::{Complaint, Draft, Endpoints, Input, NodeField, Platform, TRUSTED_CA, Templates};

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
-use model::{Version, type_urls};
+use model::{TypeUrl, Version, type_urls};
 
 use crate::fault::Fault;
-use crate::header::{ForEach, Header};
+use crate::header::{ForEach, Header, TYPE_PREFIX};
 use crate::schema::schema;
 use crate::{Complaint, NodeField, mark};
 
@@ -30,6 +30,15 @@ pub(crate) struct Library {
 pub(crate) struct Template {
     pub(crate) name: String,
     pub(crate) header: Header,
+    /// The type of what it makes.
+    pub(crate) type_url: TypeUrl,
+}
+
+impl Template {
+    /// The last word of its type, such as `Cluster`.
+    pub(crate) fn kind(&self) -> &str {
+        self.header.resource.rsplit('.').next().unwrap_or_default()
+    }
 }
 
 impl Library {
@@ -66,7 +75,8 @@ impl Library {
         }
         self.env.add_template_owned(name.to_owned(), text.to_owned())?;
         self.varies_by.extend(&header.varies_by);
-        self.templates.push(Template { name: name.to_owned(), header });
+        let type_url = TypeUrl::new(&format!("{TYPE_PREFIX}{}", header.resource));
+        self.templates.push(Template { name: name.to_owned(), header, type_url });
         Ok(())
     }
 

@@ -40,6 +40,12 @@ pub(crate) fn is_marked(text: &str) -> bool {
     text.contains([PERCENT, BACKSLASH])
 }
 
+/// Whether any mark is in encoded text.
+pub(crate) fn is_in(bytes: &[u8]) -> bool {
+    // U+FDD0 and U+FDD1 in UTF-8.
+    bytes.windows(3).any(|three| matches!(three, [0xEF, 0xB7, 0x90 | 0x91]))
+}
+
 /// Writes the marks as the field wants them.
 pub(crate) fn settle(text: &str, reads: Reads) -> String {
     let mut out = String::with_capacity(text.len() + 8);

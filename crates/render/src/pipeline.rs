@@ -1,17 +1,20 @@
-//! From templates to drafts, in the order of the checks.
+//! From templates to drafts, in the order of the checks: text, JSON, protobuf, rules, laws, graph.
 
 use std::sync::Arc;
 
-use model::{Node, TypeUrl, Version};
+use model::{Node, Version};
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use serde_json::Value;
 
 use crate::fault::Fault;
 use crate::header::ForEach;
+use crate::laws::Own;
 use crate::library::{Library, Template};
-
 use crate::schema::schema;
-use crate::{Complaint, Draft, Input, Platform, json, message, settle, view, wire};
+use crate::{
+    Complaint, Draft, Input, Platform, culprit, graph, json, laws, mark, message, rules, settle,
+    view, wire,
+};
 
 /// A resource on its way through the checks.
 pub(crate) struct Rendered<'a> {
@@ -28,9 +31,17 @@ pub(crate) fn instance(
     node: &Node,
     input: Input<'_>,
 ) -> Result<Vec<Draft>, Vec<Complaint>> {
-    let instance = view::instance(platform, input);
-    let rendered = render(library, ForEach::Instance, platform, node, Some(instance))?;
-    Ok(rendered.into_iter().map(draft).collect())
+    let seen = view::instance(platform, input);
+    let rendered = render(library, ForEach::Instance, platform, node, Some(seen))?;
+    let own = Own::new(platform, input);
+    let mut references = Vec::with_capacity(rendered.len());
+    let judged = judge(&rendered, |resource| {
+        let mut found = Vec::new();
+        let faults = laws::check(&own, &resource.name, &resource.message, &mut found);
+        references.push(found);
+        faults
+    });
+    finish(rendered, judged, |rendered| graph::dangling(rendered, &references))
 }
 
 /// What a group gets beside its instances.
@@ -40,7 +51,9 @@ pub(crate) fn group(
     node: &Node,
 ) -> Result<Vec<Draft>, Vec<Complaint>> {
     let rendered = render(library, ForEach::Group, platform, node, None)?;
-    Ok(rendered.into_iter().map(draft).collect())
+    let judged =
+        judge(&rendered, |resource| laws::group(platform, resource.kind(), &resource.name));
+    finish(rendered, judged, |_| Vec::new())
 }
 
 fn render<'a>(
@@ -62,7 +75,7 @@ fn render<'a>(
                 let typed = resources.into_iter().map(|resource| typed(template, resource));
                 typed.for_each(|typed| match typed {
                     Ok(resource) => rendered.push(resource),
-                    Err((name, fault)) => complaints.push(fault.of_resource(template, &name)),
+                    Err(complaint) => complaints.push(*complaint),
                 });
             }
         }
@@ -84,16 +97,16 @@ fn resources(
     }
 }
 
-/// A resource as protobuf; or its name, and why it cannot be one.
-fn typed(template: &Template, mut json: Value) -> Result<Rendered<'_>, (String, Fault)> {
+/// A resource as protobuf.
+fn typed(template: &Template, mut json: Value) -> Result<Rendered<'_>, Box<Complaint>> {
     let Some(descriptor) = schema().message(&template.header.resource) else {
-        return Err((String::new(), Fault::new("its type is unknown")));
+        return Err(Box::new(Fault::new("its type is unknown").of_template(&template.name)));
     };
     settle::resource(&mut json, &descriptor);
     let name = name_of(&json, &descriptor);
     match message::read(&json, descriptor) {
         Ok(message) => Ok(Rendered { template, name, json, message }),
-        Err(fault) => Err((name, fault)),
+        Err(fault) => Err(Box::new(complaint(template, &name, &json, fault))),
     }
 }
 
@@ -107,16 +120,72 @@ fn name_of(json: &Value, descriptor: &MessageDescriptor) -> String {
     name.unwrap_or_default().to_owned()
 }
 
-fn draft(rendered: Rendered<'_>) -> Draft {
+/// Envoy's own rules, then `laws`, of each resource; a fault goes with the index of its resource.
+fn judge<'r>(
+    rendered: &'r [Rendered<'_>],
+    mut laws: impl FnMut(&'r Rendered<'r>) -> Vec<Fault>,
+) -> Vec<(usize, Fault)> {
+    let mut faults = graph::twice(rendered);
+    faults.extend(graph::domains_twice(rendered));
+    for (at, resource) in rendered.iter().enumerate() {
+        let found = rules::check_all(&resource.message).into_iter().chain(laws(resource));
+        faults.extend(found.map(|fault| (at, fault)));
+    }
+    faults
+}
+
+/// Drafts, if nothing is wrong. The graph is looked at when each resource is good by itself, so
+/// that one mistake is told once.
+fn finish(
+    rendered: Vec<Rendered<'_>>,
+    mut faults: Vec<(usize, Fault)>,
+    graph: impl Fn(&[Rendered<'_>]) -> Vec<(usize, Fault)>,
+) -> Result<Vec<Draft>, Vec<Complaint>> {
+    if faults.is_empty() {
+        faults = graph(&rendered);
+    }
+    if faults.is_empty() {
+        return rendered.into_iter().map(draft).collect::<Result<_, _>>().map_err(|one| vec![*one]);
+    }
+    let complaints = faults.into_iter().filter_map(|(at, fault)| {
+        let Rendered { template, name, json, .. } = rendered.get(at)?;
+        Some(complaint(template, name, json, fault))
+    });
+    Err(complaints.collect())
+}
+
+fn draft(rendered: Rendered<'_>) -> Result<Draft, Box<Complaint>> {
     let body = wire::encode(&rendered.message);
-    Draft {
-        type_url: TypeUrl::new(&format!(
-            "type.googleapis.com/{}",
-            rendered.template.header.resource
-        )),
-        name: Arc::from(rendered.name),
+    let Rendered { template, name, json, .. } = rendered;
+    if mark::is_in(&body) {
+        let fault = Fault::new(
+            "a tenant's `%` or `\\` did not arrive as text; \
+             the template must not change the value that it interpolates",
+        );
+        return Err(Box::new(complaint(template, &name, &json, fault)));
+    }
+    Ok(Draft {
+        type_url: template.type_url.clone(),
+        name: Arc::from(name),
         hash: Version::hash_of(&body),
         body: body.into(),
-        json: rendered.json,
+        json,
+    })
+}
+
+fn complaint(template: &Template, name: &str, json: &Value, fault: Fault) -> Complaint {
+    let kind = template.kind();
+    let culprit = culprit::of(kind, name, json, &fault.field);
+    Complaint {
+        resource: Some(format!("{kind} {name}")),
+        culprit,
+        ..fault.of_template(&template.name)
+    }
+}
+
+impl Rendered<'_> {
+    /// The last word of its type, such as `Cluster`.
+    pub(crate) fn kind(&self) -> &str {
+        self.template.kind()
     }
 }

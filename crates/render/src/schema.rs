@@ -1,28 +1,54 @@
 //! What Envoy can be configured with: its message descriptors, and the tables beside them.
 
-use std::collections::BTreeMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor};
 
 use crate::mark::Reads;
+use crate::rules::Rules;
 
 /// Made by `descriptors/generate.py`.
 const DESCRIPTORS: &[u8] = include_bytes!("../../../descriptors/envoy-1.40.binpb");
 const FORMATTED: &str = include_str!("../../../descriptors/formatted_fields.txt");
+const INSTANCE_FIELDS: &str = include_str!("../../../descriptors/instance_fields.txt");
+const INSTANCE_EXTENSIONS: &str = include_str!("../../../descriptors/instance_extensions.txt");
 
 pub(crate) struct Schema {
     pool: DescriptorPool,
-    reads: BTreeMap<&'static str, Reads>,
+    /// What protoc-gen-validate demands of each message.
+    pub(crate) rules: Rules,
+    reads: HashMap<&'static str, Reads>,
+    laws: HashMap<&'static str, Law>,
+    harmless: HashSet<&'static str>,
+}
+
+/// What holds of a field in an instance's resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Law {
+    /// It names a cluster of the instance's own, or a shared one.
+    Cluster,
+    /// It names the platform's `trusted_ca`.
+    File,
+    /// It is not there, for this reason.
+    Refused(&'static str),
 }
 
 /// The one schema, read at its first use (tens of milliseconds) and shared.
 pub(crate) fn schema() -> &'static Schema {
     static SCHEMA: OnceLock<Schema> = OnceLock::new();
-    SCHEMA.get_or_init(|| Schema {
+    SCHEMA.get_or_init(|| {
         #[expect(clippy::expect_used, reason = "compiled in, and decoded by every test")]
-        pool: DescriptorPool::decode(DESCRIPTORS).expect("the descriptor set is well formed"),
-        reads: rows(FORMATTED).filter_map(|(field, reads)| Some((field, named(reads)?))).collect(),
+        let pool = DescriptorPool::decode(DESCRIPTORS).expect("the descriptor set is well formed");
+        let reads = rows(FORMATTED).filter_map(|(field, reads)| Some((field, named(reads)?)));
+        let laws = rows(INSTANCE_FIELDS).filter_map(|(field, law)| Some((field, law_named(law)?)));
+        Schema {
+            rules: Rules::read(&pool),
+            reads: reads.collect(),
+            laws: laws.collect(),
+            harmless: lines(INSTANCE_EXTENSIONS).collect(),
+            pool,
+        }
     })
 }
 
@@ -30,6 +56,18 @@ impl Schema {
     /// The message of a full name, such as `envoy.config.cluster.v3.Cluster`.
     pub(crate) fn message(&self, name: &str) -> Option<MessageDescriptor> {
         self.pool.get_message_by_name(name)
+    }
+
+    /// Every message there is.
+    #[cfg(test)]
+    pub(crate) fn messages(&self) -> impl Iterator<Item = MessageDescriptor> {
+        self.pool.all_messages()
+    }
+
+    /// An extension that must be there.
+    #[cfg(test)]
+    pub(crate) fn extension(&self, name: &str) -> prost_reflect::ExtensionDescriptor {
+        self.pool.get_extension_by_name(name).expect("there is such an extension")
     }
 
     /// The message inside an `Any` of this type URL.
@@ -41,12 +79,34 @@ impl Schema {
     pub(crate) fn reads(&self, field: &FieldDescriptor) -> Option<Reads> {
         self.reads.get(field.full_name()).copied()
     }
+
+    /// What holds of a field in an instance's resource.
+    pub(crate) fn law(&self, field: &FieldDescriptor) -> Option<Law> {
+        self.laws.get(field.full_name()).copied()
+    }
+
+    /// Whether any instance may hold this message in an `Any`.
+    pub(crate) fn is_harmless(&self, message: &str) -> bool {
+        self.harmless.contains(message)
+    }
 }
 
-/// The rows of a table of two columns: what is not blank or a comment.
-pub(crate) fn rows(table: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let lines = table.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-    lines.filter_map(|line| line.split_once(char::is_whitespace)).map(|(a, b)| (a, b.trim()))
+/// What is neither blank nor a comment.
+fn lines(table: &'static str) -> impl Iterator<Item = &'static str> {
+    table.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+/// The rows of a table of two columns.
+fn rows(table: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    lines(table).filter_map(|line| line.split_once(char::is_whitespace)).map(|(a, b)| (a, b.trim()))
+}
+
+fn law_named(law: &'static str) -> Option<Law> {
+    match law {
+        "cluster" => Some(Law::Cluster),
+        "file" => Some(Law::File),
+        _ => law.strip_prefix("refused: ").map(Law::Refused),
+    }
 }
 
 fn named(reads: &str) -> Option<Reads> {
@@ -55,5 +115,28 @@ fn named(reads: &str) -> Option<Reads> {
         "substitution" => Some(Reads::Substitution),
         "plain" => Some(Reads::Plain),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A misspelt field would never be found.
+    #[test]
+    fn the_tables_name_what_is_there() {
+        let exists = |field: &str| {
+            let (message, name) = field.rsplit_once('.').expect("message.field");
+            let message = schema().message(message);
+            message.is_some_and(|message| message.get_field_by_name(name).is_some())
+        };
+        let fields = || rows(FORMATTED).chain(rows(INSTANCE_FIELDS));
+        for (field, _) in fields() {
+            assert!(exists(field), "there is no field {field}");
+        }
+        assert_eq!(schema().reads.len() + schema().laws.len(), fields().count());
+        for message in lines(INSTANCE_EXTENSIONS) {
+            assert!(schema().message(message).is_some(), "there is no message {message}");
+        }
     }
 }

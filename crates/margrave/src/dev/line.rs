@@ -111,6 +111,7 @@ fn platform(config: &Config, listen: &Listen, access_log: Option<String>) -> Pla
         trusted_hops: config.trusted_hops,
         on_demand: config.on_demand,
         shared_clusters: Vec::new(),
+        shared_extensions: Vec::new(),
         sources: Sources::default(),
         direct: true,
         trusted_ca: config.trusted_ca.clone(),

@@ -16,6 +16,7 @@ pub(crate) fn platform() -> Platform {
         trusted_hops: 0,
         on_demand: false,
         shared_clusters: Vec::new(),
+        shared_extensions: Vec::new(),
         sources: Sources::default(),
         direct: true,
         trusted_ca: render::TRUSTED_CA.into(),
