@@ -46,6 +46,8 @@ fn bad_descriptors_are_refused_in_these_words() {
         assert!(!named || kept, "{name} has no {code}");
         seen.extend(refusals.iter().map(|refusal| refusal.code));
     }
+    // The broker alone knows which hostnames are taken.
+    seen.insert(Code::Taken);
     let unseen: Vec<_> = Code::ALL.iter().filter(|code| !seen.contains(code)).collect();
     assert_eq!(unseen, Vec::<&Code>::new(), "codes without an example");
 }
