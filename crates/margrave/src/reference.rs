@@ -55,6 +55,19 @@ fn the_configuration_page_has_every_setting() {
 }
 
 #[test]
+fn the_example_of_the_configuration_page_is_sound() {
+    let text = std::fs::read_to_string(page("configuration.md")).unwrap();
+    let example = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("margrave.toml");
+    std::fs::write(&file, example.expect("an example")).unwrap();
+    let loaded = crate::config::load(Some(&file), &crate::config::Flags::default(), &|_| None);
+    let (config, _) = loaded.unwrap_or_else(|failure| panic!("{}", failure.text()));
+    assert_eq!(config.listen.public, "0.0.0.0:10080".parse().unwrap());
+    assert_eq!(config.state, folder.path().join(".margrave"));
+}
+
+#[test]
 fn the_command_page_has_every_command() {
     let mut definition = crate::command::definition().term_width(100);
     definition.build();

@@ -10,8 +10,9 @@ use futures::future::{BoxFuture, select_all};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// How long a runner may take to stop before it is abandoned.
-pub const STOP_MAX: Duration = Duration::from_secs(10);
+/// How long a runner may take to stop before it is abandoned; longer than any of them gives its own
+/// work (the worker 10 s).
+const STOP_MAX: Duration = Duration::from_secs(12);
 
 /// One thing that runs until it is told to stop.
 pub struct Runner {

@@ -2,8 +2,11 @@
 //! This is the order of starting; stopping is the reverse.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::serve::ListenerExt;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpStream;
 
 use crate::dev::line::Line;
 use crate::dev::ports::Ports;
@@ -11,6 +14,10 @@ use crate::dev::probes::{self, Readiness};
 use crate::dev::ready::Announcement;
 use crate::envoy::Supervisor;
 use crate::runner::Runner;
+
+/// How long requests that are being answered are waited for; a client that waits for news of an
+/// operation asks again.
+const BROKER_DRAIN_MAX: Duration = Duration::from_secs(1);
 
 /// What the runners are made of.
 pub struct Parts {
@@ -26,6 +33,13 @@ pub struct Parts {
     pub readiness: Arc<Readiness>,
     /// What is said once they are.
     pub announcement: Announcement,
+}
+
+/// Answers are a few packets each: none waits for the next.
+fn no_delay(connection: &mut TcpStream) {
+    if let Err(error) = connection.set_nodelay(true) {
+        tracing::debug!(%error, "a connection keeps its delay");
+    }
 }
 
 /// The list.
@@ -78,8 +92,17 @@ pub fn list(parts: Parts) -> Vec<Runner> {
         "requests of platforms and developers",
         "operations, jobs and claims, in one transaction",
         |stop| async move {
-            let serve = axum::serve(ports.broker, broker);
-            Ok(serve.with_graceful_shutdown(stop.cancelled_owned()).await?)
+            let listener = ports.broker.tap_io(no_delay);
+            let serve = axum::serve(listener, broker);
+            let serve = serve.with_graceful_shutdown(stop.clone().cancelled_owned());
+            let drained = async {
+                stop.cancelled().await;
+                tokio::time::sleep(BROKER_DRAIN_MAX).await;
+            };
+            tokio::select! {
+                result = serve.into_future() => Ok(result?),
+                () = drained => Ok(()),
+            }
         },
     ));
     list.push(Runner::new("ready", "whether all are ready", "endpoints.json", |stop| {

@@ -71,6 +71,10 @@ impl Connect {
                 None => return Err(nothing_in(&state).into()),
             },
         };
+        if url.starts_with("https:") {
+            let why = "this release speaks plain HTTP to a broker, which listens on loopback only";
+            return Err(Failure::Usage(why.to_owned()));
+        }
         let credentials = self.credentials(&state)?;
         Ok(Client::new(url, credentials)?)
     }
