@@ -36,7 +36,7 @@ pub async fn until_ended(
                 }
                 Ok(None) => return Err(anyhow!("the broker has forgotten the operation").into()),
                 // The operation goes on without us; a broker that restarts comes back.
-                Err(Failure::Error(error)) => told.silent(&error),
+                Err(Failure::Error(_)) => told.silent(),
                 Err(refused) => return Err(refused),
             }
             sleep(SILENT_PAUSE).await;
@@ -78,9 +78,9 @@ impl Told {
         Some(format!("  {}", line(step)))
     }
 
-    fn silent(&mut self, error: &anyhow::Error) {
+    fn silent(&mut self) {
         if !self.silent {
-            output::message(&format!("  ...     {error:#}; still waiting"));
+            output::message("  ...     the broker does not answer; still waiting");
         }
         self.silent = true;
     }

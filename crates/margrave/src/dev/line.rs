@@ -93,7 +93,6 @@ fn broker_config(config: &Config, credentials: &Credentials) -> broker::Config {
 }
 
 /// UUIDs of version 7: they rise with time.
-#[expect(clippy::expect_used, reason = "a UUID has only characters that an id may have")]
 fn operation_id() -> OperationId {
     Uuid::now_v7().to_string().parse().expect("a UUID is an id")
 }
