@@ -5,8 +5,9 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use model::{InstanceId, Operation, OperationKind, OperationState, Requester, Spec};
-use serde_json::json;
-use store::{Accept, Accepted, Refusal};
+use serde::Serialize;
+use store::{Accept, Refusal};
+use utoipa::ToSchema;
 
 use crate::error::Error;
 use crate::router::Broker;
@@ -42,12 +43,12 @@ impl Broker {
             let operation = accept.operation.clone();
             let expected = standing.instance.as_ref().map(|instance| instance.updated_at);
             match self.parts.store.accept(*accept, expected).await? {
-                Accepted::Yes => {
+                store::Accepted::Yes => {
                     tracing::info!(instance = %id, operation = %operation.id, kind = ?operation.kind, "accepted");
                     return Ok(accepted(&operation));
                 }
-                Accepted::No(Refusal::Taken(owners)) => return Err(Error::taken(&owners)),
-                Accepted::No(Refusal::Changed | Refusal::Busy(_)) => {}
+                store::Accepted::No(Refusal::Taken(owners)) => return Err(Error::taken(&owners)),
+                store::Accepted::No(Refusal::Changed | Refusal::Busy(_)) => {}
             }
         }
         Err(Error::busy("another change"))
@@ -74,13 +75,20 @@ impl Broker {
             error: None,
             notice: None,
             requested_by,
-            created_at: (self.parts.clock)(),
+            created_at: self.now(),
             finished_at: None,
         }
     }
 }
 
-/// 202 (OSB 2.17, "Asynchronous Operations").
+/// A change was accepted and is being made (OSB 2.17, "Asynchronous Operations").
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Accepted {
+    /// What to ask the last operation for.
+    operation: String,
+}
+
 fn accepted(operation: &Operation) -> Response {
-    (StatusCode::ACCEPTED, Json(json!({"operation": operation.id}))).into_response()
+    let body = Accepted { operation: operation.id.to_string() };
+    (StatusCode::ACCEPTED, Json(body)).into_response()
 }

@@ -6,14 +6,17 @@ mod operations;
 mod platform;
 mod render;
 mod views;
+pub(crate) mod words;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
-use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi, openapi};
 
 use crate::router::Broker;
+use crate::{catalog, deprovision, fetch, last_operation, provision, update};
 
 /// The routes of the platform API.
 pub(crate) fn routes() -> Router<Arc<Broker>> {
@@ -34,11 +37,24 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
 #[derive(OpenApi)]
 #[openapi(
     info(
-        title = "Margrave platform API",
+        title = "Margrave broker and platform API",
         version = "1",
-        description = "What the Open Service Broker API, served beside it under /v2, lacks."
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+        description = "The Open Service Broker API v2.17 under /v2, and what it lacks under /v1. Requests under /v2 carry `X-Broker-API-Version: 2.x`, else 412. Every answer carries `X-Request-Id`, and `X-Broker-API-Request-Identity` if the request does. Any request may be answered with 401, 404, 405, 408, 413 or, with `Retry-After`, 503; the body is then an ErrorBody."
     ),
+    tags(
+        (name = "osb", description = "Open Service Broker API: every change to an instance"),
+        (name = "platform", description = "Everything else: nothing here changes anything")
+    ),
+    security(("basic" = [])),
+    modifiers(&Basic),
     paths(
+        catalog::get,
+        provision::put,
+        update::patch,
+        deprovision::delete,
+        fetch::get,
+        last_operation::get,
         instances::list,
         instances::one,
         instances::history,
@@ -54,7 +70,17 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
 )]
 struct Document;
 
-/// The OpenAPI document of the platform API, made from the code.
+/// Who may ask.
+struct Basic;
+
+impl Modify for Basic {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Basic));
+        document.components.get_or_insert_default().add_security_scheme("basic", scheme);
+    }
+}
+
+/// The OpenAPI 3.1 document of both, made from the code.
 pub fn openapi() -> serde_json::Value {
     serde_json::to_value(Document::openapi()).unwrap_or_default()
 }

@@ -103,6 +103,11 @@ fn plan_entry(plan: Plan, schema: &Value) -> Value {
     })
 }
 
+/// The catalog: one offering, two plans, the schema of parameters.
+#[utoipa::path(get, path = "/v2/catalog", tag = "osb", operation_id = "catalog", responses(
+    (status = 200, description = "The catalog, with an ETag", body = Object),
+    (status = 304, description = "As it was at the ETag of If-None-Match"),
+))]
 pub(crate) async fn get(State(broker): State<Arc<Broker>>, headers: HeaderMap) -> Response {
     let Catalog { body, etag } = &broker.catalog;
     let known = is_known(&headers, etag);

@@ -10,14 +10,25 @@ use model::{InstanceId, InstanceState, OperationKind, Requester};
 use serde_json::json;
 use store::Accept;
 
-use crate::accept::Decision;
-use crate::envelope::ChangeQuery;
-use crate::error::Error;
+use crate::accept::{Accepted, Decision};
+use crate::envelope::{ChangeQuery, Incomplete};
+use crate::error::{Error, ErrorBody};
 use crate::extract::{Asked, Id};
 use crate::identity;
 use crate::router::Broker;
 use crate::standing::{Phase, Standing};
 
+/// Deprovision an instance. Safe to be repeated at any time.
+#[utoipa::path(delete, path = "/v2/service_instances/{id}", tag = "osb", operation_id = "deprovision",
+    params(("id" = String, Path, description = "The OSB `instance_id`, chosen by the platform"), Incomplete,
+        ("service_id" = String, Query, description = "The offering's id in the catalog"),
+        ("plan_id" = String, Query, description = "A plan's id in the catalog")),
+    responses(
+    (status = 202, description = "It is being deprovisioned", body = Accepted),
+    (status = 400, description = "Malformed", body = ErrorBody),
+    (status = 410, description = "There is none, or none any more", body = Object),
+    (status = 422, description = "Not as things stand: `error` tells why", body = ErrorBody),
+))]
 pub(crate) async fn delete(
     State(broker): State<Arc<Broker>>,
     Id(id): Id<InstanceId>,

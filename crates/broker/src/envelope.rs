@@ -5,6 +5,7 @@ use model::{Owner, Parameters, Plan};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::catalog;
 use crate::error::Error;
@@ -15,20 +16,41 @@ const ID_BYTES_MAX: usize = 255;
 const CONTEXT_BYTES_MAX: usize = 64 << 10;
 
 /// Provision and update; what is required of which is checked by its verb.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct Envelope {
+    /// The offering's id in the catalog.
+    #[schema(required)]
     service_id: Option<String>,
+    /// The plan's id in the catalog. Required by a provision; absent in an update: as it is.
     plan_id: Option<String>,
+    /// Who owns it. Required by a provision, 1 to 255 bytes.
     organization_guid: Option<String>,
+    /// Who owns it, such as a team. Required by a provision, 1 to 255 bytes.
     space_guid: Option<String>,
+    /// What the platform knows of the circumstances: at most 64 KiB, kept and not interpreted.
+    #[schema(value_type = Option<Object>)]
     context: Option<Map<String, Value>>,
+    /// The whole descriptor without `visibility`; its schema is in the catalog. Required by a
+    /// provision; absent in an update: as it is.
+    #[schema(value_type = Option<Object>)]
     parameters: Option<Box<RawValue>>,
+    /// Not used by this offering.
     maintenance_info: Option<MaintenanceInfo>,
 }
 
-#[derive(Debug, Deserialize)]
-struct MaintenanceInfo {
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct MaintenanceInfo {
+    /// No plan has a version: any is another one.
     version: Option<String>,
+}
+
+/// Whether the platform can wait.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes a part of `ChangeQuery`")]
+pub(crate) struct Incomplete {
+    /// Must be `true`: every change is asynchronous.
+    accepts_incomplete: bool,
 }
 
 /// The query of a change.

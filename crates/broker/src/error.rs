@@ -27,12 +27,14 @@ pub(crate) struct Error {
 /// The body of an error.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ErrorBody {
-    /// One of OSB's codes, or one of ours.
+    /// OSB's `AsyncRequired`, `ConcurrencyError`, `MaintenanceInfoConflict`, or our
+    /// `InvalidParameters`, `HostnameTaken`.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'static str>,
     /// What is wrong and how to mend it.
     description: String,
-    /// Each mistake of a descriptor, for programs.
+    /// Each mistake of the parameters, for programs: `code`, `path`, `message` and, where known,
+    /// `label`, `why`, `help`, `also`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>)]
     refusals: Vec<Refusal>,

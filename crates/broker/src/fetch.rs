@@ -9,11 +9,18 @@ use model::{InstanceId, OperationKind};
 use serde_json::json;
 
 use crate::catalog::{SERVICE_ID, plan_id};
-use crate::error::Error;
+use crate::error::{Error, ErrorBody};
 use crate::extract::{Asked, Hints, Id};
 use crate::router::Broker;
 use crate::standing::{Phase, Standing};
 
+/// Fetch an instance.
+#[utoipa::path(get, path = "/v2/service_instances/{id}", tag = "osb", operation_id = "fetch",
+    params(("id" = String, Path, description = "The OSB `instance_id`, chosen by the platform")), responses(
+    (status = 200, description = "Plan, parameters and metadata", body = Object),
+    (status = 404, description = "There is none, or it is still being provisioned", body = ErrorBody),
+    (status = 422, description = "It is being changed", body = ErrorBody),
+))]
 pub(crate) async fn get(
     State(broker): State<Arc<Broker>>,
     Id(id): Id<InstanceId>,

@@ -11,47 +11,50 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use model::{InstanceId, InstanceState, Operation, OperationKind, OperationState};
+use model::{InstanceId, Millis, Operation, OperationKind, OperationState};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::error::Error;
+use crate::api::words;
+use crate::error::{Error, ErrorBody};
 use crate::extract::{Asked, Hints, Id};
-use crate::progress::{POLL_AGAIN_S, description};
+use crate::progress::{description, poll_again_s};
 use crate::router::Broker;
 
-#[derive(Debug, Serialize)]
-struct LastOperation {
-    state: OperationState,
+/// How an operation stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LastOperation {
+    state: words::OperationState,
+    /// What is done now, or why it failed.
     description: String,
+    /// Of a failed update or deprovision: whether the instance still works.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance_usable: Option<bool>,
+    /// Of a failed update: whether to try it again makes sense.
     #[serde(skip_serializing_if = "Option::is_none")]
     update_repeatable: Option<bool>,
 }
 
+/// How the last operation stands; with `Retry-After` while it is in progress.
+#[utoipa::path(get, path = "/v2/service_instances/{id}/last_operation", tag = "osb", operation_id = "lastOperation",
+    params(("id" = String, Path, description = "The OSB `instance_id`, chosen by the platform"),
+        ("operation" = Option<String>, Query, description = "Absent or unknown: the latest")),
+    responses(
+    (status = 200, description = "How it stands", body = LastOperation),
+    (status = 404, description = "There is no such instance", body = ErrorBody),
+))]
 pub(crate) async fn get(
     State(broker): State<Arc<Broker>>,
     Id(id): Id<InstanceId>,
     Asked(hints): Asked<Hints>,
 ) -> Result<Response, Error> {
     hints.check()?;
-    let instance = broker.parts.store.instance(&id).await?;
-    let instance = instance.ok_or_else(|| Error::not_found("there is no such instance"))?;
     let operation = asked(&broker, &id, hints.operation.as_deref()).await?;
-    let Some(operation) = operation else {
-        // A row without operations is a tombstone whose history was forgotten.
-        let state = if instance.state == InstanceState::Deleted { "gone" } else { "live" };
-        let body = LastOperation {
-            state: OperationState::Succeeded,
-            description: state.to_owned(),
-            instance_usable: None,
-            update_repeatable: None,
-        };
-        return Ok(Json(body).into_response());
-    };
-    Ok(answer(&operation))
+    let operation = operation.ok_or_else(|| Error::not_found("there is no such instance"))?;
+    Ok(answer(&operation, broker.now()))
 }
 
+/// The operation that is meant. An instance has one from its first day to the end of its tombstone.
 async fn asked(
     broker: &Broker,
     id: &InstanceId,
@@ -66,12 +69,12 @@ async fn asked(
     Ok(broker.parts.store.operations(id, 1).await?.into_iter().next())
 }
 
-fn answer(operation: &Operation) -> Response {
+fn answer(operation: &Operation, now: Millis) -> Response {
     let failed = operation.state == OperationState::Failed;
     let changed = failed && operation.kind == OperationKind::Update;
     let usable = failed && operation.kind != OperationKind::Provision;
     let body = LastOperation {
-        state: operation.state,
+        state: operation.state.into(),
         description: description(operation),
         // What was live before goes on: an update that fails takes nothing away, and neither does a
         // deprovision that failed before its commit.
@@ -81,7 +84,9 @@ fn answer(operation: &Operation) -> Response {
     };
     let mut response = Json(body).into_response();
     if operation.state == OperationState::InProgress {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(POLL_AGAIN_S));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(poll_again_s(operation, now)));
     }
     response
 }

@@ -58,6 +58,17 @@ pub struct Standing {
     pub quarantine: Option<String>,
     /// What its team should know, such as an upstream whose name does not resolve.
     pub notices: Vec<String>,
+    /// How many proxies have the latest revision; absent when they refuse it.
+    pub proxies: Option<Coverage>,
+}
+
+/// How much of the fleet has something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Coverage {
+    /// Proxies that have it.
+    pub have: usize,
+    /// Proxies that are connected and heard from.
+    pub ready: usize,
 }
 
 /// A DNS record of the platform.
@@ -78,8 +89,8 @@ pub trait View: Send + Sync {
     fn render(&self, id: &InstanceId, spec: &Spec) -> Result<Vec<RenderedLine>, Vec<String>>;
     /// The fleet.
     fn fleet(&self) -> FleetSummary;
-    /// How an instance stands; `None` when it is not published.
-    fn standing(&self, id: &InstanceId) -> Option<Standing>;
+    /// How an instance stands; `None` when it is not published. Waits for nothing.
+    async fn standing(&self, id: &InstanceId) -> Option<Standing>;
     /// The DNS records that exist, or why they cannot be told.
     async fn records(&self) -> Result<Vec<RecordLine>, String>;
 }

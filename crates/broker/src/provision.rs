@@ -10,10 +10,10 @@ use model::{Instance, InstanceId, InstanceState, OperationKind, Owner, Requester
 use serde_json::{Value, json};
 use store::Accept;
 
-use crate::accept::Decision;
+use crate::accept::{Accepted, Decision};
 use crate::body::JsonBody;
-use crate::envelope::{ChangeQuery, Envelope};
-use crate::error::Error;
+use crate::envelope::{ChangeQuery, Envelope, Incomplete};
+use crate::error::{Error, ErrorBody};
 use crate::extract::{Asked, Id};
 use crate::identity;
 use crate::router::Broker;
@@ -28,6 +28,15 @@ struct Wish {
     requester: Requester,
 }
 
+/// Provision an instance.
+#[utoipa::path(put, path = "/v2/service_instances/{id}", tag = "osb", operation_id = "provision",
+    params(("id" = String, Path, description = "The OSB `instance_id`, chosen by the platform"), Incomplete), request_body = Envelope, responses(
+    (status = 200, description = "It is there, as asked for", body = Object),
+    (status = 202, description = "It is being provisioned", body = Accepted),
+    (status = 400, description = "Malformed, or parameters that are refused", body = ErrorBody),
+    (status = 409, description = "It is there, otherwise than asked for", body = ErrorBody),
+    (status = 422, description = "Not as things stand: `error` tells why", body = ErrorBody),
+))]
 pub(crate) async fn put(
     State(broker): State<Arc<Broker>>,
     Id(id): Id<InstanceId>,

@@ -58,6 +58,10 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
+    pub(crate) fn now(&self) -> Millis {
+        (self.parts.clock)()
+    }
+
     /// The spec of valid parameters: with its effective hostnames, sorted.
     pub(crate) fn spec(&self, plan: Plan, parameters: Parameters) -> Result<Spec, Error> {
         let mut hostnames = parameters.hostnames.clone();

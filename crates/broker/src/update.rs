@@ -14,10 +14,10 @@ use model::{Instance, InstanceId, OperationKind, Parameters, Plan, Requester, Sp
 use serde_json::{Value, json};
 use store::Accept;
 
-use crate::accept::Decision;
+use crate::accept::{Accepted, Decision};
 use crate::body::JsonBody;
-use crate::envelope::{ChangeQuery, Envelope};
-use crate::error::Error;
+use crate::envelope::{ChangeQuery, Envelope, Incomplete};
+use crate::error::{Error, ErrorBody};
 use crate::extract::{Asked, Id};
 use crate::identity;
 use crate::router::Broker;
@@ -32,6 +32,15 @@ struct Wish {
     requester: Requester,
 }
 
+/// Update an instance. Parameters replace the present ones; what is absent stays.
+#[utoipa::path(patch, path = "/v2/service_instances/{id}", tag = "osb", operation_id = "update",
+    params(("id" = String, Path, description = "The OSB `instance_id`, chosen by the platform"), Incomplete), request_body = Envelope, responses(
+    (status = 200, description = "It is so already", body = Object),
+    (status = 202, description = "It is being updated", body = Accepted),
+    (status = 400, description = "Malformed, or parameters that are refused", body = ErrorBody),
+    (status = 404, description = "There is no such instance", body = ErrorBody),
+    (status = 422, description = "Not as things stand: `error` tells why", body = ErrorBody),
+))]
 pub(crate) async fn patch(
     State(broker): State<Arc<Broker>>,
     Id(id): Id<InstanceId>,
@@ -86,7 +95,7 @@ fn target(broker: &Broker, wish: &Wish, instance: &Instance) -> Result<Spec, Err
 }
 
 /// The one thing that never changes: 400 with words, if it is to.
-fn renamed(present: &Parameters, wanted: &Parameters) -> Option<Error> {
+pub(crate) fn renamed(present: &Parameters, wanted: &Parameters) -> Option<Error> {
     let (was, now) = (&present.service, &wanted.service);
     let refusal = Refusal {
         code: Code::BadValue,

@@ -23,6 +23,7 @@ use crate::standing::Standing;
 /// Rows of a page unless asked otherwise, and at most.
 const PAGE_ROWS: usize = 100;
 const PAGE_ROWS_MAX: usize = 1000;
+
 /// Operations of a history.
 const HISTORY_ROWS_MAX: usize = 100;
 
@@ -36,6 +37,8 @@ pub(crate) struct ListQuery {
     organization: Option<String>,
     /// Only of this space; goes with `organization`.
     space: Option<String>,
+    /// Also those that were deleted, as long as they are remembered.
+    deleted: Option<bool>,
     /// The `next` of the page before.
     after: Option<String>,
     /// 1 to 1,000; default 100.
@@ -53,7 +56,11 @@ pub(crate) struct InstancePage {
 }
 
 /// Lists instances.
-#[utoipa::path(get, path = "/v1/instances", params(ListQuery), responses((status = 200, body = InstancePage), (status = 400, body = ErrorBody)))]
+#[utoipa::path(get, path = "/v1/instances", tag = "platform", operation_id = "listInstances",
+    params(ListQuery), responses(
+    (status = 200, description = "As it is now", body = InstancePage),
+    (status = 400, description = "It cannot be read, or is refused", body = ErrorBody),
+))]
 pub(crate) async fn list(
     State(broker): State<Arc<Broker>>,
     Asked(query): Asked<ListQuery>,
@@ -68,24 +75,37 @@ pub(crate) async fn list(
         _ => return Err(Error::bad_request("organization and space go together")),
     };
     let after = query.after.as_deref().map(extract::parse).transpose()?;
-    let filter = Filter { owner, service: query.service, deleted: false, after, limit };
-    let page = broker.parts.store.instances(filter).await?;
-    Ok(Json(InstancePage {
-        instances: page.items.iter().map(InstanceView::of).collect(),
-        next: page.next.map(String::from),
-    }))
+    let filter = Filter {
+        owner,
+        service: query.service,
+        deleted: query.deleted == Some(true),
+        after,
+        limit,
+    };
+    let store = &broker.parts.store;
+    let page = store.instances(filter).await?;
+    let mut instances = Vec::with_capacity(page.items.len());
+    for instance in &page.items {
+        let latest = store.operations(&instance.id, 1).await?.pop();
+        instances.push(InstanceView::of(instance).with(latest.as_ref(), None, broker.now()));
+    }
+    Ok(Json(InstancePage { instances, next: page.next.map(String::from) }))
 }
 
 /// One instance, its latest operation, and how it stands.
-#[utoipa::path(get, path = "/v1/instances/{id}", params(("id" = String, Path)), responses((status = 200, body = InstanceView), (status = 404, body = ErrorBody)))]
+#[utoipa::path(get, path = "/v1/instances/{id}", tag = "platform", operation_id = "instance",
+    params(("id" = String, Path, description = "Its id")), responses(
+    (status = 200, description = "As it is now", body = InstanceView),
+    (status = 404, description = "There is no such thing", body = ErrorBody),
+))]
 pub(crate) async fn one(
     State(broker): State<Arc<Broker>>,
     Id(id): Id<InstanceId>,
 ) -> Result<Json<InstanceView>, Error> {
     let Standing { instance, latest } = Standing::read(broker.parts.store.as_ref(), &id).await?;
     let instance = instance.ok_or_else(unknown)?;
-    let plane = broker.parts.view.standing(&id);
-    Ok(Json(InstanceView::of(&instance).with(latest.as_ref(), plane)))
+    let plane = broker.parts.view.standing(&id).await;
+    Ok(Json(InstanceView::of(&instance).with(latest.as_ref(), plane, broker.now())))
 }
 
 pub(super) fn unknown() -> Error {
@@ -100,12 +120,18 @@ pub(crate) struct History {
 }
 
 /// The latest operations of an instance.
-#[utoipa::path(get, path = "/v1/instances/{id}/operations", params(("id" = String, Path)), responses((status = 200, body = History), (status = 404, body = ErrorBody)))]
+#[utoipa::path(get, path = "/v1/instances/{id}/operations", tag = "platform", operation_id = "history",
+    params(("id" = String, Path, description = "Its id")), responses(
+    (status = 200, description = "As it is now", body = History),
+    (status = 404, description = "There is no such thing", body = ErrorBody),
+))]
 pub(crate) async fn history(
     State(broker): State<Arc<Broker>>,
     Id(id): Id<InstanceId>,
 ) -> Result<Json<History>, Error> {
     broker.parts.store.instance(&id).await?.ok_or_else(unknown)?;
     let operations = broker.parts.store.operations(&id, HISTORY_ROWS_MAX).await?;
-    Ok(Json(History { operations: operations.iter().map(OperationView::of).collect() }))
+    let now = broker.now();
+    let operations = operations.iter().map(|operation| OperationView::of(operation, now));
+    Ok(Json(History { operations: operations.collect() }))
 }

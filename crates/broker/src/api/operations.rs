@@ -39,7 +39,11 @@ pub(crate) struct WaitQuery {
 }
 
 /// One operation with its steps.
-#[utoipa::path(get, path = "/v1/operations/{id}", params(("id" = String, Path), WaitQuery), responses((status = 200, body = OperationView), (status = 404, body = ErrorBody)))]
+#[utoipa::path(get, path = "/v1/operations/{id}", tag = "platform", operation_id = "operation",
+    params(("id" = String, Path, description = "Its id"), WaitQuery), responses(
+    (status = 200, description = "As it is now", body = OperationView),
+    (status = 404, description = "There is no such thing", body = ErrorBody),
+))]
 pub(crate) async fn one(
     State(broker): State<Arc<Broker>>,
     Id(id): Id<OperationId>,
@@ -71,5 +75,5 @@ pub(crate) async fn one(
 async fn look(broker: &Broker, id: &OperationId) -> Result<OperationView, Error> {
     let operation = broker.parts.store.operation(id).await?;
     let operation = operation.ok_or_else(|| Error::not_found("there is no such operation"))?;
-    Ok(OperationView::of(&operation))
+    Ok(OperationView::of(&operation, broker.now()))
 }

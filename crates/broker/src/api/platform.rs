@@ -14,7 +14,9 @@ use crate::port::{FleetSummary, RecordLine};
 use crate::router::Broker;
 
 /// The fleet: who is connected and how it stands.
-#[utoipa::path(get, path = "/v1/fleet", responses((status = 200, body = FleetSummary)))]
+#[utoipa::path(get, path = "/v1/fleet", tag = "platform", operation_id = "fleet", responses(
+    (status = 200, description = "As it is now", body = FleetSummary),
+))]
 pub(crate) async fn fleet(State(broker): State<Arc<Broker>>) -> Json<FleetSummary> {
     Json(broker.parts.view.fleet())
 }
@@ -27,7 +29,10 @@ pub(crate) struct Records {
 }
 
 /// The DNS records that the platform has made.
-#[utoipa::path(get, path = "/v1/records", responses((status = 200, body = Records), (status = 502, body = ErrorBody)))]
+#[utoipa::path(get, path = "/v1/records", tag = "platform", operation_id = "records", responses(
+    (status = 200, description = "As it is now", body = Records),
+    (status = 502, description = "The cloud does not answer", body = ErrorBody),
+))]
 pub(crate) async fn records(State(broker): State<Arc<Broker>>) -> Result<Json<Records>, Error> {
     let records = broker.parts.view.records().await;
     let records = records.map_err(|why| Error::new(StatusCode::BAD_GATEWAY, why))?;
@@ -35,7 +40,9 @@ pub(crate) async fn records(State(broker): State<Arc<Broker>>) -> Result<Json<Re
 }
 
 /// The JSON Schema of a descriptor.
-#[utoipa::path(get, path = "/v1/schema", responses((status = 200, body = Object)))]
+#[utoipa::path(get, path = "/v1/schema", tag = "platform", operation_id = "schema", responses(
+    (status = 200, description = "As it is now", body = Object),
+))]
 pub(crate) async fn schema() -> Json<Value> {
     Json(model::descriptor::schema::descriptor())
 }

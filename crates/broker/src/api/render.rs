@@ -16,6 +16,8 @@ use crate::error::{Error, ErrorBody};
 use crate::extract::{self, Id};
 use crate::port::RenderedLine;
 use crate::router::Broker;
+use crate::standing::{Phase, Standing};
+use crate::update::renamed;
 
 /// A descriptor that is not sent to be carried out.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -57,7 +59,12 @@ fn rendered(broker: &Broker, id: &InstanceId, spec: &Spec) -> Result<Rendered, E
 }
 
 /// The resources that an instance becomes.
-#[utoipa::path(get, path = "/v1/instances/{id}/resources", params(("id" = String, Path)), responses((status = 200, body = Rendered), (status = 404, body = ErrorBody), (status = 422, body = ErrorBody)))]
+#[utoipa::path(get, path = "/v1/instances/{id}/resources", tag = "platform", operation_id = "resources",
+    params(("id" = String, Path, description = "Its id")), responses(
+    (status = 200, description = "As it is now", body = Rendered),
+    (status = 404, description = "There is no such thing", body = ErrorBody),
+    (status = 422, description = "Not as things stand", body = ErrorBody),
+))]
 pub(crate) async fn instance(
     State(broker): State<Arc<Broker>>,
     Id(id): Id<InstanceId>,
@@ -67,7 +74,12 @@ pub(crate) async fn instance(
 }
 
 /// The resources that a descriptor would become.
-#[utoipa::path(post, path = "/v1/render", request_body = Draft, responses((status = 200, body = Rendered), (status = 400, body = ErrorBody), (status = 422, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/render", tag = "platform", operation_id = "render",
+    request_body = Draft, responses(
+    (status = 200, description = "As it is now", body = Rendered),
+    (status = 400, description = "It cannot be read, or is refused", body = ErrorBody),
+    (status = 422, description = "Not as things stand", body = ErrorBody),
+))]
 pub(crate) async fn descriptor(
     State(broker): State<Arc<Broker>>,
     JsonBody(draft): JsonBody<Draft>,
@@ -77,12 +89,23 @@ pub(crate) async fn descriptor(
 }
 
 /// Whether a descriptor would be accepted now, its hostnames included.
-#[utoipa::path(post, path = "/v1/validate", request_body = Draft, responses((status = 200, body = Valid), (status = 400, body = ErrorBody), (status = 422, body = ErrorBody)))]
+#[utoipa::path(post, path = "/v1/validate", tag = "platform", operation_id = "validate",
+    request_body = Draft, responses(
+    (status = 200, description = "As it is now", body = Valid),
+    (status = 400, description = "It cannot be read, or is refused", body = ErrorBody),
+    (status = 422, description = "Not as things stand", body = ErrorBody),
+))]
 pub(crate) async fn validate(
     State(broker): State<Arc<Broker>>,
     JsonBody(draft): JsonBody<Draft>,
 ) -> Result<Json<Valid>, Error> {
     let (id, spec) = draft.read(&broker)?;
+    let standing = Standing::read(broker.parts.store.as_ref(), &id).await?;
+    if let Phase::Settled(present) | Phase::Changing(present, _) = standing.phase()
+        && let Some(refusal) = renamed(&present.spec.parameters, &spec.parameters)
+    {
+        return Err(refusal);
+    }
     let mut owners = Vec::new();
     for hostname in &spec.hostnames {
         let owner = broker.parts.store.hostname(hostname).await?;

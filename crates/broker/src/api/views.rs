@@ -1,10 +1,11 @@
 //! What the platform API shows.
 
-use model::{Instance, InstanceState, Millis, Operation, StepRecord};
+use model::{Instance, Millis, Operation, StepRecord};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::words::{InstanceState, OperationKind, OperationState, Plan, StepState};
 use crate::port::Standing;
 use crate::progress::description;
 
@@ -20,11 +21,8 @@ pub(crate) struct InstanceView {
     organization: String,
     /// OSB space: the team.
     space: String,
-    /// `provisioning`, `ready`, `failed`, `deprovisioning` or `deleted`.
-    #[schema(value_type = String)]
     state: InstanceState,
-    /// `internal` or `public`.
-    plan: String,
+    plan: Plan,
     /// What it answers to.
     hostnames: Vec<String>,
     /// The revision of its last publish.
@@ -51,8 +49,8 @@ impl InstanceView {
             service: instance.spec.parameters.service.to_string(),
             organization: instance.owner.organization.clone(),
             space: instance.owner.space.clone(),
-            state: instance.state,
-            plan: instance.spec.plan.as_str().to_owned(),
+            state: instance.state.into(),
+            plan: instance.spec.plan.into(),
             hostnames: instance.spec.hostnames.iter().map(ToString::to_string).collect(),
             revision: instance.revision,
             parameters: instance.spec.parameters.to_json(),
@@ -67,8 +65,9 @@ impl InstanceView {
         mut self,
         operation: Option<&Operation>,
         standing: Option<Standing>,
+        now: Millis,
     ) -> Self {
-        self.operation = operation.map(OperationView::of);
+        self.operation = operation.map(|operation| OperationView::of(operation, now));
         self.standing = standing;
         self
     }
@@ -82,12 +81,8 @@ pub(crate) struct OperationView {
     id: String,
     /// The instance.
     instance: String,
-    /// `provision`, `update` or `deprovision`.
-    #[schema(value_type = String)]
-    kind: model::OperationKind,
-    /// `in progress`, `succeeded` or `failed`.
-    #[schema(value_type = String)]
-    state: model::OperationState,
+    kind: OperationKind,
+    state: OperationState,
     /// The sentence for the user.
     description: String,
     /// Its steps, in order; empty until a worker has taken it.
@@ -104,7 +99,9 @@ pub(crate) struct OperationView {
     created_at: Millis,
     /// Milliseconds since the Unix epoch.
     finished_at: Option<Millis>,
-    /// Changes whenever anything else here does: send it as `seen` to await that.
+    /// Milliseconds that it took, or has taken so far.
+    elapsed: Millis,
+    /// Changes whenever anything else here but `elapsed` does: send it as `seen` to await that.
     pub(crate) tag: String,
 }
 
@@ -116,9 +113,7 @@ pub(crate) struct StepView {
     name: String,
     /// What it does, for the user.
     says: String,
-    /// `pending`, `running`, `done`, `undoing`, `undone` or `failed`.
-    #[schema(value_type = String)]
-    state: model::StepState,
+    state: StepState,
     /// How often it was begun.
     attempts: u32,
     /// Progress, or why it is tried again.
@@ -127,23 +122,28 @@ pub(crate) struct StepView {
     started_at: Option<Millis>,
     /// Milliseconds since the Unix epoch.
     finished_at: Option<Millis>,
+    /// Milliseconds that it took, or has taken so far; absent before it has begun.
+    elapsed: Option<Millis>,
+    /// When it will be tried again: milliseconds since the Unix epoch.
+    next_at: Option<Millis>,
 }
 
 impl OperationView {
-    pub(crate) fn of(operation: &Operation) -> Self {
+    pub(crate) fn of(operation: &Operation, now: Millis) -> Self {
         Self {
             id: operation.id.to_string(),
             instance: operation.instance.to_string(),
-            kind: operation.kind,
-            state: operation.state,
+            kind: operation.kind.into(),
+            state: operation.state.into(),
             description: description(operation),
-            steps: operation.steps.iter().map(StepView::of).collect(),
+            steps: operation.steps.iter().map(|step| StepView::of(step, now)).collect(),
             revision: operation.revision,
             error: operation.error.clone(),
             notice: operation.notice.clone(),
             requested_by: operation.requested_by.credential.clone(),
             created_at: operation.created_at,
             finished_at: operation.finished_at,
+            elapsed: elapsed(operation.created_at, operation.finished_at, now),
             tag: tag(operation),
         }
     }
@@ -152,8 +152,13 @@ impl OperationView {
 impl OperationView {
     /// Whether it has not ended.
     pub(crate) fn is_open(&self) -> bool {
-        self.state == model::OperationState::InProgress
+        self.state == OperationState::InProgress
     }
+}
+
+/// From its begin to its end, or to now.
+fn elapsed(since: Millis, until: Option<Millis>, now: Millis) -> Millis {
+    until.unwrap_or(now).saturating_sub(since).max(0)
 }
 
 /// A short name for all that an operation is now.
@@ -163,15 +168,17 @@ fn tag(operation: &Operation) -> String {
 }
 
 impl StepView {
-    fn of(step: &StepRecord) -> Self {
+    fn of(step: &StepRecord, now: Millis) -> Self {
         Self {
             name: step.name.clone(),
             says: step.says.clone(),
-            state: step.state,
+            state: step.state.into(),
             attempts: step.attempts,
             note: step.note.clone(),
             started_at: step.started_at,
             finished_at: step.finished_at,
+            elapsed: step.started_at.map(|since| elapsed(since, step.finished_at, now)),
+            next_at: step.next_at,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The platform API, and the document that describes it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -25,9 +26,12 @@ async fn it_shows_what_osb_does_not() {
         harness.call("GET", "/v1/instances?service=zz", None).await.body["instances"],
         json!([])
     );
+    assert_eq!(listed["instances"][0]["operation"]["state"], "succeeded");
     let one = harness.call("GET", "/v1/instances/a", None).await.body;
     assert_eq!((one["plan"].as_str(), one["state"].as_str()), (Some("public"), Some("ready")));
     assert_eq!(one["operation"]["state"], "succeeded");
+    assert_eq!(one["standing"]["proxies"], json!({"have": 2, "ready": 3}));
+    assert!(one["operation"]["elapsed"].as_i64().is_some_and(|elapsed| elapsed > 0), "{one}");
     let history = harness.call("GET", "/v1/instances/a/operations", None).await.body;
     assert_eq!(history["operations"].as_array().map(Vec::len), Some(1));
     assert_eq!(
@@ -47,6 +51,11 @@ async fn it_judges_without_changing() {
         harness.call("POST", "/v1/validate", Some(draft("a.example.com"))).await.status,
         422
     );
+    let renamed = json!({"instance": "a", "parameters": {"service": "z", "upstream": "http://w:1", "hostnames": ["a.example.com"]}});
+    let refused = harness.call("POST", "/v1/validate", Some(renamed)).await;
+    assert_eq!((refused.status, &refused.body["refusals"][0]["path"]), (400, &json!("service")));
+    let own = json!({"instance": "a", "parameters": {"service": "a", "upstream": "http://w:2", "hostnames": ["a.example.com"]}});
+    assert_eq!(harness.call("POST", "/v1/validate", Some(own)).await.status, 200, "its own name");
     let bad = json!({"parameters": {"service": "B!", "upstreams": 7}});
     let refused = harness.call("POST", "/v1/validate", Some(bad)).await;
     assert_eq!(refused.status, 400);
@@ -76,4 +85,50 @@ async fn its_document_is_the_one_in_the_reference() {
     let kept: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap_or_default())
         .unwrap_or_default();
     assert_eq!(open.body, kept, "the API has changed: look at it, then run make golden");
+}
+
+/// Whatever is described is there, once, and whatever it refers to as well.
+#[tokio::test]
+async fn its_document_is_true() {
+    let harness = Harness::new();
+    let document = harness.send("GET", "/v1/openapi.json", &[], "").await.body;
+    assert!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
+    let mut ids = BTreeSet::new();
+    let paths = document["paths"].as_object().expect("paths");
+    for (path, operations) in paths {
+        for (method, operation) in operations.as_object().expect("operations") {
+            let told = format!("{method} {path}");
+            let id = operation["operationId"].as_str().unwrap_or_default();
+            assert!(ids.insert(id.to_owned()), "{told}: `{id}` twice");
+            assert!(operation["summary"].is_string(), "{told} says nothing");
+            let method = method.to_uppercase();
+            let answer = harness.call(&method, &path.replace("{id}", "x"), None).await;
+            let said = answer.body["description"].as_str().unwrap_or_default();
+            assert_ne!(answer.status, 405, "{told}");
+            assert!(!said.contains("nothing at this path"), "{told}: {answer:?}");
+            let described = &operation["responses"][answer.status.to_string()];
+            assert!(described.is_object(), "{told} answers {}", answer.status);
+        }
+    }
+    for path in ["/v2/catalog", "/v2/service_instances/{id}", "/v1/operations/{id}"] {
+        assert!(paths.contains_key(path), "{path}");
+    }
+    let mut refs = Vec::new();
+    references(&document, &mut refs);
+    assert!(!refs.is_empty());
+    for reference in refs {
+        let pointer = reference.trim_start_matches('#');
+        assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+    }
+}
+
+fn references(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            found.extend(map.get("$ref").and_then(Value::as_str).map(str::to_owned));
+            map.values().for_each(|value| references(value, found));
+        }
+        Value::Array(list) => list.iter().for_each(|value| references(value, found)),
+        _ => {}
+    }
 }

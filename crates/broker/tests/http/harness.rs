@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use broker::{
-    Config, FleetSummary, PLAN_INTERNAL_ID, PLAN_PUBLIC_ID, Parts, Password, RecordLine,
+    Config, Coverage, FleetSummary, PLAN_INTERNAL_ID, PLAN_PUBLIC_ID, Parts, Password, RecordLine,
     RenderedLine, SERVICE_ID, Standing, View,
 };
 use http_body_util::BodyExt;
@@ -52,8 +52,14 @@ impl View for NothingToSee {
     fn fleet(&self) -> FleetSummary {
         FleetSummary { revision: 0, instances: 0, quarantined: 0, proxies: Vec::new() }
     }
-    fn standing(&self, _: &InstanceId) -> Option<Standing> {
-        None
+    async fn standing(&self, _: &InstanceId) -> Option<Standing> {
+        Some(Standing {
+            revision: 1,
+            served: Some(1),
+            quarantine: None,
+            notices: Vec::new(),
+            proxies: Some(Coverage { have: 2, ready: 3 }),
+        })
     }
     async fn records(&self) -> Result<Vec<RecordLine>, String> {
         Ok(Vec::new())

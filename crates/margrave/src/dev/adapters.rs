@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use broker::{FleetSummary, ProxyLine, RecordLine, RenderedLine, Standing};
+use broker::{Coverage, FleetSummary, ProxyLine, RecordLine, RenderedLine, Standing};
 use model::{InstanceId, Spec};
 use plane::{Plane, ProxyState};
 use render::{Complaint, Draft};
@@ -70,10 +70,16 @@ impl broker::View for PlaneView {
         }
     }
 
-    fn standing(&self, id: &InstanceId) -> Option<Standing> {
+    async fn standing(&self, id: &InstanceId) -> Option<Standing> {
+        use plane::Convergence::{Behind, Live, Rejected};
         let plane::Description { revision, served, quarantine, notices } =
             self.plane.describe(id)?;
-        Some(Standing { revision, served, quarantine, notices })
+        let proxies = match self.plane.converged(id, revision, Duration::ZERO).await {
+            Live { proxies, .. } => Some(Coverage { have: proxies, ready: proxies }),
+            Behind { have, ready, .. } => Some(Coverage { have, ready }),
+            Rejected { .. } => None,
+        };
+        Some(Standing { revision, served, quarantine, notices, proxies })
     }
 
     async fn records(&self) -> Result<Vec<RecordLine>, String> {
