@@ -74,7 +74,7 @@ pub struct Upstream {
 /// `host:port` of an upstream; the host is a DNS name or an IP address, resolved by the plane.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
-    /// DNS name, IPv4 or IPv6 address (without brackets).
+    /// DNS name in lower case, IPv4 or IPv6 address (without brackets, shortest form).
     pub host: String,
     /// 1 to 65535.
     pub port: u16,
@@ -179,7 +179,8 @@ pub struct Retry {
 /// A redirect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redirect {
-    /// An absolute path, or an absolute `http`/`https` URL without query.
+    /// An absolute path, or an absolute `http`/`https` URL without query; the request's query is
+    /// kept. A URL without a path keeps the request's path too.
     pub to: String,
     /// 301, 302, 303, 307 or 308; default 302.
     pub status: u16,
