@@ -28,7 +28,10 @@ impl Delta {
     fn plan_coming(&self, state: &State, share: &Share, round: &mut Round) {
         for key in state.owned(share.owner) {
             let step = Step::coming(state.table(key.table).kind);
-            if share.lacks(state.slot(*key).changed, step) && self.wants(*key) {
+            let changed = state.slot(*key).changed;
+            // What was refused and is still the same is to be told again.
+            let refused = self.refused.get(key).is_some_and(|refusal| refusal.changed == changed);
+            if (share.lacks(changed, step) || refused) && self.wants(*key) {
                 round.steps[step as usize].push(*key);
             }
         }

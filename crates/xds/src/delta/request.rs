@@ -1,6 +1,6 @@
 //! What a client says: acknowledgements, refusals, and what it wants.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use model::Version;
@@ -88,14 +88,14 @@ impl Delta {
             // Whatever rounds send of a kind they send first to what comes first.
             self.subscriptions.sort_by_key(|subscription| (subscription.kind, subscription.table));
         }
-        let held = match first {
-            true => self.held(&cache.read(), table, &request.initial_versions, now)?,
-            false => Bits::default(),
-        };
         let mut names = Vec::with_capacity(request.subscribe.len());
         for name in &request.subscribe {
             names.push(text(name)?);
         }
+        let held = match first {
+            true => self.held(&cache.read(), table, &request.initial_versions, &names, now)?,
+            false => Bits::default(),
+        };
         let silent = first && names.is_empty() && kind.silence_is_all();
         let wildcard = silent || names.contains(&"*");
         names.retain(|name| *name != "*");
@@ -117,24 +117,26 @@ impl Delta {
     }
 
     /// What a client that comes back holds already: the places of those that are here. What
-    /// changed or vanished meanwhile goes to the catch-up round, to be sent in order.
+    /// changed or vanished meanwhile goes to the catch-up round, to be sent in order. (What
+    /// vanished and is named is answered as any name that does not exist.)
     fn held(
         &mut self,
         state: &State,
         table: u16,
         versions: &[Held],
+        named: &[&str],
         now: Instant,
     ) -> Result<Bits, Status> {
         let mut held = Bits::default();
         let mut changed = Vec::new();
-        let mut vanished: BTreeMap<&str, ()> = BTreeMap::new();
+        let mut vanished: BTreeSet<&str> = BTreeSet::new();
         for entry in versions {
             let name = text(&entry.name)?;
             let key = state.find(table, name);
             let Some((key, content)) =
                 key.and_then(|key| Some((key, state.slot(key).content.as_ref()?)))
             else {
-                vanished.insert(name, ());
+                vanished.insert(name);
                 continue;
             };
             held.insert(key.slot);
@@ -143,8 +145,11 @@ impl Delta {
                 changed.push(key);
             }
         }
+        for name in named {
+            vanished.remove(name);
+        }
         if !changed.is_empty() || !vanished.is_empty() {
-            self.gather(state.table(table).kind, table, changed, vanished.into_keys(), now);
+            self.gather(state.table(table).kind, table, changed, vanished.into_iter(), now);
         }
         Ok(held)
     }

@@ -116,9 +116,8 @@ impl StateOfTheWorld {
     /// that has just come has nothing to keep.)
     pub(super) fn quarantine(&mut self, state: &State, owner: OwnerId) {
         let Some(pass) = &self.pass else { return };
-        let from = self.quarantined.get(&owner).copied().unwrap_or(pass.from);
-        self.quarantined.insert(owner, from);
         let seq = pass.upto;
+        self.quarantined.insert(owner);
         for subscription in self.subscriptions.iter_mut().filter(|s| s.kind.full_state()) {
             subscription.freeze(state, owner, seq);
         }

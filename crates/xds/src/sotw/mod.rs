@@ -18,7 +18,7 @@ mod request;
 mod respond;
 mod subscription;
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -44,8 +44,8 @@ pub(crate) struct StateOfTheWorld {
     cursor: u64,
     subscriptions: Vec<Subscription>,
     pass: Option<Pass>,
-    /// Owners of whom something was refused, and what their clients have of them.
-    quarantined: HashMap<OwnerId, u64>,
+    /// Owners of whom something was refused, and who have not changed since.
+    quarantined: HashSet<OwnerId>,
     /// Owners whose changes are told as soon as nothing is unanswered.
     unsettled: Vec<(OwnerId, u64)>,
     last_nonce: u64,
@@ -65,7 +65,7 @@ impl StateOfTheWorld {
             floor,
             subscriptions: Vec::new(),
             pass: None,
-            quarantined: HashMap::new(),
+            quarantined: HashSet::new(),
             unsettled: Vec::new(),
             last_nonce: 0,
             events: Vec::new(),
@@ -105,8 +105,9 @@ impl StateOfTheWorld {
         Ok(())
     }
 
-    fn tell(&mut self, state: &State, now: Instant) {
-        if !self.subscriptions.iter().all(Subscription::is_quiet) {
+    /// Tells whose changes the client has, when nothing is unanswered.
+    fn settle(&mut self, state: &State) {
+        if self.subscriptions.iter().any(|subscription| subscription.unanswered.is_some()) {
             return;
         }
         for (owner, seq) in std::mem::take(&mut self.unsettled) {
@@ -115,6 +116,10 @@ impl StateOfTheWorld {
                 self.events.push(Event::Settled { stream: self.stream, owner, seq });
             }
         }
+    }
+
+    /// Tells that nothing is outstanding, when that is so and news.
+    fn tell_synced(&mut self, state: &State, now: Instant) {
         let idle = self.is_quiet() && self.cursor == state.seq() && !self.subscriptions.is_empty();
         if !idle || self.synced == Some(self.cursor) {
             return;
@@ -159,7 +164,10 @@ impl Talk for StateOfTheWorld {
         self.settle_floor(&state)?;
         match response {
             Some(_) => self.active = now,
-            None => self.tell(&state, now),
+            None => {
+                self.settle(&state);
+                self.tell_synced(&state, now);
+            }
         }
         Ok(response)
     }

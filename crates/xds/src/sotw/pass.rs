@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::StateOfTheWorld;
 use super::subscription::{Due, Subscription};
+use crate::bits::Bits;
 use crate::cache::{Key, OwnerId, State};
 use crate::kind::{Kind, Step};
 use crate::metrics;
@@ -15,8 +16,8 @@ use crate::metrics;
 pub(super) struct Pass {
     pub(super) from: u64,
     pub(super) upto: u64,
-    /// Who changed, what the client has of them, and what it will have.
-    owners: HashMap<OwnerId, (u64, u64)>,
+    /// Who changed, and what the client will have of them.
+    owners: HashMap<OwnerId, u64>,
     at: usize,
     /// What the step has to say is laid out.
     begun: bool,
@@ -30,6 +31,23 @@ impl Pass {
         match self.at < Step::Gone as usize {
             true => self.from,
             false => self.upto,
+        }
+    }
+}
+
+impl Subscription {
+    /// What is not full state is told if it changed, or was kept from the client before.
+    fn lay_out(&mut self, slot: u32, changed: bool, held: bool) {
+        let due = (changed && !self.told.contains(slot)) || self.withheld.contains(slot);
+        if !due || !self.wants(slot) {
+            return;
+        }
+        if held {
+            self.withheld.insert(slot);
+        } else {
+            self.withheld.remove(slot);
+            self.moved.insert(slot);
+            self.laid = true;
         }
     }
 }
@@ -49,7 +67,7 @@ impl StateOfTheWorld {
     pub(super) fn advance(&mut self, state: &State, now: Instant) -> bool {
         let Some(pass) = &mut self.pass else { return self.begin_pass(state, now) };
         let Some(step) = Step::ALL.get(pass.at).copied() else {
-            self.end_pass();
+            self.end_pass(state);
             return true;
         };
         if !pass.begun {
@@ -59,8 +77,7 @@ impl StateOfTheWorld {
             return true;
         }
         let since = pass.since;
-        let spoken = self.subscriptions.iter().filter(|s| speaks_of(step, s.kind));
-        let waits = !spoken.into_iter().all(Subscription::is_quiet)
+        let waits = self.subscriptions.iter().any(|s| s.laid && !s.is_quiet())
             || (step == Step::Scopes && self.awaits_routes(state));
         if waits && now < since + self.limits.patience {
             return false;
@@ -83,20 +100,18 @@ impl StateOfTheWorld {
         self.cursor = upto;
         self.pass =
             Some(Pass { from, upto, owners: HashMap::new(), at: 0, begun: false, since: now });
-        let mut owners = HashMap::new();
+        for subscription in &mut self.subscriptions {
+            subscription.told = Bits::default();
+        }
+        let mut owners: HashMap<OwnerId, u64> = HashMap::new();
         for owner in (from + 1..=upto).filter_map(|seq| state.logged(seq)) {
-            owners.entry(owner).or_insert((from, state.owner_seq(owner)));
+            owners.entry(owner).or_insert_with(|| state.owner_seq(owner));
         }
         let held: Vec<OwnerId> =
-            owners.keys().filter(|owner| self.quarantined.contains_key(owner)).copied().collect();
+            owners.keys().filter(|owner| self.quarantined.remove(owner)).copied().collect();
         for owner in held {
             if self.release(state, owner) {
-                owners.remove(&owner);
                 self.quarantine(state, owner);
-            } else if let Some(had) = self.quarantined.remove(&owner)
-                && let Some((from, _)) = owners.get_mut(&owner)
-            {
-                *from = had;
             }
         }
         if let Some(pass) = &mut self.pass {
@@ -108,24 +123,24 @@ impl StateOfTheWorld {
     /// Lays out what a step has to say.
     fn lay_out(&mut self, state: &State, step: Step) {
         let Some(pass) = &self.pass else { return };
-        for subscription in self.subscriptions.iter_mut().filter(|s| speaks_of(step, s.kind)) {
-            if subscription.kind.full_state() {
-                subscription.due = subscription.due.or(Some(Due::IfNew));
+        for subscription in &mut self.subscriptions {
+            subscription.laid = false;
+            if !speaks_of(step, subscription.kind) {
                 continue;
             }
-            for (owner, (from, _)) in &pass.owners {
-                if self.quarantined.contains_key(owner) {
-                    continue;
-                }
-                let changed = |key: &&Key| {
-                    key.table == subscription.table
-                        && subscription.wants(key.slot)
-                        && state.slot(**key).changed > *from
-                };
+            if subscription.kind.full_state() {
+                subscription.due = subscription.due.or(Some(Due::IfNew));
+                subscription.laid = true;
+                continue;
+            }
+            for owner in pass.owners.keys() {
                 let lost = if step == Step::Orphans { state.lost(*owner) } else { Vec::new() };
-                let owned: &[Key] = if step == Step::Orphans { &lost } else { state.owned(*owner) };
-                let keys: Vec<Key> = owned.iter().filter(changed).copied().collect();
-                keys.iter().for_each(|key| _ = subscription.moved.insert(key.slot));
+                let keys = if step == Step::Orphans { &lost } else { state.owned(*owner) };
+                let held = self.quarantined.contains(owner);
+                let table = subscription.table;
+                for key in keys.iter().filter(|key| key.table == table) {
+                    subscription.lay_out(key.slot, state.slot(*key).changed > pass.from, held);
+                }
             }
         }
     }
@@ -137,20 +152,22 @@ impl StateOfTheWorld {
             return false;
         }
         let kind = |key: &Key| state.table(key.table).kind;
-        pass.owners.iter().any(|(owner, (from, _))| {
+        pass.owners.keys().any(|owner| {
             let owned = state.owned(*owner);
             let scoped = owned.iter().any(|key| {
-                kind(key) == Kind::Scope && state.slot(*key).changed > *from && self.wants(*key)
+                kind(key) == Kind::Scope && state.slot(*key).changed > pass.from && self.wants(*key)
             });
             let unwatched = |key: &Key| kind(key) == Kind::Route && !self.wants(*key);
-            scoped && !self.quarantined.contains_key(owner) && owned.iter().any(unwatched)
+            scoped && !self.quarantined.contains(owner) && owned.iter().any(unwatched)
         })
     }
 
-    fn end_pass(&mut self) {
+    fn end_pass(&mut self, state: &State) {
         let Some(pass) = self.pass.take() else { return };
-        let owners = pass.owners.into_iter().map(|(owner, (_, seq))| (owner, seq));
-        self.unsettled.extend(owners.filter(|(owner, _)| !self.quarantined.contains_key(owner)));
+        let quarantined = &self.quarantined;
+        let owners = pass.owners.into_iter();
+        self.unsettled.extend(owners.filter(|(owner, _)| !quarantined.contains(owner)));
         self.unsettled.sort_unstable_by_key(|(_, seq)| *seq);
+        self.settle(state);
     }
 }

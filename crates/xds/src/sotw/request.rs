@@ -100,7 +100,8 @@ impl StateOfTheWorld {
         }
         let narrower = !left.is_empty() || (subscription.wildcard && !wildcard);
         cache.release(table, left.into_iter());
-        let wider = wildcard && !std::mem::replace(&mut subscription.wildcard, wildcard);
+        let wider = wildcard && !subscription.wildcard;
+        subscription.wildcard = wildcard;
         if let Some(base) = subscription.base.filter(|_| full && narrower) {
             // What it wants no more is no news.
             subscription.digest = Some(subscription.whole(&cache.read(), base, None).digest);

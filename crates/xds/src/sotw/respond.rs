@@ -27,11 +27,13 @@ struct Saying {
 impl StateOfTheWorld {
     pub(super) fn next(&mut self, state: &State, now: Instant) -> Option<StateResponse> {
         loop {
+            self.advance(state, now);
             for at in 0..self.subscriptions.len() {
                 if let Some(saying) = self.say(state, at, now) {
                     return Some(self.post(state, at, saying, now));
                 }
             }
+            // That there was nothing new to say may be what the pass waited for.
             if !self.advance(state, now) {
                 return None;
             }
@@ -57,7 +59,9 @@ impl StateOfTheWorld {
         let keep = keep.filter(|_| subscription.kind == Kind::Cluster);
         let whole = subscription.whole(state, seq, keep);
         let due = subscription.due.take();
-        let news = subscription.digest != Some(whole.digest);
+        // What was said last, be it answered or not, is no news.
+        let said = subscription.unanswered.as_ref().map(|unanswered| unanswered.digest);
+        let news = said.or(subscription.digest) != Some(whole.digest);
         if due != Some(Due::Anyway) && subscription.trial.is_none() && !news {
             return None;
         }
@@ -133,6 +137,7 @@ impl Subscription {
                     continue;
                 }
                 let key = Key { table: self.table, slot };
+                self.told.insert(slot);
                 match view.of(slot) {
                     _ if !self.wants(slot) => {}
                     Some(content) => {

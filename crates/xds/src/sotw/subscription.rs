@@ -71,10 +71,16 @@ pub(super) struct Subscription {
     /// What was named. Held in the cache.
     pub(super) names: Bits,
     pub(super) due: Option<Due>,
+    /// The step that the pass is at has something to say of it, and waits until it is quiet.
+    pub(super) laid: bool,
     /// Not full state: named, and to be answered.
     pub(super) asked: Bits,
     /// Not full state: changed, and to be told.
     pub(super) moved: Bits,
+    /// Not full state: told since the pass began.
+    pub(super) told: Bits,
+    /// Not full state: kept from the client, because something of the owner was refused.
+    pub(super) withheld: Bits,
     /// Not full state: to be sent again alone.
     pub(super) alone: VecDeque<Parcel>,
     /// Full state: the client has all of this sequence number, but for substitutes.
@@ -97,8 +103,11 @@ impl Subscription {
             explicit: false,
             names: Bits::default(),
             due: None,
+            laid: false,
             asked: Bits::default(),
             moved: Bits::default(),
+            told: Bits::default(),
+            withheld: Bits::default(),
             alone: VecDeque::new(),
             base: None,
             digest: None,

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use model::Version;
 use prost::Message;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -9,6 +10,7 @@ use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
+use crate::script::Speaker;
 use crate::server::{PATIENCE, Server};
 use crate::wire::{self, DeltaRequest, DeltaResponse, Node};
 
@@ -54,7 +56,10 @@ impl<S, R: Message + Default> Decoder for Proto<S, R> {
 }
 
 /// Opens a stream to a method of the service.
-pub(crate) async fn open<S, R>(address: &str, method: &str) -> (mpsc::Sender<S>, Streaming<R>)
+pub(crate) async fn open<S, R>(
+    address: &str,
+    method: &str,
+) -> Result<(mpsc::Sender<S>, Streaming<R>), Status>
 where
     S: Message + 'static,
     R: Message + Default + 'static,
@@ -65,9 +70,9 @@ where
     let (sender, receiver) = mpsc::channel(64);
     let path = format!("/envoy.service.discovery.v3.AggregatedDiscoveryService/{method}");
     let request = tonic::Request::new(ReceiverStream::new(receiver));
-    let response =
-        grpc.streaming(request, path.parse().unwrap(), Proto::<S, R>::default()).await.unwrap();
-    (sender, response.into_inner())
+    let path = path.parse().unwrap();
+    let response = grpc.streaming(request, path, Proto::<S, R>::default()).await?;
+    Ok((sender, response.into_inner()))
 }
 
 pub(crate) struct Delta {
@@ -79,8 +84,12 @@ pub(crate) struct Delta {
 
 impl Delta {
     pub(crate) async fn connect(server: &Server) -> Self {
-        let (requests, responses) = open(&server.address, "DeltaAggregatedResources").await;
-        Self { requests, responses, greeted: false, pings: 0 }
+        Self::try_connect(server).await.expect("a stream")
+    }
+
+    pub(crate) async fn try_connect(server: &Server) -> Result<Self, Status> {
+        let (requests, responses) = open(&server.address, "DeltaAggregatedResources").await?;
+        Ok(Self { requests, responses, greeted: false, pings: 0 })
     }
 
     pub(crate) async fn send(&mut self, mut request: DeltaRequest) {
@@ -94,15 +103,6 @@ impl Delta {
         self.send(DeltaRequest {
             type_url: type_url.into(),
             resource_names_subscribe: strings(names),
-            ..Default::default()
-        })
-        .await;
-    }
-
-    pub(crate) async fn leave(&mut self, type_url: &str, names: &[&str]) {
-        self.send(DeltaRequest {
-            type_url: type_url.into(),
-            resource_names_unsubscribe: strings(names),
             ..Default::default()
         })
         .await;
@@ -205,4 +205,80 @@ pub(crate) fn names(response: &DeltaResponse) -> Vec<String> {
 
 pub(crate) fn strings(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+impl Speaker for Delta {
+    type Response = DeltaResponse;
+
+    async fn join(server: &Server, _before: Option<Self>) -> Self {
+        Self::connect(server).await
+    }
+
+    async fn ask(&mut self, type_url: &str, names: &[&str]) {
+        Self::ask(self, type_url, names).await;
+    }
+
+    async fn leave(&mut self, type_url: &str, names: &[&str]) {
+        self.send(DeltaRequest {
+            type_url: type_url.into(),
+            resource_names_unsubscribe: strings(names),
+            ..Default::default()
+        })
+        .await;
+    }
+
+    /// The versions are such as another server might have made of the same content.
+    async fn resume(&mut self, type_url: &str, names: &[&str], held: &[&str]) {
+        let version = |body: &str| {
+            Version { epoch: 9, revision: 9, hash: Version::hash_of(body.as_bytes()) }.to_string()
+        };
+        let held: Vec<(&str, String)> = held
+            .iter()
+            .map(|item| item.split_once('=').expect("name=body"))
+            .map(|(name, body)| (name, version(body)))
+            .collect();
+        let held: Vec<_> = held.iter().map(|(name, version)| (*name, version.as_str())).collect();
+        Self::resume(self, type_url, names, &held).await;
+    }
+
+    async fn stale(&mut self, type_url: &str, names: &[&str]) {
+        self.send(DeltaRequest {
+            type_url: type_url.into(),
+            resource_names_subscribe: strings(names),
+            response_nonce: "no-such-nonce".into(),
+            ..Default::default()
+        })
+        .await;
+    }
+
+    async fn hear(&mut self) -> DeltaResponse {
+        self.next().await
+    }
+
+    async fn answer(&mut self, response: &DeltaResponse, refusal: Option<&str>) {
+        Self::answer(self, response, refusal).await;
+    }
+
+    async fn quiet(&mut self) {
+        Self::quiet(self).await;
+    }
+
+    fn check(response: &DeltaResponse, type_url: &str, items: &[&str]) {
+        let item = |resource: &wire::Resource| {
+            let body = &resource.resource.as_ref().expect("a body").value;
+            let expected = items.iter().filter_map(|item| item.split_once('='));
+            match expected.into_iter().find(|(name, _)| *name == resource.name) {
+                None => resource.name.clone(),
+                // A blank message has a name, which is its first field, and nothing else.
+                Some((name, "")) if body[2..] == *name.as_bytes() => format!("{name}="),
+                Some((name, _)) => format!("{name}={}", String::from_utf8_lossy(body)),
+            }
+        };
+        let mut found: Vec<String> = response.resources.iter().map(item).collect();
+        found.extend(response.removed_resources.iter().map(|name| format!("-{name}")));
+        let mut expected = strings(items);
+        found.sort();
+        expected.sort();
+        assert_eq!((response.type_url.as_str(), found), (type_url, expected));
+    }
 }

@@ -4,12 +4,16 @@
 #[cfg(test)]
 mod client;
 #[cfg(test)]
-mod delta;
+mod limits;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod script;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
-mod state;
-#[cfg(test)]
 mod state_client;
+#[cfg(test)]
+mod talks;
 #[cfg(test)]
 mod wire;

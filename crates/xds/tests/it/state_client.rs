@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
 use crate::client::{open, strings};
+use crate::script::Speaker;
 use crate::server::{PATIENCE, Server};
 use crate::wire::{self, Node, StateRequest, StateResponse};
 
@@ -19,12 +20,22 @@ pub(crate) struct State {
     pings: usize,
     /// What is asked for of each type, and the version and nonce last accepted.
     asked: HashMap<String, (Vec<String>, String, String)>,
+    /// The same of the connection before.
+    last: HashMap<String, (Vec<String>, String, String)>,
 }
 
 impl State {
     pub(crate) async fn connect(server: &Server) -> Self {
-        let (requests, responses) = open(&server.address, "StreamAggregatedResources").await;
-        Self { requests, responses, greeted: false, pings: 0, asked: HashMap::new() }
+        let (requests, responses) =
+            open(&server.address, "StreamAggregatedResources").await.expect("a stream");
+        Self {
+            requests,
+            responses,
+            greeted: false,
+            pings: 0,
+            asked: HashMap::new(),
+            last: HashMap::new(),
+        }
     }
 
     pub(crate) async fn send(&mut self, mut request: StateRequest) {
@@ -116,7 +127,13 @@ impl State {
 
 /// The bodies of a response, as text, sorted. A state-of-the-world resource bears no other name.
 pub(crate) fn bodies(response: &StateResponse) -> Vec<String> {
-    let text = |any: &wire::Any| String::from_utf8_lossy(&any.value).into_owned();
+    let text = |any: &wire::Any| match any.value.as_slice() {
+        // A blank message has a name, which is its first field, and nothing else.
+        [b'\n', length, name @ ..] if name.len() == usize::from(*length) => {
+            format!("{}=", String::from_utf8_lossy(name))
+        }
+        body => String::from_utf8_lossy(body).into_owned(),
+    };
     let mut all: Vec<String> = response.resources.iter().map(text).collect();
     all.sort();
     all
@@ -126,4 +143,54 @@ pub(crate) fn sorted(bodies: &[&str]) -> Vec<String> {
     let mut all = strings(bodies);
     all.sort();
     all
+}
+
+impl Speaker for State {
+    type Response = StateResponse;
+
+    async fn join(server: &Server, before: Option<Self>) -> Self {
+        let mut client = Self::connect(server).await;
+        client.last = before.map(|before| before.asked).unwrap_or_default();
+        client
+    }
+
+    async fn ask(&mut self, type_url: &str, names: &[&str]) {
+        Self::ask(self, type_url, names).await;
+    }
+
+    async fn leave(&mut self, _type_url: &str, _names: &[&str]) {
+        panic!("state of the world leaves by asking for less");
+    }
+
+    async fn resume(&mut self, type_url: &str, names: &[&str], held: &[&str]) {
+        assert_eq!(held, ["last"]);
+        let version = self.last[type_url].1.clone();
+        Self::resume(self, type_url, names, Some(&version)).await;
+    }
+
+    async fn stale(&mut self, type_url: &str, names: &[&str]) {
+        self.send(StateRequest {
+            type_url: type_url.into(),
+            resource_names: strings(names),
+            response_nonce: "no-such-nonce".into(),
+            ..Default::default()
+        })
+        .await;
+    }
+
+    async fn hear(&mut self) -> StateResponse {
+        self.next().await
+    }
+
+    async fn answer(&mut self, response: &StateResponse, refusal: Option<&str>) {
+        Self::answer(self, response, refusal).await;
+    }
+
+    async fn quiet(&mut self) {
+        Self::quiet(self).await;
+    }
+
+    fn check(response: &StateResponse, type_url: &str, items: &[&str]) {
+        assert_eq!((response.type_url.as_str(), bodies(response)), (type_url, sorted(items)));
+    }
 }
