@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use crate::envoy;
 
 const USERNAME: &str = "bench";
-const PASSWORD: &str = "bench";
+const PASSWORD: &str = "only-for-the-bench";
 /// Requests in flight while tenants are made.
 const SEEDING_PARALLEL: usize = 64;
 /// Longer than any start or operation takes.

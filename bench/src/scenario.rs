@@ -133,6 +133,7 @@ impl Rival {
             trusted_hops: 0,
             on_demand: false,
             shared_clusters: Vec::new(),
+            shared_extensions: Vec::new(),
             sources: Sources::default(),
             direct: true,
             trusted_ca: render::TRUSTED_CA.to_owned(),
