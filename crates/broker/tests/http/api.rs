@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use broker::{PLAN_INTERNAL_ID, PLAN_PUBLIC_ID, SERVICE_ID};
 use serde_json::{Value, json};
 
 use crate::harness::{Harness, envelope, path};
@@ -112,6 +113,14 @@ async fn its_document_is_true() {
     }
     for path in ["/v2/catalog", "/v2/service_instances/{id}", "/v1/operations/{id}"] {
         assert!(paths.contains_key(path), "{path}");
+    }
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/api.md");
+    let page = std::fs::read_to_string(page).expect("docs/reference/api.md");
+    for told in paths.keys().filter(|path| path.starts_with("/v1/")) {
+        assert!(page.contains(told.as_str()), "docs/reference/api.md does not tell {told}");
+    }
+    for id in [SERVICE_ID, PLAN_INTERNAL_ID, PLAN_PUBLIC_ID] {
+        assert!(page.contains(id), "docs/reference/api.md does not tell {id}");
     }
     let mut refs = Vec::new();
     references(&document, &mut refs);
