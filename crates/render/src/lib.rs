@@ -30,3 +30,8 @@ mod wire;
 
 pub use face::{Complaint, Draft, Endpoints, Input, NodeField, Platform, TRUSTED_CA, Templates};
 pub use sources::Sources;
+
+/// Whether Envoy's message of this full name can be rendered.
+pub fn knows_message(name: &str) -> bool {
+    schema::schema().message(name).is_some()
+}

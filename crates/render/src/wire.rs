@@ -124,3 +124,72 @@ fn from_key(key: &MapKey) -> Value {
         MapKey::String(key) => Value::String(key.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use serde_json::json;
+
+    use super::*;
+    use crate::message;
+
+    fn read(name: &str, json: &serde_json::Value) -> DynamicMessage {
+        message::read(json, schema().message(name).expect("a message")).expect("it fits")
+    }
+
+    /// Every kind of field that there is, in messages that Envoy knows.
+    fn samples() -> Vec<(&'static str, serde_json::Value)> {
+        let fields: serde_json::Map<_, _> =
+            (0..20).map(|n| (format!("key-{n}"), json!([n, null, {"a": "b"}]))).collect();
+        vec![
+            ("google.protobuf.Struct", json!(fields)),
+            ("google.protobuf.Int64Value", json!("-9223372036854775808")),
+            ("google.protobuf.UInt64Value", json!("18446744073709551615")),
+            ("google.protobuf.Int32Value", json!(-1)),
+            ("google.protobuf.DoubleValue", json!(-0.1)),
+            ("google.protobuf.FloatValue", json!(0.5)),
+            ("google.protobuf.BytesValue", json!("AAEC/w==")),
+            ("google.protobuf.BoolValue", json!(true)),
+            ("google.protobuf.Duration", json!("-1.5s")),
+            (
+                "envoy.config.core.v3.Metadata",
+                json!({
+                    "filter_metadata": {"b": fields, "a": fields},
+                    "typed_filter_metadata": {
+                        "y": {"@type": "type.googleapis.com/google.protobuf.Struct", "value": fields},
+                    "x": {"@type": "type.googleapis.com/google.protobuf.Int32Value", "value": 1},
+                    },
+                }),
+            ),
+            ("envoy.config.route.v3.RetryPolicy", json!({"retriable_status_codes": [503, 0, 300]})),
+            (
+                "envoy.config.cluster.v3.Cluster",
+                json!({
+                    "name": "c", "type": "EDS", "lb_subset_config": {"subset_selectors": [{}, {"keys": ["b", "a"]}]},
+                }),
+            ),
+            (
+                "io.prometheus.client.Histogram",
+                json!({"positive_delta": ["-1", "1", "9223372036854775807"]}),
+            ),
+        ]
+    }
+
+    #[test]
+    fn what_is_encoded_reads_back_and_is_always_the_same() {
+        for (name, json) in samples() {
+            let first = read(name, &json);
+            let bytes = encode(&first);
+            // Maps are in another order each time that they are made.
+            for _ in 0..10 {
+                assert_eq!(encode(&read(name, &json)), bytes, "{name}");
+            }
+            let back = DynamicMessage::decode(first.descriptor(), bytes.as_slice()).expect(name);
+            assert_eq!(encode(&back), bytes, "{name}");
+            if !name.ends_with("Metadata") {
+                assert_eq!(back, first, "{name}");
+                assert_eq!(bytes.len(), first.encoded_len(), "{name}");
+            }
+        }
+    }
+}

@@ -96,7 +96,7 @@ impl Form {
             Self::Hostname => is_hostname(text),
             Self::Address => text.parse::<IpAddr>().is_ok() || is_hostname(text),
             Self::HeaderName(true) => is_token(text.strip_prefix(':').unwrap_or(text)),
-            Self::HeaderName(false) => !text.is_empty() && no_line_break(text),
+            Self::HeaderName(false) => no_line_break(text),
             Self::HeaderValue(true) => text.chars().all(|c| c == '\t' || c >= ' ' && c != '\u{7f}'),
             Self::HeaderValue(false) => no_line_break(text),
         }

@@ -144,11 +144,29 @@ fn head(stream: &mut impl BufRead) -> (String, Vec<(String, String)>) {
 }
 
 fn body(stream: &mut impl BufRead, headers: &[(String, String)]) -> String {
+    if headers.iter().any(|(key, value)| key == "transfer-encoding" && value == "chunked") {
+        return chunks(stream);
+    }
     let length = headers.iter().find(|(key, _)| key == "content-length");
     let length: usize = length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     stream.read_exact(&mut body).expect("a whole body");
     String::from_utf8_lossy(&body).into_owned()
+}
+
+fn chunks(stream: &mut impl BufRead) -> String {
+    let mut body = String::new();
+    loop {
+        let mut size = String::new();
+        stream.read_line(&mut size).expect("a size in time");
+        let size = usize::from_str_radix(size.trim(), 16).expect("a size");
+        let mut chunk = vec![0; size + 2];
+        stream.read_exact(&mut chunk).expect("a whole chunk");
+        body += &String::from_utf8_lossy(&chunk[..size]);
+        if size == 0 {
+            return body;
+        }
+    }
 }
 
 /// A server that answers every request with what it was sent: `{path, headers: {name: value}}`.

@@ -1,0 +1,116 @@
+//! What the descriptor's rules accept, the renderer renders, and a real Envoy accepts: over
+//! thousands of generated descriptors, whose coverage is counted.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use model::Node;
+use model::descriptor::generate;
+use model::descriptor::{Descriptor, Upstream};
+use render::{Draft, Endpoints, Templates};
+
+/// In one bootstrap; Envoy takes about a second for it.
+const BATCH: u64 = 200;
+
+#[test]
+fn two_thousand_generated_descriptors_are_accepted_by_envoy() {
+    accepted(0..2_000);
+    covered(0..2_000);
+}
+
+#[test]
+#[ignore = "soak"]
+fn soak_generated_descriptors_are_accepted_by_envoy() {
+    accepted(2_000..30_000);
+}
+
+fn accepted(seeds: std::ops::Range<u64>) {
+    let batches: Vec<u64> = seeds.step_by(BATCH as usize).collect();
+    let half = batches.len().div_ceil(2);
+    std::thread::scope(|scope| {
+        for some in batches.chunks(half) {
+            scope.spawn(move || some.iter().for_each(|&from| batch(from..from + BATCH)));
+        }
+    });
+}
+
+/// Renders a batch and has Envoy judge it; if it is refused, each by itself, to name the culprit.
+fn batch(seeds: std::ops::Range<u64>) {
+    let templates = Templates::builtin();
+    let listeners = templates.group(&common::platform(), &Node::default()).expect("they render");
+    let rendered: Vec<_> = seeds.map(|seed| (seed, drafts(&templates, seed))).collect();
+    let all: Vec<Draft> = rendered.iter().flat_map(|(_, drafts)| drafts.clone()).collect();
+    let Err(told) = common::envoy::validate(&common::envoy::terse_bootstrap(&listeners, &all))
+    else {
+        return;
+    };
+    for (seed, drafts) in rendered {
+        let verdict = common::envoy::validate(&common::envoy::terse_bootstrap(&listeners, &drafts));
+        assert_eq!(verdict, Ok(()), "seed {seed}:\n{}", generate::descriptor(seed).0);
+    }
+    panic!("only together: {told}");
+}
+
+fn drafts(templates: &Templates, seed: u64) -> Vec<Draft> {
+    let (text, descriptor) = generate::descriptor(seed);
+    let endpoints = endpoints(&descriptor, seed);
+    let mut spec = common::spec_of(descriptor);
+    // In a store a hostname is one instance's.
+    spec.hostnames = (0..spec.hostnames.len())
+        .map(|n| common::hostname(&format!("h{n}.s{seed}.localhost")))
+        .collect();
+    let rendered =
+        common::render(templates, &common::platform(), &format!("i-{seed}"), &spec, &endpoints);
+    rendered.unwrap_or_else(|told| panic!("seed {seed}: {told:#?}\n{text}"))
+}
+
+/// As the plane would resolve them; a name may lead nowhere.
+fn endpoints(descriptor: &Descriptor, seed: u64) -> Endpoints {
+    let parameters = &descriptor.parameters;
+    let resolve = |upstream: &Upstream| {
+        let at = |host: &str, n: usize| {
+            let made = || IpAddr::from(Ipv4Addr::new(10, 0, seed as u8, n as u8));
+            host.parse::<IpAddr>().unwrap_or_else(|_| made())
+        };
+        let addresses = upstream.addresses.iter().enumerate();
+        let all: BTreeSet<_> =
+            addresses.map(|(n, to)| SocketAddr::from((at(&to.host, n), to.port))).collect();
+        if seed.is_multiple_of(7) { Vec::new() } else { all.into_iter().collect() }
+    };
+    let top = parameters.upstream.iter().map(|upstream| ("default".to_owned(), resolve(upstream)));
+    let named =
+        parameters.upstreams.iter().map(|(name, upstream)| (name.clone(), resolve(upstream)));
+    top.chain(named).collect()
+}
+
+/// Counts what the descriptors have, alone and together.
+#[expect(clippy::print_stdout, reason = "the coverage is a result of the test")]
+fn covered(seeds: std::ops::Range<u64>) {
+    let mut alone: BTreeMap<&str, u32> = generate::FEATURES.iter().map(|&name| (name, 0)).collect();
+    let mut pairs = BTreeSet::new();
+    for seed in seeds.clone() {
+        let found = generate::features(&generate::descriptor(seed).1);
+        for &one in &found {
+            *alone.get_mut(one).expect("it is listed") += 1;
+            pairs.extend(
+                found.range(one..).filter(|&&other| other != one).map(|&other| (one, other)),
+            );
+        }
+    }
+    let all = generate::FEATURES.len();
+    let possible = all * (all - 1) / 2;
+    let rare: Vec<_> = alone.iter().filter(|(_, count)| **count < 20).collect();
+    println!(
+        "{} descriptors: {} of {all} features, {} of {possible} pairs; rare: {rare:?}",
+        seeds.end - seeds.start,
+        alone.values().filter(|count| **count > 0).count(),
+        pairs.len(),
+    );
+    assert!(rare.is_empty(), "seen less than 20 times: {rare:?}");
+    assert!(pairs.len() * 100 >= possible * PAIRS_PERCENT_MIN, "{} pairs", pairs.len());
+}
+
+/// Some pairs exclude each other, such as no upstream and a health check of it.
+const PAIRS_PERCENT_MIN: usize = 90;
