@@ -100,7 +100,7 @@ async fn proxy(
 }
 
 fn product_bootstrap(folder: &Path) -> Result<Value> {
-    let path = folder.join("envoy.json");
+    let path = folder.join("envoy/bootstrap.json");
     let text = std::fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
     Ok(serde_json::from_str(&text)?)
 }
@@ -142,32 +142,22 @@ impl Rival {
         let node = Node::default();
         let group = templates.group(&facts, &node).map_err(|c| anyhow::anyhow!("{c:?}"))?;
         bare.load(group.into_iter().map(triple).collect());
+        for n in 0..tenants {
+            let drafts = tenant(&templates, &facts, n, upstream, "seed")?;
+            bare.load(drafts.into_iter().map(triple).collect());
+        }
         let mut bootstrap = product_bootstrap(folder)?;
         point_at(&mut bootstrap, bare.address);
-        let this = Self {
-            bare,
-            facts,
-            templates,
-            _envoy: Envoy::start(program, folder, bootstrap).await?,
-        };
-        for n in 0..tenants {
-            this.bare.load(this.tenant(n, upstream, "seed")?.into_iter().map(triple).collect());
-        }
+        // Only now: an Envoy is told everything when it connects.
+        let envoy = Envoy::start(program, folder, bootstrap).await?;
+        let this = Self { bare, facts, templates, _envoy: envoy };
         let mut asker = Asker::new(this.facts.public);
         asker.until(&product::host(tenants.saturating_sub(1)), " 200 ").await?;
         Ok(this)
     }
 
     fn tenant(&self, n: usize, upstream: SocketAddr, mark: &str) -> Result<Vec<Draft>> {
-        let parameters = Parameters::from_json(&product::parameters(n, upstream, mark).to_string())
-            .map_err(|refusals| anyhow::anyhow!("{refusals:?}"))?;
-        let spec = Spec { plan: Plan::Public, hostnames: parameters.hostnames.clone(), parameters };
-        let id: InstanceId = format!("t{n}").parse()?;
-        let endpoints: Endpoints = BTreeMap::from([("default".to_owned(), vec![upstream])]);
-        let input = Input { id: &id, spec: &spec, endpoints: &endpoints };
-        self.templates
-            .instance(&self.facts, &Node::default(), input)
-            .map_err(|c| anyhow::anyhow!("{c:?}"))
+        tenant(&self.templates, &self.facts, n, upstream, mark)
     }
 
     /// A changed tenant: its route configurations. A new one: everything, in the order that works.
@@ -188,6 +178,23 @@ impl Rival {
             }
         }
     }
+}
+
+/// One tenant's resources, by the same templates.
+fn tenant(
+    templates: &Templates,
+    facts: &Platform,
+    n: usize,
+    upstream: SocketAddr,
+    mark: &str,
+) -> Result<Vec<Draft>> {
+    let parameters = Parameters::from_json(&product::parameters(n, upstream, mark).to_string())
+        .map_err(|refusals| anyhow::anyhow!("{refusals:?}"))?;
+    let spec = Spec { plan: Plan::Public, hostnames: parameters.hostnames.clone(), parameters };
+    let id: InstanceId = format!("t{n}").parse()?;
+    let endpoints: Endpoints = BTreeMap::from([("default".to_owned(), vec![upstream])]);
+    let input = Input { id: &id, spec: &spec, endpoints: &endpoints };
+    templates.instance(facts, &Node::default(), input).map_err(|c| anyhow::anyhow!("{c:?}"))
 }
 
 fn triple(draft: Draft) -> (String, String, bytes::Bytes) {
