@@ -6,8 +6,9 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// The most text that one template may make for one instance or group.
-pub(crate) const RENDERED_BYTES_MAX: usize = 4 << 20;
+/// The most text that one template may make for one instance or group. The largest descriptor that
+/// there can be makes a quarter of it.
+pub(crate) const RENDERED_BYTES_MAX: usize = 8 << 20;
 
 /// Parses rendered text. The error is a sentence with a line and a column of the rendered text.
 pub(crate) fn parse(text: &str) -> Result<Value, String> {

@@ -4,13 +4,15 @@ use std::fmt::Write as _;
 
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
 use model::{TypeUrl, Version, type_urls};
+use prost_reflect::MessageDescriptor;
 
 use crate::fault::Fault;
 use crate::header::{ForEach, Header, TYPE_PREFIX};
 use crate::schema::schema;
 use crate::{Complaint, NodeField, mark};
 
-/// What one render of one template may cost; a route takes around 300.
+/// What one render of one template may cost, in instructions of minijinja. The largest descriptor
+/// that there can be takes a tenth of it.
 const FUEL_MAX: u64 = 2_000_000;
 
 /// The types that belong to instances, and that a template `for_each: instance` may make.
@@ -32,6 +34,7 @@ pub(crate) struct Template {
     pub(crate) header: Header,
     /// The type of what it makes.
     pub(crate) type_url: TypeUrl,
+    pub(crate) message: MessageDescriptor,
 }
 
 impl Template {
@@ -62,9 +65,9 @@ impl Library {
 
     fn add(&mut self, name: &str, text: &str) -> Result<(), Fault> {
         let header = Header::read(text).map_err(Fault::new)?;
-        if schema().message(&header.resource).is_none() {
-            return Err(Fault::new(format!("Envoy 1.40 has no type `{}`", header.resource)));
-        }
+        let message = schema()
+            .message(&header.resource)
+            .ok_or_else(|| Fault::new(format!("Envoy 1.40 has no type `{}`", header.resource)))?;
         if header.for_each == ForEach::Instance && !may_belong_to_instances(&header.resource) {
             let types = OF_INSTANCES.map(|url| url.rsplit('.').next().unwrap_or(url)).join(", ");
             let message = format!("`{}` cannot be of an instance; {types} can", header.resource);
@@ -76,7 +79,7 @@ impl Library {
         self.env.add_template_owned(name.to_owned(), text.to_owned())?;
         self.varies_by.extend(&header.varies_by);
         let type_url = TypeUrl::new(&format!("{TYPE_PREFIX}{}", header.resource));
-        self.templates.push(Template { name: name.to_owned(), header, type_url });
+        self.templates.push(Template { name: name.to_owned(), header, type_url, message });
         Ok(())
     }
 

@@ -10,7 +10,6 @@ use crate::fault::Fault;
 use crate::header::ForEach;
 use crate::laws::Own;
 use crate::library::{Library, Template};
-use crate::schema::schema;
 use crate::{
     Complaint, Draft, Input, Platform, culprit, graph, json, laws, mark, message, rules, settle,
     view, wire,
@@ -90,21 +89,21 @@ fn resources(
     context: minijinja::Value,
 ) -> Result<Vec<Value>, Fault> {
     let text = library.text(template, context)?;
-    match json::parse(&text).map_err(Fault::new)? {
-        Value::Array(resources) => Ok(resources),
-        resource @ Value::Object(_) => Ok(vec![resource]),
-        _ => Err(Fault::new("it renders neither a list of resources nor one")),
+    let mut resources = match json::parse(&text).map_err(Fault::new)? {
+        Value::Array(resources) => resources,
+        resource @ Value::Object(_) => vec![resource],
+        _ => return Err(Fault::new("it renders neither a list of resources nor one")),
+    };
+    if mark::is_marked(&text) {
+        resources.iter_mut().for_each(|json| settle::resource(json, &template.message));
     }
+    Ok(resources)
 }
 
 /// A resource as protobuf.
-fn typed(template: &Template, mut json: Value) -> Result<Rendered<'_>, Box<Complaint>> {
-    let Some(descriptor) = schema().message(&template.header.resource) else {
-        return Err(Box::new(Fault::new("its type is unknown").of_template(&template.name)));
-    };
-    settle::resource(&mut json, &descriptor);
-    let name = name_of(&json, &descriptor);
-    match message::read(&json, descriptor) {
+fn typed(template: &Template, json: Value) -> Result<Rendered<'_>, Box<Complaint>> {
+    let name = name_of(&json, &template.message);
+    match message::read(&json, template.message.clone()) {
         Ok(message) => Ok(Rendered { template, name, json, message }),
         Err(fault) => Err(Box::new(complaint(template, &name, &json, fault))),
     }

@@ -139,4 +139,56 @@ mod tests {
             assert!(schema().message(message).is_some(), "there is no message {message}");
         }
     }
+
+    /// Messages that an instance's resource can hold: from its types and the harmless extensions,
+    /// and not through what is refused.
+    fn reachable() -> Vec<MessageDescriptor> {
+        let resources = ["route.v3.RouteConfiguration", "route.v3.ScopedRouteConfiguration"]
+            .into_iter()
+            .chain(["cluster.v3.Cluster", "endpoint.v3.ClusterLoadAssignment"])
+            .map(|name| format!("envoy.config.{name}"));
+        let mut open: Vec<String> =
+            resources.chain(schema().harmless.iter().map(|&name| name.to_owned())).collect();
+        let (mut seen, mut found) = (HashSet::new(), Vec::new());
+        while let Some(name) = open.pop() {
+            let message = schema().message(&name).expect("it is there");
+            if !seen.insert(name) {
+                continue;
+            }
+            let allowed =
+                |field: &FieldDescriptor| !matches!(schema().law(field), Some(Law::Refused(_)));
+            for field in message.fields().filter(allowed) {
+                if let prost_reflect::Kind::Message(inner) = field.kind() {
+                    open.push(inner.full_name().to_owned());
+                }
+            }
+            found.push(message);
+        }
+        found
+    }
+
+    /// A new version of Envoy brings new fields; those that sound like a reference are looked at.
+    #[test]
+    fn every_field_that_sounds_like_a_reference_has_a_law() {
+        const SOUNDS: [&str; 8] =
+            ["cluster", "secret", "file", "uri", "instance", "provider", "listener", "watched"];
+        // Names of the resource itself, and a condition.
+        const NAMES: [&str; 2] = [
+            "envoy.config.endpoint.v3.ClusterLoadAssignment.cluster_name",
+            "envoy.extensions.filters.http.fault.v3.HTTPFault.upstream_cluster",
+        ];
+        let mut lawless = Vec::new();
+        for message in reachable() {
+            for field in message.fields() {
+                let text = matches!(field.kind(), prost_reflect::Kind::String);
+                let sounds = SOUNDS.iter().any(|sound| field.name().contains(sound));
+                let known = schema().law(&field).is_some() || NAMES.contains(&field.full_name());
+                if text && sounds && !known {
+                    lawless.push(field.full_name().to_owned());
+                }
+            }
+        }
+        lawless.sort();
+        assert!(lawless.is_empty(), "{lawless:#?}");
+    }
 }

@@ -26,6 +26,41 @@ fn soak_generated_descriptors_are_accepted_by_envoy() {
     accepted(2_000..30_000);
 }
 
+/// As many of everything as a descriptor may hold at once.
+#[test]
+fn the_largest_descriptor_is_accepted_by_envoy() {
+    let rules = |kind: &str| {
+        let set: Vec<_> = (0..60).map(|n| format!("x-{kind}-{n}: v")).collect();
+        format!("{{set: {{{}}}}}", set.join(", "))
+    };
+    let (request, response) = (rules("q"), rules("s"));
+    let routes = (0..64).map(|n| {
+        format!(
+            "- {{name: r{n}, match: {{prefix: /r{n}}}, to: u{}, requestHeaders: {request}, responseHeaders: {response}}}\n",
+            n % 32
+        )
+    });
+    let upstreams = (0..32).map(|n| {
+        let addresses: Vec<_> = (0..16).map(|m| format!("\"10.0.{n}.{m}:80\"")).collect();
+        format!("  u{n}: {{addresses: [{}]}}\n", addresses.join(", "))
+    });
+    let text = format!(
+        "service: large\nvisibility: public\nroutes:\n{}upstreams:\n{}",
+        routes.collect::<String>(),
+        upstreams.collect::<String>()
+    );
+    let descriptor = Descriptor::from_yaml(&text).unwrap_or_else(|told| panic!("{told:?}"));
+    let endpoints = endpoints(&descriptor, 1);
+    let mut spec = common::spec_of(descriptor);
+    spec.hostnames = (0..20).map(|n| common::hostname(&format!("h{n}.localhost"))).collect();
+    let templates = Templates::builtin();
+    let drafts = common::render(&templates, &common::platform(), "i-1", &spec, &endpoints);
+    let drafts = drafts.unwrap_or_else(|told| panic!("{told:?}"));
+    let listeners = templates.group(&common::platform(), &Node::default()).expect("they render");
+    let bootstrap = common::envoy::terse_bootstrap(&listeners, &drafts);
+    assert_eq!(common::envoy::validate(&bootstrap), Ok(()));
+}
+
 fn accepted(seeds: std::ops::Range<u64>) {
     let batches: Vec<u64> = seeds.step_by(BATCH as usize).collect();
     let half = batches.len().div_ceil(2);
