@@ -112,7 +112,8 @@ fn platform(config: &Config, listen: &Listen, access_log: Option<String>) -> Pla
         shared_clusters: Vec::new(),
         shared_extensions: Vec::new(),
         sources: Sources::default(),
-        direct: true,
+        // Behind a balancer clients know other ports than ours.
+        direct: config.trusted_hops == 0,
         trusted_ca: config.trusted_ca.clone(),
         access_log,
     }
