@@ -172,6 +172,28 @@ async fn envoy_goes_on_while_its_control_plane_is_away() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_nothing_is_promised_and_envoy_goes_on() {
+    let platform = Platform::start().await;
+    let (old, new) = (Backend::start("old").await, Backend::start("new").await);
+    platform.provision("a", &service("shop", &old.url(), "public")).await;
+    let public = platform.endpoints.public;
+    let wish = service("shop", &new.url(), "public");
+
+    platform.limit_files("0").await;
+    for _ in 0..3 {
+        let refused = platform.patch("a", &wish).await;
+        assert_eq!(refused.status, 503, "{refused:?}");
+        assert!(refused.retry_after.is_some(), "{refused:?}");
+        assert_eq!(wire::get(public, "shop.example.com", "/").await.backend(), Some("old"));
+    }
+    assert_eq!(platform.end("a").await.state, "succeeded", "what was is still known");
+
+    platform.limit_files("unlimited").await;
+    platform.update("a", &wish).await;
+    assert_eq!(wire::get(public, "shop.example.com", "/").await.backend(), Some("new"));
+}
+
 fn sorted(names: &Value) -> Vec<String> {
     let names = names.as_array().into_iter().flatten();
     let mut names: Vec<_> = names.filter_map(|name| name.as_str().map(str::to_owned)).collect();

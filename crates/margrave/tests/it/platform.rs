@@ -63,6 +63,7 @@ struct Catalog {
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
+    pub(crate) retry_after: Option<String>,
     pub(crate) body: Value,
 }
 
@@ -98,6 +99,15 @@ impl Platform {
             Self { child, state, options, client, endpoints, catalog: Catalog::default() };
         platform.await_ready().await;
         platform
+    }
+
+    /// From now on no file of the process can grow beyond `bytes` ("unlimited": any), as on a full
+    /// disk.
+    pub(crate) async fn limit_files(&self, bytes: &str) {
+        let pid = self.child.id().expect("running").to_string();
+        let limit = format!("--fsize={bytes}:unlimited");
+        let set = Command::new("prlimit").args(["--pid", &pid, &limit]).status().await;
+        assert!(set.expect("prlimit runs").success());
     }
 
     /// SIGKILL, as the machine would: nothing is flushed, nobody is told.
@@ -192,8 +202,10 @@ impl Platform {
         }
         let answer = request.send().await?;
         let status = answer.status().as_u16();
+        let retry_after = answer.headers().get("retry-after");
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let text = answer.text().await?;
-        Ok(Reply { status, body: serde_json::from_str(&text).unwrap_or(Value::Null) })
+        Ok(Reply { status, retry_after, body: serde_json::from_str(&text).unwrap_or(Value::Null) })
     }
 
     async fn read_catalog(&self) -> Catalog {
@@ -329,7 +341,10 @@ fn spawn(state: &Path, options: &Options) -> Child {
         .append(true)
         .open(state.join("stderr.log"))
         .expect("a log file");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_margrave"));
+    // The shell is replaced by the binary, which inherits that a file at its limit is an error to
+    // be told and not a signal to die of.
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_margrave")]);
     command.arg("dev").arg("--state").arg(state);
     for port in ["broker", "metrics", "xds", "public", "internal", "envoy-admin"] {
         command.arg(format!("--listen-{port}")).arg("0");
