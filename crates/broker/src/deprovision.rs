@@ -15,6 +15,7 @@ use crate::envelope::{ChangeQuery, Incomplete};
 use crate::error::{Error, ErrorBody};
 use crate::extract::{Asked, Id};
 use crate::identity;
+use crate::principal::Who;
 use crate::router::Broker;
 use crate::standing::{Phase, Standing};
 
@@ -31,11 +32,12 @@ use crate::standing::{Phase, Standing};
 ))]
 pub(crate) async fn delete(
     State(broker): State<Arc<Broker>>,
+    Who(who): Who,
     Id(id): Id<InstanceId>,
     Asked(query): Asked<ChangeQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let requester = identity::requester(&broker.config.username, &headers)?;
+    let requester = identity::requester(&who, &headers)?;
     query.check_ids()?;
     query.require_async()?;
     broker.change(&id, |standing| decide(&broker, &id, &requester, standing)).await

@@ -50,6 +50,10 @@ impl Error {
         Self::new(StatusCode::BAD_REQUEST, description)
     }
 
+    pub(crate) fn unauthorized(description: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, description)
+    }
+
     pub(crate) fn not_found(description: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, description)
     }

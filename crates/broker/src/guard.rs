@@ -55,26 +55,26 @@ pub(crate) async fn guard(
     response
 }
 
-async fn answer(broker: &Broker, request: Request, next: Next) -> Response {
+async fn answer(broker: &Broker, mut request: Request, next: Next) -> Response {
     let Ok(_permit) = broker.requests.try_acquire() else {
         return Error::unavailable(
             "too many requests at a time; nothing was changed, try again soon",
         )
         .into_response();
     };
-    match admit(broker, &request) {
+    match admit(broker, &mut request) {
         Ok(()) => next.run(request).await,
         Err(refusal) => *refusal,
     }
 }
 
-fn admit(broker: &Broker, request: &Request) -> Result<(), Box<Response>> {
-    let path = request.uri().path();
-    if path == OPEN {
+fn admit(broker: &Broker, request: &mut Request) -> Result<(), Box<Response>> {
+    if request.uri().path() == OPEN {
         return Ok(());
     }
-    broker.door.open(request.headers())?;
-    if path.starts_with("/v2/") {
+    let principal = broker.door.open(request.headers())?;
+    request.extensions_mut().insert(principal);
+    if request.uri().path().starts_with("/v2/") {
         version(request.headers())
             .and_then(|()| identity::check(request.headers()))
             .map_err(|error| Box::new(error.into_response()))?;

@@ -4,7 +4,7 @@
 use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use model::Requester;
+use model::{Principal, Requester};
 use serde_json::{Map, Value};
 
 use crate::error::Error;
@@ -32,10 +32,10 @@ pub(crate) fn check(headers: &HeaderMap) -> Result<(), Error> {
 }
 
 /// The requester of a change.
-pub(crate) fn requester(username: &str, headers: &HeaderMap) -> Result<Requester, Error> {
+pub(crate) fn requester(who: &Principal, headers: &HeaderMap) -> Result<Requester, Error> {
     let owned = |text: Option<&str>| text.map(str::to_owned);
     Ok(Requester {
-        credential: username.to_owned(),
+        credential: who.credential.clone(),
         originating_identity: owned(text(headers.get(ORIGINATING), ORIGINATING)?),
         request_identity: owned(text(of_request(headers), REQUEST)?),
     })

@@ -21,6 +21,7 @@ mod identity;
 mod last_operation;
 pub mod metrics;
 mod port;
+mod principal;
 mod progress;
 mod provision;
 mod router;

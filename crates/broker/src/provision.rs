@@ -16,6 +16,7 @@ use crate::envelope::{ChangeQuery, Envelope, Incomplete};
 use crate::error::{Error, ErrorBody};
 use crate::extract::{Asked, Id};
 use crate::identity;
+use crate::principal::Who;
 use crate::router::Broker;
 use crate::standing::{Phase, Standing};
 
@@ -39,12 +40,13 @@ struct Wish {
 ))]
 pub(crate) async fn put(
     State(broker): State<Arc<Broker>>,
+    Who(who): Who,
     Id(id): Id<InstanceId>,
     Asked(query): Asked<ChangeQuery>,
     headers: HeaderMap,
     JsonBody(envelope): JsonBody<Envelope>,
 ) -> Result<Response, Error> {
-    let requester = identity::requester(&broker.config.username, &headers)?;
+    let requester = identity::requester(&who, &headers)?;
     let (plan, owner) = envelope.provision()?;
     let context = envelope.context()?.unwrap_or_else(|| json!({}));
     query.require_async()?;

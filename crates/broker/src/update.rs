@@ -20,6 +20,7 @@ use crate::envelope::{ChangeQuery, Envelope, Incomplete};
 use crate::error::{Error, ErrorBody};
 use crate::extract::{Asked, Id};
 use crate::identity;
+use crate::principal::Who;
 use crate::router::Broker;
 use crate::standing::{Phase, Standing};
 
@@ -43,12 +44,13 @@ struct Wish {
 ))]
 pub(crate) async fn patch(
     State(broker): State<Arc<Broker>>,
+    Who(who): Who,
     Id(id): Id<InstanceId>,
     Asked(query): Asked<ChangeQuery>,
     headers: HeaderMap,
     JsonBody(envelope): JsonBody<Envelope>,
 ) -> Result<Response, Error> {
-    let requester = identity::requester(&broker.config.username, &headers)?;
+    let requester = identity::requester(&who, &headers)?;
     let plan = envelope.update()?;
     let context = envelope.context()?;
     query.require_async()?;

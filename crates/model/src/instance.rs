@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Hostname, InstanceId, Millis, Parameters, Plan};
+use crate::{Caller, Hostname, InstanceId, Millis, Parameters, Plan};
 
 /// Who an instance belongs to: OSB's `organization_guid` and `space_guid`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -73,4 +73,7 @@ pub struct Published {
     /// The last revision that the fleet had in full, and its spec, where that is not this one.
     /// The plane falls back to it when this one is rejected.
     pub good: Option<(u64, Spec)>,
+    /// Who may call it, where its routes require a binding. Sorted by binding.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub callers: Vec<Caller>,
 }

@@ -3,20 +3,26 @@
 //! *Architecture invariant:* nothing here waits, fails for a reason outside its arguments, reads a
 //! clock or draws a random number.
 
+mod audit;
+mod binding;
 pub mod descriptor;
 mod instance;
 mod names;
 mod operation;
 mod plan;
+mod principal;
 mod resource;
 
+pub use audit::AuditEntry;
+pub use binding::Caller;
 pub use descriptor::{Descriptor, Parameters};
 pub use instance::{Instance, InstanceState, Owner, Published, Spec};
-pub use names::{Hostname, InstanceId, NameError, OperationId, ServiceName};
+pub use names::{BindingId, Hostname, InstanceId, NameError, OperationId, ServiceName};
 pub use operation::{
     Job, Operation, OperationKind, OperationState, Requester, StepRecord, StepState,
 };
 pub use plan::{Exposure, Plan};
+pub use principal::{Principal, Role};
 pub use resource::{Node, Resource, TypeUrl, Version, type_urls};
 
 /// Milliseconds since the Unix epoch, UTC. Handed in wherever time matters.

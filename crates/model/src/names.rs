@@ -64,6 +64,10 @@ name! {
     ServiceName, service_name
 }
 name! {
+    /// OSB `binding_id`, chosen by the platform: 1 to 128 of the unreserved characters of URLs.
+    BindingId, opaque_id
+}
+name! {
     /// The OSB `instance_id`: chosen by the platform, any 1 to 128 characters that are safe in a
     /// resource name and in a URL path segment (`A-Z a-z 0-9 - . _ ~`).
     InstanceId, opaque_id

@@ -55,7 +55,7 @@ impl State {
     /// Takes in one entry of the feed. An instance that is gone goes at once; returns whether there
     /// is one to be rendered.
     pub(crate) fn publish(&mut self, published: Published) -> bool {
-        let Published { instance, revision, spec, good } = published;
+        let Published { instance, revision, spec, good, callers: _ } = published;
         self.position = self.position.max(revision);
         let Some(spec) = spec.map(Arc::new) else {
             self.remove(&instance);

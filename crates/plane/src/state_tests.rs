@@ -114,11 +114,18 @@ impl World {
             revision,
             spec: Some(spec()),
             good: good.map(|good| (good, spec())),
+            callers: vec![],
         });
     }
 
     fn unpublish(&mut self, owner: &str, revision: u64) {
-        self.state.publish(Published { instance: id(owner), revision, spec: None, good: None });
+        self.state.publish(Published {
+            instance: id(owner),
+            revision,
+            spec: None,
+            good: None,
+            callers: vec![],
+        });
         self.seq = self.cache().seq();
     }
 

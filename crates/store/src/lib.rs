@@ -15,11 +15,7 @@ use std::sync::Arc;
 use model::Millis;
 
 pub use error::StoreError;
-pub use port::{
-    Accept, Accepted, BLOB_BYTES_MAX, BLOB_KEY_BYTES_MAX, Blobs, Change, Changes, Cursor,
-    DOCUMENT_BYTES_MAX, Fence, Filter, HostnameOwner, Lease, PAGE_ROWS_MAX, Page, Queue, Refusal,
-    Save, Store, Write,
-};
+pub use port::*;
 
 /// What time it is, in milliseconds since the Unix epoch. Handed in, so that time can be simulated.
 pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;

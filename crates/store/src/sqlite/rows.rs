@@ -39,6 +39,7 @@ pub(super) fn published(row: &Row<'_>) -> Result<Published, StoreError> {
         revision: row.get(1)?,
         spec: spec(row, 2)?,
         good,
+        callers: Vec::new(),
     })
 }
 

@@ -152,7 +152,13 @@ impl State {
             None => p.spec.clone().map(|spec| (p.revision, spec)),
         });
         let good = good.filter(|_| spec.is_some());
-        let published = Published { instance: id.clone(), revision: self.revision, spec, good };
+        let published = Published {
+            instance: id.clone(),
+            revision: self.revision,
+            spec,
+            good,
+            callers: vec![],
+        };
         self.published.insert(id.clone(), published);
         if let Some(instance) = self.instances.get_mut(id) {
             instance.revision = Some(self.revision);

@@ -1,0 +1,54 @@
+//! Jobs, and the leases under which they are worked on.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use model::{Job, Millis, OperationId};
+
+use crate::StoreError;
+
+/// Proof of holding a job's lease; every write of a worker is conditional on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fence {
+    /// The operation whose job is leased.
+    pub operation: OperationId,
+    /// Rises with every lease of that job.
+    pub number: u64,
+}
+
+/// A leased job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// What to do.
+    pub job: Job,
+    /// Proof of the lease.
+    pub fence: Fence,
+    /// When it ends unless extended.
+    pub until: Millis,
+}
+
+/// Jobs: at least once, leased, fenced. `now` is everywhere the same clock that the store was opened
+/// with. What a lease, its extension or its release wrote outlives the process, but need not outlive
+/// a power failure, which ends whoever held it.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Leases the job that has been ready longest, if any, until `now + lease`. Ready is what is not
+    /// leased, or whose lease has expired, and is not delayed beyond `now`.
+    async fn lease(&self, now: Millis, lease: Duration) -> Result<Option<Lease>, StoreError>;
+
+    /// Extends a lease (heartbeat), or fails as [`Store::save`] does.
+    async fn extend(&self, fence: &Fence, until: Millis) -> Result<(), StoreError>;
+
+    /// Gives a job back, to be leased again not before `at`; the fence is worth nothing after it.
+    async fn release(&self, fence: &Fence, at: Millis) -> Result<(), StoreError>;
+
+    /// Enqueues again every operation in progress that has no job; returns how many.
+    async fn sweep(&self, now: Millis) -> Result<usize, StoreError>;
+
+    /// How many jobs there are, leased or not, and the age of the oldest in milliseconds.
+    async fn depth(&self, now: Millis) -> Result<(usize, Millis), StoreError>;
+
+    /// Returns when a job may have become ready, or after `timeout`: at once when one is ready, when
+    /// one is accepted or given back, and when a delay or a lease ends.
+    async fn ready(&self, timeout: Duration);
+}
