@@ -19,10 +19,16 @@ enum Form {
 }
 
 impl Format {
-    /// Prints the same thing, for people or for programs.
+    /// Whether it is for programs.
+    pub fn is_json(&self) -> bool {
+        self.output == Form::Json
+    }
+
+    /// Prints the same thing, for people or for programs. What programs get has a schema, which
+    /// `margrave schema COMMAND` prints: see `command/outputs.rs`.
     pub fn print(
         &self,
-        value: &impl serde::Serialize,
+        value: &(impl serde::Serialize + utoipa::ToSchema),
         text: impl FnOnce() -> String,
     ) -> anyhow::Result<()> {
         match self.output {

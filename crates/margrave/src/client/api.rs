@@ -6,33 +6,46 @@ use model::{
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use super::Client;
 use crate::failure::Failure;
 use crate::state::Endpoints;
 
 /// One step of an operation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Step {
     /// Its name in its pipeline.
     pub name: String,
     /// What it does, for people.
     pub says: String,
     /// How far it is.
+    #[schema(value_type = String, example = "done")]
     pub state: StepState,
     /// What it wants known.
     #[serde(default)]
     pub note: Option<String>,
+    /// Milliseconds that it took, or has taken so far.
+    #[serde(default)]
+    pub elapsed: Option<i64>,
+    /// Milliseconds that it takes as a rule: the median of late; absent when nobody knows yet.
+    #[serde(default)]
+    pub typical: Option<i64>,
+    /// What else the broker tells, kept for programs.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
 }
 
 /// An operation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Operation {
     /// The OSB operation.
     pub id: String,
     /// What it does.
+    #[schema(value_type = String, example = "provision")]
     pub kind: OperationKind,
-    /// How it stands.
+    /// How it stands: `in progress`, `succeeded` or `failed`.
+    #[schema(value_type = String, example = "succeeded")]
     pub state: OperationState,
     /// Its steps.
     #[serde(default)]
@@ -52,7 +65,7 @@ pub struct Operation {
 }
 
 /// How an instance stands at the control plane.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Standing {
     /// The revision that proxies are given.
@@ -93,17 +106,20 @@ impl Operation {
 }
 
 /// An instance.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Instance {
     /// Its OSB id.
+    #[schema(value_type = String)]
     pub id: InstanceId,
     /// Its service's name.
     pub service: String,
-    /// Internal or public.
+    /// `internal` or `public`.
+    #[schema(value_type = String, example = "internal")]
     pub plan: Plan,
     /// What it answers to.
     pub hostnames: Vec<String>,
     /// Where it is in its life.
+    #[schema(value_type = String, example = "ready")]
     pub state: InstanceState,
     /// OSB organisation.
     #[serde(default)]

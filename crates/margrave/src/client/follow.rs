@@ -98,16 +98,64 @@ pub fn line(step: &Step) -> String {
     };
     let note = step.note.as_ref().filter(|_| step.state != StepState::Done);
     let note = note.map_or(String::new(), |note| format!(": {note}"));
-    format!("{word:<6}  {}{note}", step.says)
+    format!("{word:<6}  {}{note}{}", step.says, took(step))
+}
+
+/// What is slower than this many times its usual is said to be slow.
+const SLOW: i64 = 3;
+/// Below this nobody cares, in milliseconds.
+const NOTICED_MS: i64 = 1_000;
+
+/// How long a step took, or has taken so far, beside what is usual where that tells something.
+fn took(step: &Step) -> String {
+    let Some(elapsed) = step.elapsed.filter(|_| step.state != StepState::Pending) else {
+        return String::new();
+    };
+    let running = matches!(step.state, StepState::Running | StepState::Undoing);
+    let slow = |typical: &i64| elapsed >= NOTICED_MS && elapsed > typical.saturating_mul(SLOW);
+    match step.typical.filter(|typical| running || slow(typical)) {
+        Some(typical) => format!(" ({}; usually {})", span(elapsed), span(typical)),
+        None => format!(" ({})", span(elapsed)),
+    }
+}
+
+/// Milliseconds as people say them: `8 ms`, `1.2 s`, `3 min 5 s`, `2 h 4 min`.
+pub fn span(ms: i64) -> String {
+    let seconds = ms / 1000;
+    match seconds {
+        ..1 => format!("{} ms", ms.max(0)),
+        1..60 => format!("{seconds}.{} s", ms % 1000 / 100),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Map;
+
     use super::*;
 
     fn step(name: &str, state: StepState, note: Option<&str>) -> Step {
         let (name, says) = (name.to_owned(), format!("doing {name}"));
-        Step { name, says, state, note: note.map(str::to_owned) }
+        let note = note.map(str::to_owned);
+        Step { name, says, state, note, elapsed: None, typical: None, more: Map::new() }
+    }
+
+    #[test]
+    fn how_long_it_took_is_said_and_what_is_usual_where_that_tells_something() {
+        use StepState::{Done, Pending, Running};
+        for (state, elapsed, typical, line) in [
+            (Pending, None, Some(5), "next    doing dns"),
+            (Done, Some(8), Some(5), "done    doing dns (8 ms)"),
+            (Done, Some(1_250), Some(900), "done    doing dns (1.2 s)"),
+            (Done, Some(4_000), Some(900), "done    doing dns (4.0 s; usually 900 ms)"),
+            (Running, Some(2_000), Some(185_000), "...     doing dns (2.0 s; usually 3 min 5 s)"),
+            (Running, Some(7_500_000), None, "...     doing dns (2 h 5 min)"),
+        ] {
+            let step = Step { elapsed, typical, ..step("dns", state, None) };
+            assert_eq!(super::line(&step), line);
+        }
     }
 
     #[test]

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use model::{Descriptor, InstanceId, OperationKind, OperationState, Plan};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
+use utoipa::ToSchema;
 
 use super::descriptor::File;
 use super::wait::Wait;
-use crate::client::{self, Accepted, Catalog, Client, Connect, Identity, Operation};
+use crate::client::{self, Accepted, Catalog, Client, Connect, Identity, Operation, api};
 use crate::failure::Failure;
 use crate::output::{self, Format};
 
@@ -29,6 +31,19 @@ pub struct Args {
     connect: Connect,
 }
 
+/// What became of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Applied {
+    /// Whether anything had to be changed.
+    changed: bool,
+    /// The operation that changes it, or did.
+    operation: Option<String>,
+    /// The service as it is now; absent when its end was not waited for.
+    instance: Option<api::Instance>,
+    /// Where to try it.
+    urls: Vec<String>,
+}
+
 impl Args {
     /// Returns when it is live, unless told not to wait.
     pub fn run(self) -> Result<(), Failure> {
@@ -43,7 +58,7 @@ impl Args {
         let service = &descriptor.parameters.service;
         let id = identity.instance(service)?;
         let catalog = Catalog::of(&client).await?;
-        let before = client::api::instance(&client, &id).await?;
+        let before = api::instance(&client, &id).await?;
         let change = Change { client: &client, catalog, identity, id: &id, descriptor };
         let known = before.as_ref().filter(|instance| instance.is_there());
         let (kind, accepted) = change.submit(known.is_some(), deadline).await?;
@@ -55,9 +70,10 @@ impl Args {
         output::message(&format!("{service}: {}", headline(kind, known.map(|i| i.plan), plan)));
         if !self.wait.wanted() {
             output::message("accepted; `margrave status` tells how far it is");
-            return Ok(self
-                .output
-                .print(&json!({"operation": operation}), || operation.clone())?);
+            let text = operation.clone();
+            let operation = Some(operation);
+            let value = Applied { changed: true, operation, instance: None, urls: Vec::new() };
+            return Ok(self.output.print(&value, || text)?);
         }
         let ended = client::follow::until_ended(&client, &operation, deadline).await?;
         if ended.state == OperationState::Failed {
@@ -74,7 +90,7 @@ impl Args {
         id: &InstanceId,
         ended: Option<&Operation>,
     ) -> Result<(), Failure> {
-        let Some(instance) = client::api::instance(client, id).await? else {
+        let Some(instance) = api::instance(client, id).await? else {
             return Err(anyhow!("it is gone: somebody else has deleted it").into());
         };
         if let Some(notice) = ended.and_then(|operation| operation.notice.as_ref()) {
@@ -88,8 +104,10 @@ impl Args {
         if let Some(curl) = endpoints.and_then(|endpoints| instance.curl(&endpoints)) {
             output::message(&format!("its name does not lead here by DNS; try: {curl}"));
         }
-        let value = json!({"changed": ended.is_some(), "instance": instance, "urls": urls});
-        Ok(self.output.print(&value, || urls.join("\n"))?)
+        let text = urls.join("\n");
+        let operation = ended.map(|operation| operation.id.clone());
+        let value = Applied { changed: ended.is_some(), operation, instance: Some(instance), urls };
+        Ok(self.output.print(&value, || text)?)
     }
 }
 

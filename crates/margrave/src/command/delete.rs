@@ -4,7 +4,8 @@ use std::io::{BufRead, IsTerminal};
 
 use anyhow::anyhow;
 use model::{OperationKind, OperationState, ServiceName};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::service::{Service, unknown};
 use super::wait::Wait;
@@ -32,6 +33,18 @@ pub struct Args {
     connect: Connect,
 }
 
+/// What became of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Deleted {
+    /// The service's name.
+    #[schema(value_type = String)]
+    service: ServiceName,
+    /// Whether it is gone; else its end was not waited for.
+    deleted: bool,
+    /// The operation that takes it away, or did.
+    operation: Option<String>,
+}
+
 impl Args {
     /// Returns when no proxy serves it any more, unless told not to wait.
     pub fn run(self) -> Result<(), Failure> {
@@ -53,7 +66,7 @@ impl Args {
         let kind = OperationKind::Deprovision;
         let operation = match client.change(&catalog, &identity, &id, kind, None).await? {
             Accepted::Started(operation) => operation,
-            Accepted::Unchanged | Accepted::Gone => return self.gone(&service),
+            Accepted::Unchanged | Accepted::Gone => return self.gone(service, None),
             Accepted::Busy => {
                 let why = "another operation is in progress; `margrave status` tells which";
                 return Err(anyhow!("{service}: {why}").into());
@@ -61,9 +74,9 @@ impl Args {
         };
         if !self.wait.wanted() {
             output::message("accepted; `margrave status` tells how far it is");
-            return Ok(self
-                .output
-                .print(&json!({"operation": operation}), || operation.clone())?);
+            let text = operation.clone();
+            let value = Deleted { service, deleted: false, operation: Some(operation) };
+            return Ok(self.output.print(&value, || text)?);
         }
         let deadline = self.wait.deadline();
         let ended = follow::until_ended(&client, &operation, deadline).await?;
@@ -71,12 +84,13 @@ impl Args {
             let why = ended.error.unwrap_or_default();
             return Err(anyhow!("{service} is not deleted: {why}").into());
         }
-        self.gone(&service)
+        self.gone(service, Some(operation))
     }
 
-    fn gone(&self, service: &ServiceName) -> Result<(), Failure> {
-        let value = json!({"service": service, "deleted": true});
-        Ok(self.output.print(&value, || format!("{service} is gone"))?)
+    fn gone(&self, service: ServiceName, operation: Option<String>) -> Result<(), Failure> {
+        let text = format!("{service} is gone");
+        let value = Deleted { service, deleted: true, operation };
+        Ok(self.output.print(&value, || text)?)
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use model::Descriptor;
-use model::descriptor::{TEXT_BYTES_MAX, show};
+use model::descriptor::{Refusal, TEXT_BYTES_MAX, show};
 
 use crate::failure::Failure;
 
@@ -23,6 +23,13 @@ impl File {
         read(&self.file)
     }
 
+    /// As [`File::read`], with the refusals also as data.
+    pub fn check(&self) -> Result<Descriptor, (Failure, Vec<Refusal>)> {
+        let text = text(&self.file).map_err(|error| (error.into(), Vec::new()))?;
+        Descriptor::from_yaml(&text)
+            .map_err(|refusals| (refused(&self.file, &text, &refusals), refusals))
+    }
+
     /// As its author calls it.
     pub fn shown(&self) -> String {
         self.file.display().to_string()
@@ -32,15 +39,18 @@ impl File {
 /// As [`File::read`], of this path.
 pub fn read(path: &Path) -> Result<Descriptor, Failure> {
     let text = text(path)?;
-    Descriptor::from_yaml(&text).map_err(|refusals| {
-        let shown = show(&refusals, &path.display().to_string(), &text);
-        let first = refusals.first().map(|refusal| refusal.code.to_string()).unwrap_or_default();
-        let count = match refusals.len() {
-            1 => "1 error".to_owned(),
-            several => format!("{several} errors"),
-        };
-        Failure::Refused(format!("{shown}\n{count}; more with `margrave explain {first}`"))
-    })
+    Descriptor::from_yaml(&text).map_err(|refusals| refused(path, &text, &refusals))
+}
+
+/// All that is wrong, as the author of the text reads it.
+fn refused(path: &Path, text: &str, refusals: &[Refusal]) -> Failure {
+    let shown = show(refusals, &path.display().to_string(), text);
+    let first = refusals.first().map(|refusal| refusal.code.to_string()).unwrap_or_default();
+    let count = match refusals.len() {
+        1 => "1 error".to_owned(),
+        several => format!("{several} errors"),
+    };
+    Failure::Refused(format!("{shown}\n{count}; more with `margrave explain {first}`"))
 }
 
 fn text(path: &Path) -> anyhow::Result<String> {

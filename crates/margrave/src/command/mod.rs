@@ -1,11 +1,13 @@
 //! The sub-commands: one file each, all with the same face, `Args` and `run`.
 
 mod apply;
+mod completion;
 mod delete;
 mod descriptor;
 mod dev;
 mod explain;
 mod list;
+mod outputs;
 mod render;
 mod sample_backend;
 mod schema;
@@ -42,6 +44,7 @@ enum Command {
     Delete(delete::Args),
     Schema(schema::Args),
     Explain(explain::Args),
+    Completion(completion::Args),
     #[command(hide = true)]
     SampleBackend(sample_backend::Args),
 }
@@ -88,6 +91,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Delete(args) => args.run(),
         Command::Schema(args) => args.run(),
         Command::Explain(args) => args.run(),
+        Command::Completion(args) => args.run(),
         Command::SampleBackend(args) => args.run(),
     }
 }

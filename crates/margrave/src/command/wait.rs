@@ -7,6 +7,10 @@ use tokio::time::Instant;
 /// Whether and how long to wait.
 #[derive(Debug, clap::Args)]
 pub struct Wait {
+    /// Wait until it is live and tell each step, which is done unless told otherwise
+    #[arg(long, conflicts_with = "no_wait")]
+    wait: bool,
+
     /// Do not wait until it is live: return when the broker has accepted
     #[arg(long)]
     no_wait: bool,
@@ -19,7 +23,7 @@ pub struct Wait {
 impl Wait {
     /// Whether to wait.
     pub fn wanted(&self) -> bool {
-        !self.no_wait
+        self.wait || !self.no_wait
     }
 
     /// Until when.

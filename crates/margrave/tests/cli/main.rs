@@ -7,5 +7,6 @@
 
 mod dev;
 mod lines;
+mod outputs;
 mod support;
 mod tutorial;
