@@ -3,6 +3,7 @@
 //! *Architecture invariant:* nothing outside this crate names a database. A second implementation
 //! earns its place by passing the module `contract`, unchanged.
 
+pub mod chain;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod error;

@@ -1,9 +1,11 @@
 //! The ports, a file each. Each method is one transaction: it happens whole and durably, or not at all.
 
+mod audit;
 mod blobs;
 mod queue;
 mod store;
 
+pub use audit::*;
 pub use blobs::*;
 pub use queue::*;
 pub use store::*;

@@ -1,10 +1,10 @@
 //! Accepting a request: operation, job, instance and claims, or a refusal and nothing.
 
-use model::{Hostname, InstanceId, InstanceState, Millis, Operation, OperationKind};
+use model::{Hostname, InstanceId, InstanceState, Millis, Operation, OperationKind, Owner};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{self, instance_word};
-use super::{names, request::Tx};
+use super::{names, request::Tx, story};
 use crate::{Accept, Accepted, Refusal, StoreError};
 
 /// Operations of one instance that are kept, the latest; its history is not an audit log.
@@ -14,6 +14,7 @@ pub(super) const OPERATIONS_KEPT: usize = 100;
 struct Standing {
     state: InstanceState,
     updated_at: Millis,
+    owner: Owner,
 }
 
 /// See [`Store::accept`](crate::Store::accept).
@@ -29,15 +30,18 @@ pub(super) fn accept(
     }
     let now = operation.created_at;
     let updated_at = standing.as_ref().map_or(now, |it| now.max(it.updated_at + 1));
+    let mut owner = &accept.instance.owner;
     if is_afresh(standing.as_ref()) && operation.kind == OperationKind::Provision {
         write_instance(conn, accept, updated_at)?;
     } else {
         touch_instance(conn, accept, updated_at)?;
+        owner = standing.as_ref().map_or(owner, |it| &it.owner);
     }
     write_operation(conn, operation)?;
     forget_history(conn, &operation.instance)?;
     names::claim(conn, &operation.instance, &accept.claim, now)?;
     super::jobs::enqueue(tx, &operation.id, now)?;
+    story::accepted(tx, operation, owner)?;
     Ok(Accepted::Yes)
 }
 
@@ -65,11 +69,18 @@ fn refusal(
 
 fn standing(conn: &Connection, id: &InstanceId) -> Result<Option<Standing>, StoreError> {
     let row = conn
-        .prepare_cached("SELECT state, updated_at FROM instances WHERE id = ?1")?
-        .query_row([id.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))
+        .prepare_cached(
+            "SELECT state, updated_at, organization, space FROM instances WHERE id = ?1",
+        )?
+        .query_row([id.as_str()], |row| {
+            let owner = Owner { organization: row.get(2)?, space: row.get(3)? };
+            Ok((row.get::<_, String>(0)?, row.get(1)?, owner))
+        })
         .optional()?;
-    row.map(|(state, updated_at)| Ok(Standing { state: rows::instance_state(&state)?, updated_at }))
-        .transpose()
+    row.map(|(state, updated_at, owner)| {
+        Ok(Standing { state: rows::instance_state(&state)?, updated_at, owner })
+    })
+    .transpose()
 }
 
 fn in_progress(conn: &Connection, id: &InstanceId) -> Result<Option<Operation>, StoreError> {

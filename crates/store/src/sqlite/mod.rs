@@ -4,6 +4,7 @@
 //! writer shares a commit, so that a slow disk costs latency, not throughput.
 
 mod accept;
+mod audit;
 mod blobs;
 mod checkpoint;
 mod fault;
@@ -21,6 +22,7 @@ mod request;
 mod rows;
 mod save;
 mod schema;
+mod story;
 #[cfg(test)]
 mod syncs;
 mod writer;

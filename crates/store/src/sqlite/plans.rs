@@ -15,7 +15,7 @@ use crate::contract::{self, State, Subject, sample};
 use crate::{Clock, Filter, Queue, Store, Write};
 
 /// What no statement may walk through.
-const GROWING: &[&str] = &["instances", "operations", "published", "hostnames"];
+const GROWING: &[&str] = &["instances", "operations", "published", "hostnames", "audit"];
 /// Indexes that hold only what is under way or waits to be forgotten.
 const SMALL: &[&str] = &["operation_in_progress", "tombstones"];
 

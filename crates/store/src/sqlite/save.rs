@@ -4,7 +4,7 @@ use model::{InstanceId, InstanceState, Millis, OperationState, Spec};
 use rusqlite::{Connection, params};
 
 use super::rows::{self, instance_word};
-use super::{jobs, names, request::Tx};
+use super::{jobs, names, request::Tx, story};
 use crate::{Save, StoreError, Write};
 
 /// See [`Store::save`](crate::Store::save).
@@ -29,6 +29,7 @@ pub(super) fn save(tx: &Tx<'_>, mut save: Save) -> Result<Option<u64>, StoreErro
     if operation.state != OperationState::InProgress {
         jobs::end(tx, &operation.id)?;
     }
+    story::ended(tx, operation, save.now)?;
     Ok(revision)
 }
 
