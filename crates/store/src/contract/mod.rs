@@ -76,7 +76,8 @@ const CASES: &[&[Case]] = &[
 /// Long enough that only what never comes is given up on.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Runs every case against a fresh state each. Must be called on a runtime of several threads.
+/// Runs every case against a fresh state each. Must be called on a runtime of several threads, but
+/// for an implementation that never lets a caller wait.
 ///
 /// # Panics
 /// When a case fails, with the names of all that do, after all have run.

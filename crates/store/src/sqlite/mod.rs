@@ -11,6 +11,8 @@ mod fault;
 mod feed;
 mod forget;
 mod jobs;
+#[cfg(feature = "contract")]
+mod memory;
 mod names;
 mod open;
 #[cfg(test)]
@@ -34,6 +36,8 @@ use std::sync::Arc;
 use model::Millis;
 use tokio::sync::watch;
 
+#[cfg(feature = "contract")]
+pub use self::memory::JobSeen;
 use self::reader::Readers;
 use self::writer::Writer;
 use crate::Clock;
@@ -110,5 +114,6 @@ struct Inner {
     clock: Clock,
     revision: watch::Receiver<u64>,
     due: watch::Receiver<Option<Millis>>,
-    _lock: File,
+    /// In memory there is nothing to lock.
+    _lock: Option<File>,
 }

@@ -14,6 +14,7 @@ use super::checkpoint::Checkpoints;
 use super::reader::{Readers, STATEMENTS_MAX};
 use super::writer::{Listeners, Writer};
 use super::{Inner, OpenError, Options, Sqlite, feed, jobs, schema};
+use crate::Clock;
 
 /// How long the writer waits for a stranger, such as somebody's `sqlite3`, before it says that it
 /// cannot commit.
@@ -46,19 +47,30 @@ impl Sqlite {
         let checkpoints = Checkpoints::of(&mut conn)?;
         watch(&mut conn);
         let readers = Readers::open(path, options.readers.max(1), watch)?;
+        Self::assemble(conn, readers, options.clock, Some(lock), |conn, listeners| {
+            Writer::start(conn, checkpoints, listeners)
+                .map_err(|source| OpenError::File { path: path.to_owned(), source })
+        })
+    }
+
+    /// Of a connection whose schema is in place, and what becomes of it.
+    pub(super) fn assemble(
+        conn: Connection,
+        readers: Readers,
+        clock: Clock,
+        lock: Option<File>,
+        start: impl FnOnce(Connection, Listeners) -> Result<Writer, OpenError>,
+    ) -> Result<Self, OpenError> {
         let (epoch, last) = feed::opening(&conn)?;
         let (revision_sender, revision) = watch::channel(last);
         let (due_sender, due) = watch::channel(jobs::next_due(&conn)?);
-        let listeners = Listeners { revision: revision_sender, due: due_sender };
-        let writer = Writer::start(conn, checkpoints, listeners)
-            .map_err(|source| OpenError::File { path: path.to_owned(), source })?;
-        let clock = options.clock;
+        let writer = start(conn, Listeners { revision: revision_sender, due: due_sender })?;
         let inner = Inner { writer, readers, epoch, clock, revision, due, _lock: lock };
         Ok(Self { inner: Arc::new(inner) })
     }
 }
 
-fn configure(conn: &Connection, options: &Options) -> Result<(), OpenError> {
+pub(super) fn configure(conn: &Connection, options: &Options) -> Result<(), OpenError> {
     conn.busy_timeout(STRANGER_WAIT)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;

@@ -15,9 +15,19 @@ pub(super) const STATEMENTS_MAX: usize = 64;
 pub(super) struct Readers {
     idle: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
+    /// Whether pages, too, are read on the thread of the caller.
+    always_here: bool,
 }
 
 impl Readers {
+    /// Of one connection, and without another thread.
+    #[cfg(feature = "contract")]
+    pub(super) fn one(conn: Connection) -> Self {
+        conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        let idle = Arc::new(Mutex::new(vec![conn]));
+        Self { idle, permits: Arc::new(Semaphore::new(1)), always_here: true }
+    }
+
     /// Opens `count` connections to the file, which exists.
     pub(super) fn open(
         path: &Path,
@@ -33,7 +43,8 @@ impl Readers {
                 Ok(conn)
             })
             .collect::<rusqlite::Result<Vec<_>>>()?;
-        Ok(Self { idle: Arc::new(Mutex::new(idle)), permits: Arc::new(Semaphore::new(count)) })
+        let permits = Arc::new(Semaphore::new(count));
+        Ok(Self { idle: Arc::new(Mutex::new(idle)), permits, always_here: false })
     }
 
     /// Runs `work` on a connection, on the thread of the caller: for the few rows of a look-up,
@@ -53,6 +64,9 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        if self.always_here {
+            return self.here(work).await;
+        }
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| gone())?;
         let idle = Arc::clone(&self.idle);
         let read = move || {

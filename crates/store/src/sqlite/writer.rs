@@ -1,6 +1,7 @@
 //! The one thread that writes: it takes what is waiting, runs each request in a savepoint of one
 //! transaction, commits once, and answers all.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -31,6 +32,8 @@ pub(super) struct Listeners {
 pub(super) struct Writer {
     requests: Option<mpsc::Sender<Box<dyn Request>>>,
     thread: Option<JoinHandle<()>>,
+    /// Where they are done at once, by whoever hands them in.
+    here: Option<Mutex<Desk>>,
 }
 
 impl Writer {
@@ -41,10 +44,24 @@ impl Writer {
         listeners: Listeners,
     ) -> std::io::Result<Self> {
         let (requests, waiting) = mpsc::channel(WAITING_MAX);
+        let desk = Desk { conn, checkpoints, listeners, syncs: true };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || Loop { conn, checkpoints, listeners, waiting, syncs: true }.run())?;
-        Ok(Self { requests: Some(requests), thread: Some(thread) })
+            .spawn(move || desk.run(waiting))?;
+        Ok(Self { requests: Some(requests), thread: Some(thread), here: None })
+    }
+
+    /// Without a thread: each request is done and answered by the time that it is handed in.
+    #[cfg(feature = "contract")]
+    pub(super) fn here(conn: Connection, checkpoints: Checkpoints, listeners: Listeners) -> Self {
+        let desk = Desk { conn, checkpoints, listeners, syncs: true };
+        Self { requests: None, thread: None, here: Some(Mutex::new(desk)) }
+    }
+
+    /// Looks at what there is, past all ports.
+    #[cfg(feature = "contract")]
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Connection) -> T) -> Option<T> {
+        self.here.as_ref().map(|desk| look(&hold(desk).conn))
     }
 
     /// Runs `work` in a transaction; returns when it is durable.
@@ -73,8 +90,12 @@ impl Writer {
     {
         let (reply, answer) = oneshot::channel();
         let request = Box::new(Typed::new(work, must_last, reply));
-        let requests = self.requests.as_ref().ok_or_else(StoreError::stopped)?;
-        requests.send(request).await.map_err(|_| StoreError::stopped())?;
+        if let Some(desk) = &self.here {
+            hold(desk).serve(&mut vec![request]);
+        } else {
+            let requests = self.requests.as_ref().ok_or_else(StoreError::stopped)?;
+            requests.send(request).await.map_err(|_| StoreError::stopped())?;
+        }
         answer.await.map_err(|_| StoreError::stopped())?
     }
 }
@@ -89,22 +110,26 @@ impl Drop for Writer {
     }
 }
 
-struct Loop {
+fn hold(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where requests are done.
+struct Desk {
     conn: Connection,
     checkpoints: Checkpoints,
     listeners: Listeners,
-    waiting: mpsc::Receiver<Box<dyn Request>>,
     /// Whether a commit of the connection syncs, as it is set now.
     syncs: bool,
 }
 
-impl Loop {
-    fn run(mut self) {
+impl Desk {
+    fn run(mut self, mut waiting: mpsc::Receiver<Box<dyn Request>>) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
-        while self.waiting.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
-            metrics::waiting(self.waiting.len());
+        while waiting.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+            metrics::waiting(waiting.len());
             self.serve(&mut batch);
-            self.checkpoints.after_commit(&self.conn, self.waiting.is_empty());
+            self.checkpoints.after_commit(&self.conn, waiting.is_empty());
         }
         self.checkpoints.at_end(&self.conn);
     }
