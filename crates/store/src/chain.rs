@@ -4,9 +4,15 @@
 //! changes one must change all after it, and the last of them is known elsewhere.
 
 use std::fmt;
+use std::str::FromStr;
 
 use model::Millis;
 use sha2::{Digest, Sha256};
+
+use crate::{AuditHead, AuditRecord};
+
+/// The action of an entry with which another store goes on with a log.
+pub const RESTORE: &str = "platform.restore";
 
 /// A hash of the chain; before the first entry it is all zeros.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -21,6 +27,43 @@ impl fmt::Display for Hash {
 impl fmt::Debug for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// Text that is not what it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is not `SEQ:HASH`, a number and 64 hexadecimal digits, as the log stream tells a head")]
+pub struct NotAHead;
+
+impl FromStr for Hash {
+    type Err = NotAHead;
+
+    fn from_str(text: &str) -> Result<Self, NotAHead> {
+        let digits = text.as_bytes();
+        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(NotAHead);
+        }
+        let mut hash = Self::default();
+        for (byte, pair) in hash.0.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| NotAHead)?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| NotAHead)?;
+        }
+        Ok(hash)
+    }
+}
+
+impl FromStr for AuditHead {
+    type Err = NotAHead;
+
+    fn from_str(text: &str) -> Result<Self, NotAHead> {
+        let (seq, hash) = text.split_once(':').ok_or(NotAHead)?;
+        Ok(Self { seq: seq.parse().map_err(|_| NotAHead)?, hash: hash.parse()? })
+    }
+}
+
+impl fmt::Display for AuditHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.seq, self.hash)
     }
 }
 
@@ -49,6 +92,139 @@ impl Link<'_> {
         digest.update(self.writer);
         digest.update(self.text);
         Hash(digest.finalize().into())
+    }
+}
+
+/// Why a log is not what was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// The place after the last good entry is another's.
+    #[error("entry {expected} is missing: after entry {} comes entry {found}", .expected - 1)]
+    Missing {
+        /// Which should come.
+        expected: u64,
+        /// Which comes.
+        found: u64,
+    },
+    /// An entry does not have the hash that its content, and the entry before, give.
+    #[error(
+        "entry {seq} is not what was written: with the entries before it its hash is {computed}, \
+         and it says {said}"
+    )]
+    Changed {
+        /// Which.
+        seq: u64,
+        /// What the content gives.
+        computed: Hash,
+        /// What stands there.
+        said: Hash,
+    },
+    /// An entry names another writer than the one before, and is no restore.
+    #[error(
+        "entry {seq} was written by another store ({writer}) than the entry before, and is no \
+         restore"
+    )]
+    Stranger {
+        /// Which.
+        seq: u64,
+        /// By whom.
+        writer: String,
+    },
+    /// A head that was told names another entry.
+    #[error(
+        "entry {seq} is another one than was told: its hash is {found}, and the head says {told}. \
+         The log was written anew since{}", hint(*.restored)
+    )]
+    Rewritten {
+        /// Which.
+        seq: u64,
+        /// Its hash here.
+        found: Hash,
+        /// The hash that was told.
+        told: Hash,
+        /// The first restore at or before that place, which would explain it.
+        restored: Option<u64>,
+    },
+    /// A head that was told is beyond the end.
+    #[error(
+        "the log ends at entry {last}, and entry {told} was told: what came after the end was cut \
+         off{}", hint(*.restored)
+    )]
+    Cut {
+        /// Where it ends.
+        last: u64,
+        /// The head that was told.
+        told: u64,
+        /// The last restore, which would explain it.
+        restored: Option<u64>,
+    },
+}
+
+fn hint(restored: Option<u64>) -> String {
+    restored.map_or(String::new(), |seq| {
+        format!(
+            ", unless that head is of the state that the restore of entry {seq} replaced: then \
+             verify the state that was moved aside"
+        )
+    })
+}
+
+/// Follows a log from its first entry, and stops at the first that is not what was written.
+#[derive(Debug, Default)]
+pub struct Check {
+    last: AuditHead,
+    writer: Option<String>,
+    restored: Option<u64>,
+    heads: Vec<AuditHead>,
+}
+
+impl Check {
+    /// A check that also looks for these heads, which were told while the log was written.
+    pub fn new(heads: Vec<AuditHead>) -> Self {
+        Self { heads, ..Self::default() }
+    }
+
+    /// The next entry.
+    ///
+    /// # Errors
+    /// It is not what was written; nothing after it can be trusted.
+    pub fn next(&mut self, record: &AuditRecord) -> Result<(), Broken> {
+        let AuditRecord { seq, hash, writer, .. } = record;
+        let expected = self.last.seq + 1;
+        if *seq != expected {
+            return Err(Broken::Missing { expected, found: *seq });
+        }
+        let computed = record.link().hash(&self.last.hash);
+        if computed != *hash {
+            return Err(Broken::Changed { seq: *seq, computed, said: *hash });
+        }
+        let is_restore = record.entry().is_ok_and(|entry| entry.action == RESTORE);
+        let is_strange = self.writer.as_ref().is_some_and(|known| known != writer);
+        if is_strange && !is_restore {
+            return Err(Broken::Stranger { seq: *seq, writer: writer.clone() });
+        }
+        if is_restore {
+            self.restored = Some(*seq);
+        }
+        if let Some(told) = self.heads.iter().find(|head| head.seq == *seq && head.hash != *hash) {
+            let (told, restored) = (told.hash, self.restored);
+            return Err(Broken::Rewritten { seq: *seq, found: *hash, told, restored });
+        }
+        self.writer = Some(writer.clone());
+        self.last = AuditHead { seq: *seq, hash: *hash };
+        Ok(())
+    }
+
+    /// There is no next entry; the head of the log.
+    ///
+    /// # Errors
+    /// A head that was told is beyond it.
+    pub fn end(self) -> Result<AuditHead, Broken> {
+        let last = self.last.seq;
+        match self.heads.iter().map(|head| head.seq).filter(|seq| *seq > last).min() {
+            Some(told) => Err(Broken::Cut { last, told, restored: self.restored }),
+            None => Ok(self.last),
+        }
     }
 }
 

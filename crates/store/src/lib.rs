@@ -1,4 +1,4 @@
-//! What must survive: the ports [`Store`], [`Queue`] and [`Blobs`], and their embedded SQLite.
+//! What must survive: the ports [`Store`], [`Queue`], [`Blobs`] and [`Audit`], and their embedded SQLite.
 //!
 //! *Architecture invariant:* nothing outside this crate names a database. A second implementation
 //! earns its place by passing the module `contract`, unchanged.

@@ -6,6 +6,7 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write as _};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -13,8 +14,9 @@ use std::time::Duration;
 
 use common::{OnDisk, clock, now};
 use model::{InstanceState, OperationId, OperationKind, OperationState};
+use store::chain::Check;
 use store::contract::{State, sample};
-use store::sqlite::{Options, Sqlite};
+use store::sqlite::{Options, Sqlite, each_entry, verify};
 use store::{Accepted, Queue, Store, Write};
 
 /// The file, in the process that is to be killed.
@@ -100,6 +102,7 @@ impl Answered {
         assert_eq!(sound, "ok");
         assert!(!conn.prepare("PRAGMA foreign_key_check").unwrap().exists([]).unwrap());
         drop(conn);
+        self.check_log(disk);
         let store = disk.sqlite();
         for id in &self.accepted {
             let operation = store.operation(id).await.unwrap().expect("it was accepted");
@@ -117,6 +120,31 @@ impl Answered {
             );
         }
         assert_eq!(store.sweep(now()).await, Ok(0), "no job is lost");
+    }
+}
+
+impl Answered {
+    /// The audit log is whole, and tells of each once.
+    fn check_log(&self, disk: &OnDisk) {
+        assert!(verify(&disk.path(), Check::default()).unwrap().is_ok());
+        let mut told: BTreeMap<(String, String), usize> = BTreeMap::new();
+        let read: Option<()> = each_entry(&disk.path(), |record| {
+            let entry = record.entry().unwrap();
+            let operation = entry.detail["operation"].as_str().unwrap_or_default().to_owned();
+            *told.entry((entry.action, operation)).or_default() += 1;
+            ControlFlow::Continue(())
+        })
+        .unwrap();
+        assert!(read.is_none());
+        let told = |action: &str, id: &OperationId| {
+            told.get(&(action.to_owned(), id.to_string())).copied()
+        };
+        for id in &self.accepted {
+            assert_eq!(told("instance.provision", id), Some(1), "{id}");
+        }
+        for id in self.published.keys() {
+            assert_eq!(told("operation.succeeded", id), Some(1), "{id}");
+        }
     }
 }
 

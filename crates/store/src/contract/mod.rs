@@ -8,6 +8,7 @@
 
 mod accept;
 mod act;
+mod audit;
 mod blobs;
 mod feed;
 mod fence;
@@ -25,11 +26,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::Millis;
 
-use crate::{Blobs, Queue, Store};
+use crate::{Audit, Blobs, Queue, Store};
 
 /// All ports of one state.
-pub trait State: Store + Queue + Blobs {}
-impl<T: Store + Queue + Blobs> State for T {}
+pub trait State: Store + Queue + Blobs + Audit {}
+impl<T: Store + Queue + Blobs + Audit> State for T {}
 
 /// One state of the implementation under test: empty at first, and durable.
 #[async_trait]
@@ -64,6 +65,7 @@ use cases;
 /// Every case there is.
 const CASES: &[&[Case]] = &[
     accept::CASES,
+    audit::CASES,
     blobs::CASES,
     feed::CASES,
     fence::CASES,

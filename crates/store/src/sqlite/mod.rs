@@ -5,6 +5,7 @@
 
 mod accept;
 mod audit;
+mod audit_file;
 mod blobs;
 mod checkpoint;
 mod fault;
@@ -41,6 +42,8 @@ pub use self::memory::JobSeen;
 use self::reader::Readers;
 use self::writer::Writer;
 use crate::Clock;
+
+pub use audit_file::{each_entry, verify};
 
 /// How to open a store.
 #[derive(Clone)]

@@ -5,10 +5,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::{Hostname, Instance, InstanceId, Millis, Operation, OperationId};
 
-use super::{Sqlite, accept, blobs, feed, forget, jobs, names, read, save};
+use super::{Sqlite, accept, audit, blobs, feed, forget, jobs, names, read, save};
 use crate::{
-    Accept, Accepted, Blobs, Changes, Cursor, Fence, Filter, HostnameOwner, Lease, Page, Queue,
-    Save, Store, StoreError, metrics,
+    Accept, Accepted, Audit, AuditFilter, AuditHead, AuditPage, Blobs, Changes, Cursor, Fence,
+    Filter, HostnameOwner, Lease, Page, Queue, Save, Store, StoreError, metrics,
 };
 
 /// Rows that are read at once rather than handed to another thread.
@@ -194,5 +194,16 @@ impl Blobs for Sqlite {
     async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let prefix = prefix.to_owned();
         self.inner.readers.aside(move |conn| blobs::list(conn, &prefix)).await
+    }
+}
+
+#[async_trait]
+impl Audit for Sqlite {
+    async fn entries(&self, filter: AuditFilter) -> Result<AuditPage, StoreError> {
+        self.inner.readers.aside(move |conn| audit::entries(conn, &filter)).await
+    }
+
+    async fn head(&self) -> Result<AuditHead, StoreError> {
+        self.inner.readers.here(audit::head).await
     }
 }
