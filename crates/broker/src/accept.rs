@@ -4,7 +4,7 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use model::{InstanceId, Operation, OperationKind, OperationState, Requester, Spec};
+use model::{InstanceId, Operation, OperationKind, Requester, Spec};
 use serde::Serialize;
 use store::{Accept, Refusal};
 use utoipa::ToSchema;
@@ -57,27 +57,15 @@ impl Broker {
     /// An operation to be accepted.
     pub(crate) fn operation(
         &self,
-        id: &InstanceId,
+        instance: &InstanceId,
         kind: OperationKind,
         target: Option<Spec>,
         previous: Option<Spec>,
         requested_by: Requester,
     ) -> Operation {
-        Operation {
-            id: (self.parts.new_id)(),
-            instance: id.clone(),
-            kind,
-            state: OperationState::InProgress,
-            target,
-            previous,
-            steps: Vec::new(),
-            revision: None,
-            error: None,
-            notice: None,
-            requested_by,
-            created_at: self.now(),
-            finished_at: None,
-        }
+        let id = (self.parts.new_id)();
+        let fresh = Operation::new(id, instance.clone(), kind, requested_by, self.now());
+        Operation { target, previous, ..fresh }
     }
 }
 

@@ -19,7 +19,8 @@ use crate::principal::Who;
 use crate::router::Broker;
 use crate::standing::{Phase, Standing};
 
-/// Deprovision an instance. Safe to be repeated at any time.
+/// Deprovision an instance. Safe to be repeated at any time; a provision or an update that is in
+/// progress is cancelled.
 #[utoipa::path(delete, path = "/v2/service_instances/{id}", tag = "osb", operation_id = "deprovision",
     params(("id" = String, Path, description = "The OSB `instance_id`, chosen by the platform"), Incomplete,
         ("service_id" = String, Query, description = "The offering's id in the catalog"),
@@ -53,8 +54,11 @@ fn decide(
         Phase::Changing(_, operation) if operation.kind == OperationKind::Deprovision => {
             return Ok(Decision::Same(Box::new(operation.clone())));
         }
-        Phase::Changing(_, operation) => return Err(Error::concurrent(operation)),
-        Phase::Settled(instance) | Phase::HalfGone(instance) => instance,
+        // Halted where it is; what it did is taken over and cleared away (OSB 2.17, "Blocking
+        // Operations": a broker may accept it).
+        Phase::Changing(instance, _) | Phase::Settled(instance) | Phase::HalfGone(instance) => {
+            instance
+        }
         // Of what failed to be provisioned nothing is left but its row, which is wanted away too.
         Phase::Absent => match &standing.instance {
             Some(instance) if instance.state == InstanceState::Failed => instance,
@@ -64,5 +68,6 @@ fn decide(
     let previous = Some(instance.spec.clone());
     let operation =
         broker.operation(id, OperationKind::Deprovision, None, previous, requester.clone());
-    Ok(Decision::Change(Box::new(Accept { operation, instance: instance.clone(), claim: vec![] })))
+    let accept = Accept::new(operation, instance.clone(), vec![]);
+    Ok(Decision::Change(Box::new(Accept { over: standing.in_progress(), ..accept })))
 }

@@ -21,6 +21,9 @@ use crate::extract::{Asked, Hints, Id};
 use crate::progress::{description, poll_again_s};
 use crate::router::Broker;
 
+/// Operations in a row that came in each other's place; a history keeps no more.
+const SUPERSEDED_MAX: usize = 100;
+
 /// How an operation stands.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct LastOperation {
@@ -51,7 +54,8 @@ pub(crate) async fn get(
     hints.check()?;
     let operation = asked(&broker, &id, hints.operation.as_deref()).await?;
     let operation = operation.ok_or_else(|| Error::not_found("there is no such instance"))?;
-    Ok(answer(&operation, broker.now()))
+    let newest = newest(&broker, operation).await?;
+    Ok(answer(&newest, broker.now()))
 }
 
 /// The operation that is meant. An instance has one from its first day to the end of its tombstone.
@@ -67,6 +71,17 @@ async fn asked(
         }
     }
     Ok(broker.parts.store.operations(id, 1).await?.into_iter().next())
+}
+
+/// What has come in place of an operation that was superseded, which has not failed: to tell a
+/// platform so would make it take away an instance that works.
+async fn newest(broker: &Broker, mut operation: Operation) -> Result<Operation, Error> {
+    for _ in 0..SUPERSEDED_MAX {
+        let Some(newer) = operation.superseded_by() else { break };
+        let Some(found) = broker.parts.store.operation(newer).await? else { break };
+        operation = found;
+    }
+    Ok(operation)
 }
 
 fn answer(operation: &Operation, now: Millis) -> Response {

@@ -65,38 +65,18 @@ mod tests {
     use super::*;
 
     fn step(says: &str, state: StepState, note: Option<&str>) -> StepRecord {
-        StepRecord {
-            name: says.to_lowercase(),
-            says: says.to_owned(),
-            state,
-            attempts: 1,
-            next_at: None,
-            started_at: None,
-            finished_at: None,
-            note: note.map(str::to_owned),
-        }
+        let note = note.map(str::to_owned);
+        StepRecord { state, attempts: 1, note, ..StepRecord::new(says.to_lowercase(), says) }
     }
 
     fn operation(kind: OperationKind, state: OperationState, steps: &[StepRecord]) -> Operation {
-        Operation {
-            id: "o".parse().unwrap(),
-            instance: "i".parse().unwrap(),
-            kind,
-            state,
-            target: None,
-            previous: None,
-            steps: steps.to_vec(),
-            revision: None,
-            error: None,
-            notice: None,
-            requested_by: model::Requester {
-                credential: "c".to_owned(),
-                originating_identity: None,
-                request_identity: None,
-            },
-            created_at: 0,
-            finished_at: None,
-        }
+        let by = model::Requester {
+            credential: "c".to_owned(),
+            originating_identity: None,
+            request_identity: None,
+        };
+        let fresh = Operation::new("o".parse().unwrap(), "i".parse().unwrap(), kind, by, 0);
+        Operation { state, steps: steps.to_vec(), ..fresh }
     }
 
     #[test]

@@ -94,7 +94,7 @@ fn again(broker: &Broker, wish: &Wish, instance: &Instance) -> Decision {
         broker.operation(&wish.id, OperationKind::Update, target, previous, wish.requester.clone());
     let instance = Instance { platform_context: wish.context.clone(), ..instance.clone() };
     let claim = wish.spec.hostnames.clone();
-    Decision::Change(Box::new(Accept { operation, instance, claim }))
+    Decision::Change(Box::new(Accept::new(operation, instance, claim)))
 }
 
 fn fresh(broker: &Broker, wish: &Wish) -> Decision {
@@ -112,5 +112,5 @@ fn fresh(broker: &Broker, wish: &Wish) -> Decision {
         updated_at: operation.created_at,
     };
     let claim = wish.spec.hostnames.clone();
-    Decision::Change(Box::new(Accept { operation, instance, claim }))
+    Decision::Change(Box::new(Accept::new(operation, instance, claim)))
 }

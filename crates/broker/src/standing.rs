@@ -1,6 +1,6 @@
 //! How an instance stands when a request for it arrives, read so that its parts belong together.
 
-use model::{Instance, InstanceId, InstanceState, Operation, OperationState};
+use model::{Instance, InstanceId, InstanceState, Operation, OperationId, OperationState};
 use store::Store;
 
 use crate::error::Error;
@@ -56,6 +56,13 @@ impl Standing {
             (_, InstanceState::Deprovisioning) => Phase::HalfGone(instance),
             _ => Phase::Settled(instance),
         }
+    }
+
+    /// The operation that is in progress.
+    pub(crate) fn in_progress(&self) -> Option<OperationId> {
+        let latest = self.latest.as_ref();
+        let open = latest.filter(|operation| operation.state == OperationState::InProgress);
+        open.map(|operation| operation.id.clone())
     }
 
     /// The latest operation, if it failed: then the same wish is worth trying again.

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use model::descriptor::{Code, Refusal};
-use model::{Instance, InstanceId, OperationKind, Parameters, Plan, Requester, Spec};
+use model::{Instance, InstanceId, Operation, OperationKind, Parameters, Plan, Requester, Spec};
 use serde_json::{Value, json};
 use store::Accept;
 
@@ -63,14 +63,7 @@ pub(crate) async fn patch(
 fn decide(broker: &Broker, wish: &Wish, standing: &Standing) -> Result<Decision, Error> {
     match standing.phase() {
         Phase::Absent => Err(unknown()),
-        Phase::Changing(instance, operation) if operation.kind == OperationKind::Update => {
-            let target = target(broker, wish, instance)?;
-            if operation.target.as_ref() == Some(&target) {
-                return Ok(Decision::Same(Box::new(operation.clone())));
-            }
-            Err(Error::concurrent(operation))
-        }
-        Phase::Changing(_, operation) => Err(Error::concurrent(operation)),
+        Phase::Changing(instance, operation) => over(broker, wish, instance, operation),
         Phase::HalfGone(_) => Err(Error::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "the deprovision of this instance failed half way; ask for it once more",
@@ -80,9 +73,32 @@ fn decide(broker: &Broker, wish: &Wish, standing: &Standing) -> Result<Decision,
             if target == instance.spec && standing.failed().is_none() {
                 return Ok(Decision::Answer((StatusCode::OK, Json(json!({}))).into_response()));
             }
-            Ok(change(broker, wish, instance, target))
+            Ok(Decision::Change(Box::new(change(broker, wish, instance, target))))
         }
     }
+}
+
+/// While another operation is in progress. Once that is published it merely waits for the proxies
+/// and clears up, and a newer wish comes in its place.
+fn over(
+    broker: &Broker,
+    wish: &Wish,
+    instance: &Instance,
+    operation: &Operation,
+) -> Result<Decision, Error> {
+    if operation.kind == OperationKind::Deprovision {
+        return Err(Error::concurrent(operation));
+    }
+    let target = target(broker, wish, instance)?;
+    let is_same = operation.target.as_ref() == Some(&target);
+    if is_same && (operation.kind == OperationKind::Update || operation.revision.is_some()) {
+        return Ok(Decision::Same(Box::new(operation.clone())));
+    }
+    let accept = change(broker, wish, instance, target);
+    if !operation.gives_way_to(&accept.operation) {
+        return Err(Error::concurrent(operation));
+    }
+    Ok(Decision::Change(Box::new(Accept { over: Some(operation.id.clone()), ..accept })))
 }
 
 fn unknown() -> Error {
@@ -114,7 +130,7 @@ pub(crate) fn renamed(present: &Parameters, wanted: &Parameters) -> Option<Error
     (was != now).then(|| Error::refused(vec![refusal]))
 }
 
-fn change(broker: &Broker, wish: &Wish, instance: &Instance, target: Spec) -> Decision {
+fn change(broker: &Broker, wish: &Wish, instance: &Instance, target: Spec) -> Accept {
     let claim = target.hostnames.clone();
     let previous = Some(instance.spec.clone());
     let operation = broker.operation(
@@ -128,5 +144,5 @@ fn change(broker: &Broker, wish: &Wish, instance: &Instance, target: Spec) -> De
     if let Some(context) = &wish.context {
         instance.platform_context = context.clone();
     }
-    Decision::Change(Box::new(Accept { operation, instance, claim }))
+    Accept::new(operation, instance, claim)
 }

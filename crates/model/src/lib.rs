@@ -19,7 +19,8 @@ pub use descriptor::{Descriptor, Parameters};
 pub use instance::{Instance, InstanceState, Owner, Published, Spec};
 pub use names::{BindingId, Hostname, InstanceId, NameError, OperationId, ServiceName};
 pub use operation::{
-    Job, Operation, OperationKind, OperationState, Requester, StepRecord, StepState,
+    Job, Operation, OperationKind, OperationState, Requester, StepRecord, StepState, Successor,
+    Waits, WaitsFor,
 };
 pub use plan::{Exposure, Plan};
 pub use principal::{Principal, Role};

@@ -67,6 +67,61 @@ pub struct StepRecord {
     pub finished_at: Option<Millis>,
     /// What the step wants the user to know now: progress, or why it is tried again.
     pub note: Option<String>,
+    /// What it waits for, or has waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits: Option<Waits>,
+    /// Whether an operator may pass it over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skippable: bool,
+    /// Why an operator has passed it over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+}
+
+impl StepRecord {
+    /// The record of a step that has not begun.
+    pub fn new(name: impl Into<String>, says: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            says: says.into(),
+            state: StepState::Pending,
+            attempts: 0,
+            next_at: None,
+            started_at: None,
+            finished_at: None,
+            note: None,
+            waits: None,
+            skippable: false,
+            skipped: None,
+        }
+    }
+
+    /// What it waits for now, where nothing is left for a worker to do.
+    pub fn waits_now(&self) -> Option<Waits> {
+        let open = matches!(self.state, StepState::Running | StepState::Undoing);
+        self.waits.filter(|_| open)
+    }
+}
+
+/// What a step waits for when nothing is left for a worker to do: it holds no worker meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WaitsFor {
+    /// A person must do something, such as make a DNS record. The note says what.
+    User,
+    /// Something outside the platform takes its time.
+    External,
+    /// The proxies are to follow.
+    Fleet,
+}
+
+/// A wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waits {
+    /// For what.
+    pub on: WaitsFor,
+    /// Since when.
+    pub since: Millis,
 }
 
 /// Who asked.
@@ -80,7 +135,7 @@ pub struct Requester {
     pub request_identity: Option<String>,
 }
 
-/// One asynchronous change to one instance. One at a time an instance.
+/// One asynchronous change to one instance. One is in progress at a time an instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Operation {
     /// The OSB `operation` string.
@@ -109,6 +164,99 @@ pub struct Operation {
     pub created_at: Millis,
     /// When it ended.
     pub finished_at: Option<Millis>,
+    /// The operation that cut it short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<Successor>,
+    /// It failed for a reason that lies in what was asked: the same again fails again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hopeless: bool,
+    /// What fails is passed over and told in `leftovers`: an operator wants the instance gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
+    /// What was left behind in the world, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leftovers: Vec<String>,
+}
+
+/// The operation that came in place of another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Successor {
+    /// Its id.
+    pub operation: OperationId,
+    /// A deprovision has cancelled the other; an update has superseded it.
+    pub kind: OperationKind,
+}
+
+impl Operation {
+    /// An operation as it is accepted.
+    pub fn new(
+        id: OperationId,
+        instance: InstanceId,
+        kind: OperationKind,
+        requested_by: Requester,
+        created_at: Millis,
+    ) -> Self {
+        Self {
+            id,
+            instance,
+            kind,
+            state: OperationState::InProgress,
+            target: None,
+            previous: None,
+            steps: Vec::new(),
+            revision: None,
+            error: None,
+            notice: None,
+            requested_by,
+            created_at,
+            finished_at: None,
+            successor: None,
+            hopeless: false,
+            force: false,
+            leftovers: Vec::new(),
+        }
+    }
+
+    /// Whether a new operation may come in place of this one, which is in progress. A deprovision
+    /// always may, except of another that tries no less; an update once this one is published,
+    /// when nothing is left but to wait and to clear up.
+    pub fn gives_way_to(&self, newer: &Self) -> bool {
+        let leaving = self.kind == OperationKind::Deprovision;
+        match newer.kind {
+            OperationKind::Provision => false,
+            OperationKind::Update => !leaving && self.revision.is_some(),
+            OperationKind::Deprovision => !leaving || (newer.force && !self.force),
+        }
+    }
+
+    /// Ends it, because `newer` comes in its place and takes over what it has done.
+    pub fn give_way_to(&mut self, newer: &Self) {
+        let who = &newer.requested_by.credential;
+        let why = match newer.kind {
+            OperationKind::Deprovision => format!("cancelled: the instance was deleted by {who}"),
+            _ => format!("superseded: {who} has asked for something newer"),
+        };
+        self.error = Some(match self.error.take() {
+            Some(before) => format!("{before}; {why}"),
+            None => why,
+        });
+        self.state = OperationState::Failed;
+        self.finished_at = Some(newer.created_at.max(self.created_at));
+        self.successor = Some(Successor { operation: newer.id.clone(), kind: newer.kind });
+    }
+
+    /// The newer update that has come in its place. Then it has not failed: what became of the
+    /// instance is told by the newer one.
+    pub fn superseded_by(&self) -> Option<&OperationId> {
+        let successor = self.successor.as_ref()?;
+        (successor.kind != OperationKind::Deprovision).then_some(&successor.operation)
+    }
+
+    /// The deprovision that has cancelled it.
+    pub fn cancelled_by(&self) -> Option<&OperationId> {
+        let successor = self.successor.as_ref()?;
+        (successor.kind == OperationKind::Deprovision).then_some(&successor.operation)
+    }
 }
 
 /// A queue message: an operation's id and nothing else.

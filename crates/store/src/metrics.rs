@@ -5,7 +5,7 @@ use std::time::Duration;
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
-use model::Millis;
+use model::{Millis, OperationKind};
 
 use crate::{Refusal, StoreError};
 
@@ -15,6 +15,7 @@ const BATCH: &str = "margrave_store_batch_requests";
 const WAITING: &str = "margrave_store_waiting_requests";
 const REFUSED: &str = "margrave_store_refused_total";
 const CHECKPOINTS: &str = "margrave_store_checkpoints_total";
+const GAVE_WAY: &str = "margrave_store_gave_way_total";
 const JOBS: &str = "margrave_store_jobs";
 const OLDEST: &str = "margrave_store_oldest_job_seconds";
 
@@ -29,6 +30,7 @@ pub fn describe() {
     describe_gauge!(WAITING, "Requests waiting for the writer (1,024 at most).");
     describe_counter!(REFUSED, "Writes that were not done, by reason.");
     describe_counter!(CHECKPOINTS, "Checkpoints of the write-ahead log, by outcome.");
+    describe_counter!(GAVE_WAY, "Operations in whose place another came, by kind and how.");
     describe_gauge!(JOBS, "Jobs, leased or not, when the depth was last asked for.");
     describe_gauge!(OLDEST, Unit::Seconds, "Age of the oldest job, at the same time.");
 }
@@ -65,6 +67,17 @@ pub(crate) fn not_accepted(refusal: &Refusal) {
         Refusal::Taken(_) => "taken",
     };
     counter!(REFUSED, "reason" => reason).increment(1);
+}
+
+/// An operation was ended because another came in its place.
+pub(crate) fn gave_way(older: OperationKind, newer: OperationKind) {
+    let how = if newer == OperationKind::Deprovision { "cancelled" } else { "superseded" };
+    let kind = match older {
+        OperationKind::Provision => "provision",
+        OperationKind::Update => "update",
+        OperationKind::Deprovision => "deprovision",
+    };
+    counter!(GAVE_WAY, "kind" => kind, "how" => how).increment(1);
 }
 
 pub(crate) fn checkpointed(whole: bool) {

@@ -109,7 +109,7 @@ impl Turn<'_> {
         let records = self.pipeline.steps().map(|step| {
             match known.iter().position(|record| record.name == step.name()) {
                 Some(at) => known.swap_remove(at),
-                None => blank(step.name(), step.says(&self.operation)),
+                None => StepRecord::new(step.name(), step.says(&self.operation)),
             }
         });
         self.operation.steps = records.collect();
@@ -300,17 +300,4 @@ fn clip(mut text: String) -> String {
         text.push('…');
     }
     text
-}
-
-fn blank(name: &str, says: String) -> StepRecord {
-    StepRecord {
-        name: name.to_owned(),
-        says,
-        state: StepState::Pending,
-        attempts: 0,
-        next_at: None,
-        started_at: None,
-        finished_at: None,
-        note: None,
-    }
 }

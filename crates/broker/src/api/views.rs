@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::words::{InstanceState, OperationKind, OperationState, Plan, StepState};
+use super::words::{InstanceState, OperationKind, OperationState, Plan, StepState, WaitsFor};
 use crate::port::Standing;
 use crate::progress::description;
 
@@ -93,6 +93,15 @@ pub(crate) struct OperationView {
     error: Option<String>,
     /// What a success still wants said.
     notice: Option<String>,
+    /// The newer update that came in its place. It is `Failed`, and the instance is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    superseded_by: Option<String>,
+    /// The deprovision that cancelled it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancelled_by: Option<String>,
+    /// What was left behind in the world, where it was forced.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    leftovers: Vec<String>,
     /// The credential that asked.
     requested_by: String,
     /// Milliseconds since the Unix epoch.
@@ -118,6 +127,14 @@ pub(crate) struct StepView {
     attempts: u32,
     /// Progress, or why it is tried again.
     note: Option<String>,
+    /// What it waits for: `user`, `external` or `fleet`. The note tells more. Absent: it is worked on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<WaitsFor>,
+    /// Whether an operator may pass it over.
+    skippable: bool,
+    /// Why an operator has passed it over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped: Option<String>,
     /// Milliseconds since the Unix epoch.
     started_at: Option<Millis>,
     /// Milliseconds since the Unix epoch.
@@ -140,6 +157,9 @@ impl OperationView {
             revision: operation.revision,
             error: operation.error.clone(),
             notice: operation.notice.clone(),
+            superseded_by: operation.superseded_by().map(ToString::to_string),
+            cancelled_by: operation.cancelled_by().map(ToString::to_string),
+            leftovers: operation.leftovers.clone(),
             requested_by: operation.requested_by.credential.clone(),
             created_at: operation.created_at,
             finished_at: operation.finished_at,
@@ -175,6 +195,9 @@ impl StepView {
             state: step.state.into(),
             attempts: step.attempts,
             note: step.note.clone(),
+            waits_for: step.waits_now().map(|waits| waits.on.into()),
+            skippable: step.skippable,
+            skipped: step.skipped.clone(),
             started_at: step.started_at,
             finished_at: step.finished_at,
             elapsed: step.started_at.map(|since| elapsed(since, step.finished_at, now)),

@@ -49,6 +49,11 @@ mirror! {
     }
 }
 
+mirror! {
+    /// What a step waits for while no worker has anything to do for it.
+    WaitsFor of model::WaitsFor { User = "user", External = "external", Fleet = "fleet" }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -16,7 +16,7 @@ use http_body_util::BodyExt;
 use model::{InstanceId, InstanceState, Millis, Operation, OperationKind, OperationState, Spec};
 use serde_json::{Value, json};
 use store::sqlite::{Options, Sqlite};
-use store::{Fence, Queue, Save, Store, Write};
+use store::{Fence, Queue, Save, Store, StoreError, Write};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
@@ -162,9 +162,23 @@ impl Harness {
 
     /// Commits `writes` with the operation still in progress.
     pub(crate) async fn step(&self, held: &mut Held, writes: Vec<Write>) {
+        held.operation.revision = self.try_step(held, writes).await.expect("saves");
+    }
+
+    /// The same, for one who may have lost the operation.
+    pub(crate) async fn try_step(
+        &self,
+        held: &Held,
+        writes: Vec<Write>,
+    ) -> Result<Option<u64>, StoreError> {
         let (fence, now) = (held.fence.clone(), self.now.load(Ordering::Relaxed));
-        let save = Save { fence, operation: held.operation.clone(), writes, now };
-        held.operation.revision = self.store.save(save).await.expect("saves");
+        self.store.save(Save { fence, operation: held.operation.clone(), writes, now }).await
+    }
+
+    /// Gives back an operation that was taken, or says that what was done under it has ended.
+    pub(crate) async fn give_back(&self, held: Held) {
+        let now = self.now.load(Ordering::Relaxed);
+        self.store.release(&held.fence, now).await.expect("releases");
     }
 
     /// Ends an operation.

@@ -7,6 +7,7 @@ mod meddler;
 mod api;
 mod edges;
 mod osb;
+mod over;
 mod phases;
 mod races;
 mod watch;

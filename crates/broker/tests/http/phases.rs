@@ -54,12 +54,12 @@ const ASKS: [Ask; 7] =
 const LIFE: [(Moment, [&str; 7]); 12] = [
     //                          PUT     other  PATCH  public  DELETE  GET    last_operation
     (Moment::Never, ["new", "new", "404", "404", "410", "404", "404"]),
-    (Moment::Provisioning, ["same", "409", "busy", "busy", "busy", "404", "in progress"]),
-    (Moment::Converging, ["same", "409", "busy", "busy", "busy", "404", "in progress"]),
+    (Moment::Provisioning, ["same", "409", "busy", "busy", "new", "404", "in progress"]),
+    (Moment::Converging, ["same", "409", "same", "new", "new", "404", "in progress"]),
     (Moment::Live, ["200", "409", "200", "new", "new", "200", "succeeded"]),
     (Moment::Unconverged, ["new", "409", "new", "new", "new", "200", "failed"]),
-    (Moment::Updating, ["busy", "busy", "busy", "same", "busy", "busy", "in progress"]),
-    (Moment::UpdateConverging, ["busy", "busy", "busy", "same", "busy", "busy", "in progress"]),
+    (Moment::Updating, ["busy", "busy", "busy", "same", "new", "busy", "in progress"]),
+    (Moment::UpdateConverging, ["busy", "busy", "new", "same", "new", "busy", "in progress"]),
     (Moment::UpdateUndone, ["200", "409", "new", "new", "new", "200", "failed"]),
     (Moment::Failed, ["new", "new", "404", "404", "new", "404", "failed"]),
     (Moment::Deprovisioning, ["busy", "busy", "busy", "busy", "same", "busy", "in progress"]),

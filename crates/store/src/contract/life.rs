@@ -91,14 +91,12 @@ async fn a_reopened_state_is_the_same(subject: Arc<dyn Subject>) {
     let revision = publish(&state, "one", &spec, now).await;
     let (mut operation, fence) = begin(&state, OperationKind::Update, "one", &spec, now + 1).await;
     operation.steps.push(StepRecord {
-        name: "claim hostnames".to_owned(),
-        says: "Claiming hostnames".to_owned(),
         state: StepState::Running,
         attempts: 1,
         next_at: Some(now + 5),
         started_at: Some(now + 1),
-        finished_at: None,
         note: Some("100 % \"quoted\" \\ \u{0} é".to_owned()),
+        ..StepRecord::new("claim hostnames", "Claiming hostnames")
     });
     state.save(sample::save(&fence, &operation, vec![], now + 1)).await.unwrap();
     let instance = get(&state, "one").await;

@@ -15,6 +15,7 @@ mod fence;
 mod hostnames;
 mod life;
 mod listing;
+mod over;
 mod queue;
 pub mod sample;
 
@@ -72,6 +73,7 @@ const CASES: &[&[Case]] = &[
     hostnames::CASES,
     life::CASES,
     listing::CASES,
+    over::CASES,
     queue::CASES,
 ];
 

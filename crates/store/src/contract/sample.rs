@@ -48,25 +48,18 @@ pub fn spec(service: &str, hostnames: &[&str]) -> Spec {
 
 /// An operation in progress, with an id of its own.
 pub fn operation(kind: OperationKind, instance: &str, spec: &Spec, now: Millis) -> Operation {
+    let id = known(&format!("{instance}.{}", DRAWN.fetch_add(1, Ordering::Relaxed)));
+    let fresh = Operation::new(id, instance_id(instance), kind, requester(), now);
     Operation {
-        id: known(&format!("{instance}.{}", DRAWN.fetch_add(1, Ordering::Relaxed))),
-        instance: instance_id(instance),
-        kind,
-        state: OperationState::InProgress,
         target: (kind != OperationKind::Deprovision).then(|| spec.clone()),
         previous: (kind != OperationKind::Provision).then(|| spec.clone()),
-        steps: Vec::new(),
-        revision: None,
-        error: None,
-        notice: None,
-        requested_by: Requester {
-            credential: "tests".to_owned(),
-            originating_identity: None,
-            request_identity: None,
-        },
-        created_at: now,
-        finished_at: None,
+        ..fresh
     }
+}
+
+/// Who asks in tests.
+pub fn requester() -> Requester {
+    Requester { credential: "tests".to_owned(), originating_identity: None, request_identity: None }
 }
 
 /// What a broker hands in: an operation of `kind` that claims the spec's hostnames. The instance is
@@ -83,7 +76,7 @@ pub fn accept(kind: OperationKind, instance: &str, spec: &Spec, now: Millis) -> 
         updated_at: now,
     };
     let claim = if kind == OperationKind::Deprovision { &[][..] } else { &spec.hostnames };
-    Accept { operation: operation(kind, instance, spec, now), instance: row, claim: claim.to_vec() }
+    Accept::new(operation(kind, instance, spec, now), row, claim.to_vec())
 }
 
 /// A worker's write of `writes`, the operation still in progress.

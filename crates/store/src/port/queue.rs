@@ -36,11 +36,18 @@ pub trait Queue: Send + Sync {
     /// leased, or whose lease has expired, and is not delayed beyond `now`.
     async fn lease(&self, now: Millis, lease: Duration) -> Result<Option<Lease>, StoreError>;
 
-    /// Extends a lease (heartbeat), or fails as [`Store::save`] does.
+    /// Extends a lease (heartbeat), or fails as [`Store::save`] does. Of a lease that was revoked
+    /// it keeps others away for as long.
     async fn extend(&self, fence: &Fence, until: Millis) -> Result<(), StoreError>;
 
     /// Gives a job back, to be leased again not before `at`; the fence is worth nothing after it.
+    /// Who held a lease that was revoked tells so that nothing is done under it any more.
     async fn release(&self, fence: &Fence, at: Millis) -> Result<(), StoreError>;
+
+    /// Returns when the lease was revoked: another operation came in place of its own, or its
+    /// operation was changed from outside. Nothing can be saved under it any more; the holder
+    /// brings the step that it is in to its end, and gives the lease back.
+    async fn revoked(&self, fence: &Fence);
 
     /// Enqueues again every operation in progress that has no job; returns how many.
     async fn sweep(&self, now: Millis) -> Result<usize, StoreError>;

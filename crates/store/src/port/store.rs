@@ -31,6 +31,18 @@ pub struct Accept {
     /// Hostnames that must be this instance's from now on. Those of the previous spec stay too
     /// until a step releases them.
     pub claim: Vec<Hostname>,
+    /// The operation in progress in whose place this one comes, as far as it
+    /// [gives way](Operation::gives_way_to). It is ended in the same transaction, and its lease is
+    /// worth nothing from then on; the new job is not leased before whoever held that lease has
+    /// given it back, or it has run out.
+    pub over: Option<OperationId>,
+}
+
+impl Accept {
+    /// What comes in nobody's place.
+    pub fn new(operation: Operation, instance: Instance, claim: Vec<Hostname>) -> Self {
+        Self { operation, instance, claim, over: None }
+    }
 }
 
 /// What became of an [`Accept`].
@@ -48,7 +60,8 @@ pub enum Refusal {
     /// The instance changed since the caller read it (its `updated_at` is another), or what is to be
     /// updated or deprovisioned does not exist or is deleted: read again.
     Changed,
-    /// This operation is still in progress on the instance (OSB `ConcurrencyError`).
+    /// This operation is still in progress on the instance (OSB `ConcurrencyError`), and is not
+    /// the one that the request comes in place of, or does not give way to it.
     Busy(Box<Operation>),
     /// These hostnames belong to other instances.
     Taken(Vec<HostnameOwner>),

@@ -4,8 +4,8 @@ use model::{Hostname, InstanceId, InstanceState, Millis, Operation, OperationKin
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{self, instance_word};
-use super::{names, request::Tx, story};
-use crate::{Accept, Accepted, Refusal, StoreError};
+use super::{jobs, names, request::Tx, save, story};
+use crate::{Accept, Accepted, Refusal, StoreError, metrics};
 
 /// Operations of one instance that are kept, the latest; its history is not an audit log.
 pub(super) const OPERATIONS_KEPT: usize = 100;
@@ -37,12 +37,31 @@ pub(super) fn accept(
         touch_instance(conn, accept, updated_at)?;
         owner = standing.as_ref().map_or(owner, |it| &it.owner);
     }
+    let over = match &accept.over {
+        Some(_) => in_progress(conn, &operation.instance)?,
+        None => None,
+    };
+    if let Some(older) = over {
+        give_way(tx, older, operation)?;
+    }
     write_operation(conn, operation)?;
     forget_history(conn, &operation.instance)?;
     names::claim(conn, &operation.instance, &accept.claim, now)?;
-    super::jobs::enqueue(tx, &operation.id, now)?;
+    match &accept.over {
+        Some(older) => jobs::hand_over(tx, older, &operation.id, now)?,
+        None => jobs::enqueue(tx, &operation.id, now)?,
+    }
     story::accepted(tx, operation, owner)?;
     Ok(Accepted::Yes)
+}
+
+/// Ends the operation in whose place another comes.
+fn give_way(tx: &Tx<'_>, mut older: Operation, operation: &Operation) -> Result<(), StoreError> {
+    older.give_way_to(operation);
+    save::write_operation(tx.conn, &older)?;
+    story::ended(tx, &older, operation.created_at)?;
+    metrics::gave_way(older.kind, operation.kind);
+    Ok(())
 }
 
 /// Whether there is nothing here that a provision would take away.
@@ -61,7 +80,11 @@ fn refusal(
     if changed || (gone && accept.operation.kind != OperationKind::Provision) {
         return Ok(Some(Refusal::Changed));
     }
-    if let Some(operation) = in_progress(conn, &accept.operation.instance)? {
+    let busy = in_progress(conn, &accept.operation.instance)?;
+    let stands = |it: &Operation| {
+        accept.over.as_ref() != Some(&it.id) || !it.gives_way_to(&accept.operation)
+    };
+    if let Some(operation) = busy.filter(stands) {
         return Ok(Some(Refusal::Busy(Box::new(operation))));
     }
     taken(conn, &accept.operation.instance, &accept.claim)

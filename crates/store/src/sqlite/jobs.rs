@@ -20,6 +20,39 @@ pub(super) fn enqueue(tx: &Tx<'_>, id: &OperationId, now: Millis) -> Result<(), 
     Ok(())
 }
 
+/// Makes the job of an operation that another's. Whoever held its lease can save nothing more, and
+/// is waited for: what it is doing must have ended before the other begins.
+pub(super) fn hand_over(
+    tx: &Tx<'_>,
+    from: &OperationId,
+    to: &OperationId,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let held = tx
+        .conn
+        .prepare_cached(
+            "UPDATE jobs SET operation = ?2, queued_at = ?3, fence = 0, \
+             revoked = CASE WHEN fence <> 0 THEN fence ELSE revoked END, \
+             due_at = CASE WHEN fence <> 0 OR revoked IS NOT NULL THEN due_at ELSE ?3 END \
+             WHERE operation = ?1 RETURNING revoked",
+        )?
+        .query_row(params![from.as_str(), to.as_str(), now], |row| row.get::<_, Option<u64>>(0))
+        .optional()?;
+    match held {
+        None => return enqueue(tx, to, now),
+        Some(Some(fence)) => tx.revoked(fence),
+        Some(None) => {}
+    }
+    tx.queued();
+    Ok(())
+}
+
+/// Whether this lease was revoked and not yet given back.
+pub(super) fn is_revoked(conn: &Connection, fence: &Fence) -> Result<bool, StoreError> {
+    let mut statement = conn.prepare_cached("SELECT 1 FROM jobs WHERE revoked = ?1")?;
+    Ok(statement.exists([fence.number])?)
+}
+
 /// Removes the job of an operation that has ended.
 pub(super) fn end(tx: &Tx<'_>, id: &OperationId) -> Result<(), StoreError> {
     tx.conn.prepare_cached("DELETE FROM jobs WHERE operation = ?1")?.execute([id.as_str()])?;
@@ -56,7 +89,7 @@ pub(super) fn lease(
         .prepare_cached("UPDATE meta SET fence = fence + 1 RETURNING fence")?
         .query_row([], |row| row.get(0))?;
     tx.conn
-        .prepare_cached("UPDATE jobs SET due_at = ?2, fence = ?3 WHERE seq = ?1")?
+        .prepare_cached("UPDATE jobs SET due_at = ?2, fence = ?3, revoked = NULL WHERE seq = ?1")?
         .execute(params![seq, until, number])?;
     tx.queued();
     let fence = Fence { operation: operation_id.clone(), number };
@@ -65,19 +98,47 @@ pub(super) fn lease(
 
 /// See [`Queue::extend`](crate::Queue::extend).
 pub(super) fn extend(tx: &Tx<'_>, fence: &Fence, until: Millis) -> Result<(), StoreError> {
-    reschedule(tx, fence, until, true)
+    if reschedule(tx, fence, until, true)? {
+        return Ok(());
+    }
+    let extended = tx
+        .conn
+        .prepare_cached("UPDATE jobs SET due_at = ?2 WHERE revoked = ?1")?
+        .execute(params![fence.number, until])?;
+    told(tx, extended)
 }
 
 /// See [`Queue::release`](crate::Queue::release).
 pub(super) fn release(tx: &Tx<'_>, fence: &Fence, at: Millis) -> Result<(), StoreError> {
-    reschedule(tx, fence, at, false)
+    if reschedule(tx, fence, at, false)? {
+        return Ok(());
+    }
+    let freed = tx
+        .conn
+        .prepare_cached("UPDATE jobs SET due_at = ?2, revoked = NULL WHERE revoked = ?1")?
+        .execute(params![fence.number, at])?;
+    told(tx, freed)
 }
 
-fn reschedule(tx: &Tx<'_>, fence: &Fence, due: Millis, held: bool) -> Result<(), StoreError> {
-    check(tx.conn, fence)?;
-    tx.conn
-        .prepare_cached("UPDATE jobs SET due_at = ?2, fence = fence * ?3 WHERE operation = ?1")?
-        .execute(params![fence.operation.as_str(), due, held])?;
+/// Whether the fence holds its job, which is due then from now on.
+fn reschedule(tx: &Tx<'_>, fence: &Fence, due: Millis, held: bool) -> Result<bool, StoreError> {
+    let moved = tx
+        .conn
+        .prepare_cached(
+            "UPDATE jobs SET due_at = ?3, fence = fence * ?4 \
+             WHERE operation = ?1 AND fence = ?2 AND fence <> 0",
+        )?
+        .execute(params![fence.operation.as_str(), fence.number, due, held])?;
+    if moved > 0 {
+        tx.queued();
+    }
+    Ok(moved > 0)
+}
+
+fn told(tx: &Tx<'_>, rows: usize) -> Result<(), StoreError> {
+    if rows == 0 {
+        return Err(StoreError::Fenced);
+    }
     tx.queued();
     Ok(())
 }
@@ -110,7 +171,11 @@ pub(super) fn depth(conn: &Connection, now: Millis) -> Result<(usize, Millis), S
 /// Makes every leased job due: whoever held it was a process that is gone, because the file is ours
 /// alone. Without this what was under way when a process died would wait for its lease to end.
 pub(super) fn take_over(conn: &Connection, now: Millis) -> rusqlite::Result<usize> {
-    conn.execute("UPDATE jobs SET due_at = ?1 WHERE fence <> 0 AND due_at > ?1", [now])
+    conn.execute(
+        "UPDATE jobs SET due_at = ?1, revoked = NULL \
+         WHERE (fence <> 0 OR revoked IS NOT NULL) AND due_at > ?1",
+        [now],
+    )
 }
 
 /// When the next job is due: the end of a delay or a lease, or long ago.

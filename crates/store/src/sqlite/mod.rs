@@ -116,6 +116,7 @@ struct Inner {
     epoch: u64,
     clock: Clock,
     revision: watch::Receiver<u64>,
+    revoked: watch::Receiver<u64>,
     due: watch::Receiver<Option<Millis>>,
     /// In memory there is nothing to lock.
     _lock: Option<File>,

@@ -64,8 +64,11 @@ impl Sqlite {
         let (epoch, last) = feed::opening(&conn)?;
         let (revision_sender, revision) = watch::channel(last);
         let (due_sender, due) = watch::channel(jobs::next_due(&conn)?);
-        let writer = start(conn, Listeners { revision: revision_sender, due: due_sender })?;
-        let inner = Inner { writer, readers, epoch, clock, revision, due, _lock: lock };
+        let (revoked_sender, revoked) = watch::channel(0);
+        let listeners =
+            Listeners { revision: revision_sender, revoked: revoked_sender, due: due_sender };
+        let writer = start(conn, listeners)?;
+        let inner = Inner { writer, readers, epoch, clock, revision, revoked, due, _lock: lock };
         Ok(Self { inner: Arc::new(inner) })
     }
 }

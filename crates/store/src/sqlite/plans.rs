@@ -135,7 +135,8 @@ fn populate(path: &std::path::Path, count: usize) {
         .unwrap();
         let operation = "INSERT INTO operations VALUES (?1, ?1, ?2, 'succeeded', 'null')";
         tx.execute(operation, params![index, id]).unwrap();
-        let job = "INSERT INTO jobs VALUES (?1, ?1, 1, 9000000000000, 0)";
+        let job = "INSERT INTO jobs (operation, queued_at, due_at, fence) \
+                   VALUES (?1, 1, 9000000000000, 0)";
         tx.execute(job, params![index]).unwrap();
         let published = "INSERT INTO published VALUES (?1, ?2, ?3, 1, NULL, NULL)";
         tx.execute(published, params![id, index, spec]).unwrap();

@@ -121,6 +121,21 @@ impl Queue for Sqlite {
         self.inner.writer.write_unsynced(move |tx| jobs::release(tx, &fence, at)).await
     }
 
+    async fn revoked(&self, fence: &Fence) {
+        let mut revoked = self.inner.revoked.clone();
+        // Fences rise: where none as high was revoked, this one was not.
+        while revoked.wait_for(|highest| *highest >= fence.number).await.is_ok() {
+            revoked.mark_unchanged();
+            match self.inner.readers.here(|conn| jobs::is_revoked(conn, fence)).await {
+                Ok(true) => return,
+                Ok(false) if revoked.changed().await.is_ok() => {}
+                // A heartbeat or the next write will tell.
+                _ => break,
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+
     async fn sweep(&self, now: Millis) -> Result<usize, StoreError> {
         self.inner.writer.write(move |tx| jobs::sweep(tx, now)).await
     }

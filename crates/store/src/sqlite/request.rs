@@ -19,6 +19,8 @@ pub(super) struct Tx<'a> {
 pub(super) struct News {
     /// The revision last published.
     pub(super) published: Option<u64>,
+    /// The highest fence that was revoked.
+    pub(super) revoked: Option<u64>,
     /// Whether jobs came, went, or are due at another time.
     pub(super) queued: bool,
 }
@@ -37,6 +39,12 @@ impl<'a> Tx<'a> {
     /// To be told to those who wait for jobs.
     pub(super) fn queued(&self) {
         self.news.set(News { queued: true, ..self.news.get() });
+    }
+
+    /// To be told to those who hold leases.
+    pub(super) fn revoked(&self, fence: u64) {
+        let news = self.news.get();
+        self.news.set(News { revoked: news.revoked.max(Some(fence)), ..news });
     }
 
     /// What is to be told so far.

@@ -1,6 +1,6 @@
 //! A worker's write: the operation with the effects of its step, if the fence still holds.
 
-use model::{InstanceId, InstanceState, Millis, OperationState, Spec};
+use model::{InstanceId, InstanceState, Millis, Operation, OperationState, Spec};
 use rusqlite::{Connection, params};
 
 use super::rows::{self, instance_word};
@@ -19,18 +19,24 @@ pub(super) fn save(tx: &Tx<'_>, mut save: Save) -> Result<Option<u64>, StoreErro
     }
     save.operation.revision = revision.or(save.operation.revision);
     let operation = &save.operation;
-    tx.conn
-        .prepare_cached("UPDATE operations SET state = ?2, document = ?3 WHERE id = ?1")?
-        .execute(params![
-            operation.id.as_str(),
-            rows::operation_word(operation.state),
-            rows::json("the operation", operation)?,
-        ])?;
+    write_operation(tx.conn, operation)?;
     if operation.state != OperationState::InProgress {
         jobs::end(tx, &operation.id)?;
     }
     story::ended(tx, operation, save.now)?;
     Ok(revision)
+}
+
+/// Writes an operation that is there as it now is.
+pub(super) fn write_operation(conn: &Connection, operation: &Operation) -> Result<(), StoreError> {
+    conn.prepare_cached("UPDATE operations SET state = ?2, document = ?3 WHERE id = ?1")?.execute(
+        params![
+            operation.id.as_str(),
+            rows::operation_word(operation.state),
+            rows::json("the operation", operation)?,
+        ],
+    )?;
+    Ok(())
 }
 
 fn apply(

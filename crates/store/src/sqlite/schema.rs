@@ -7,8 +7,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::OpenError;
 
 /// Applied in order, each in its own transaction. Never edit one that was released: add another.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("schema/0001_first.sql"), include_str!("schema/0002_audit.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("schema/0001_first.sql"),
+    include_str!("schema/0002_audit.sql"),
+    include_str!("schema/0003_revoked.sql"),
+];
 
 /// Brings the file to the newest schema, or says why not.
 pub(super) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {

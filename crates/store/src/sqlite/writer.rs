@@ -24,6 +24,8 @@ pub(super) const BATCH_MAX: usize = 256;
 pub(super) struct Listeners {
     /// The revision last published.
     pub(super) revision: watch::Sender<u64>,
+    /// Sent whenever a lease was revoked: the highest fence that ever was.
+    pub(super) revoked: watch::Sender<u64>,
     /// When the next job is due.
     pub(super) due: watch::Sender<Option<Millis>>,
 }
@@ -171,6 +173,9 @@ impl Desk {
     fn tell(&self, tx: &Tx<'_>) {
         if let Some(revision) = tx.news().published {
             self.listeners.revision.send_replace(revision);
+        }
+        if let Some(fence) = tx.news().revoked {
+            self.listeners.revoked.send_modify(|highest| *highest = fence.max(*highest));
         }
         if !tx.news().queued {
             return;

@@ -23,6 +23,7 @@ pub(super) async fn guard(worker: &Worker, lease: Lease, watch: &Watch) {
     let left = tokio::select! {
         biased;
         lost = heartbeat(worker, &lease, watch) => Err(lost),
+        lost = told_to_stop(worker, &lease, watch) => Err(lost),
         left = persist(worker, &lease, watch) => left,
     };
     match left {
@@ -32,11 +33,28 @@ pub(super) async fn guard(worker: &Worker, lease: Lease, watch: &Watch) {
                 tracing::warn!(%operation, %error, "a lease was not given back; it will run out");
             }
         }
+        Err("fenced") if made_way(worker, &lease).await => {
+            metrics::lease_lost("revoked");
+            tracing::info!(%operation, "an operation was left to what came in its place");
+        }
         Err(lost) => {
             metrics::lease_lost(lost);
             tracing::warn!(%operation, lost, "a job was dropped");
         }
     }
+}
+
+/// Ends nothing itself: a step that has begun comes to its end, so that none of its effects can
+/// arrive after those of whoever goes on.
+async fn told_to_stop(worker: &Worker, lease: &Lease, watch: &Watch) -> &'static str {
+    worker.ports.queue.revoked(&lease.fence).await;
+    watch.drain.store(true, Ordering::Relaxed);
+    std::future::pending().await
+}
+
+/// Whether the lease was revoked, and not merely lost: then who waits for its end may begin.
+async fn made_way(worker: &Worker, lease: &Lease) -> bool {
+    worker.ports.queue.release(&lease.fence, worker.now()).await.is_ok()
 }
 
 /// Carries out the job again and again while the store cannot be reached. Nothing is lost by

@@ -40,6 +40,26 @@ pub(crate) struct Waiting {
     /// When it may be leased: the end of its lease, or what `release` said.
     pub(crate) ready_at: Millis,
     since: Millis,
+    leased: bool,
+    /// The lease that was taken away.
+    pub(crate) revoked: Option<Fence>,
+}
+
+impl Waiting {
+    fn new(now: Millis) -> Self {
+        Self { ready_at: now, since: now, leased: false, revoked: None }
+    }
+
+    /// Waits for whoever still holds the job in whose place this one comes.
+    fn take_over(&mut self, job: Option<Self>, operation: &OperationId, fence: Option<&u64>) {
+        let Some(job) = job else { return };
+        let held = fence.filter(|_| job.leased);
+        let held = held.map(|number| Fence { operation: operation.clone(), number: *number });
+        self.revoked = held.or(job.revoked);
+        if self.revoked.is_some() {
+            self.ready_at = job.ready_at;
+        }
+    }
 }
 
 impl Memory {
@@ -73,7 +93,10 @@ impl State {
     fn refusal(&self, accept: &Accept, expected: Option<Millis>) -> Option<Refusal> {
         let id = &accept.operation.instance;
         let running = |o: &&Operation| o.instance == *id && o.state == OperationState::InProgress;
-        if let Some(busy) = self.operations.iter().find(running) {
+        let stands = |o: &&Operation| {
+            accept.over.as_ref() != Some(&o.id) || !o.gives_way_to(&accept.operation)
+        };
+        if let Some(busy) = self.operations.iter().find(running).filter(stands) {
             return Some(Refusal::Busy(Box::new(busy.clone())));
         }
         if self.instances.get(id).map(|instance| instance.updated_at) != expected {
@@ -92,7 +115,12 @@ impl State {
         for name in accept.claim {
             self.claims.entry(name).or_insert_with(|| (id.clone(), operation.created_at));
         }
-        let job = Waiting { ready_at: operation.created_at, since: operation.created_at };
+        let mut job = Waiting::new(operation.created_at);
+        if let Some(over) = accept.over {
+            let older = self.operations.iter_mut().find(|older| older.id == over);
+            older.into_iter().for_each(|older| older.give_way_to(&operation));
+            job.take_over(self.jobs.remove(&over), &over, self.fences.get(&over));
+        }
         self.jobs.insert(operation.id.clone(), job);
         if afresh && operation.kind == OperationKind::Provision {
             self.instances.insert(id, accept.instance);
@@ -111,8 +139,23 @@ impl State {
     }
 
     fn fenced(&self, fence: &Fence) -> bool {
-        !self.jobs.contains_key(&fence.operation)
+        !self.jobs.get(&fence.operation).is_some_and(|job| job.leased)
             || self.fences.get(&fence.operation) != Some(&fence.number)
+    }
+
+    fn reschedule(&mut self, fence: &Fence, at: Millis, held: bool) -> Result<(), StoreError> {
+        let holds = !self.fenced(fence);
+        let revoked = |job: &&mut Waiting| job.revoked.as_ref() == Some(fence);
+        let job = match holds {
+            true => self.jobs.get_mut(&fence.operation),
+            false => self.jobs.values_mut().find(revoked),
+        };
+        let job = job.ok_or(StoreError::Fenced)?;
+        job.ready_at = at;
+        if !held {
+            (job.leased, job.revoked) = (false, None);
+        }
+        Ok(())
     }
 
     fn write(&mut self, id: &InstanceId, write: Write) -> Option<u64> {
@@ -271,7 +314,7 @@ impl Queue for Memory {
         let until = now + crate::config::millis(lease);
         let ready = state.jobs.iter_mut().filter(|(_, job)| job.ready_at <= now);
         let Some((id, job)) = ready.min_by_key(|(_, job)| job.ready_at) else { return Ok(None) };
-        job.ready_at = until;
+        (job.ready_at, job.leased, job.revoked) = (until, true, None);
         let id = id.clone();
         let number = state.fences.entry(id.clone()).or_default();
         *number += 1;
@@ -280,18 +323,19 @@ impl Queue for Memory {
     }
 
     async fn extend(&self, fence: &Fence, until: Millis) -> Result<(), StoreError> {
-        self.release(fence, until).await
+        self.up()?.reschedule(fence, until, true)
     }
 
     async fn release(&self, fence: &Fence, at: Millis) -> Result<(), StoreError> {
-        let mut state = self.up()?;
-        if state.fenced(fence) {
-            return Err(StoreError::Fenced);
+        self.up()?.reschedule(fence, at, false)
+    }
+
+    async fn revoked(&self, fence: &Fence) {
+        let is_revoked =
+            || self.state().jobs.values().any(|job| job.revoked.as_ref() == Some(fence));
+        while !is_revoked() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        if let Some(job) = state.jobs.get_mut(&fence.operation) {
-            job.ready_at = at;
-        }
-        Ok(())
     }
 
     async fn sweep(&self, now: Millis) -> Result<usize, StoreError> {
@@ -301,7 +345,7 @@ impl Queue for Memory {
         let lost: Vec<_> =
             open.filter(|o| !jobs.contains_key(&o.id)).map(|o| o.id.clone()).collect();
         let count = lost.len();
-        jobs.extend(lost.into_iter().map(|id| (id, Waiting { ready_at: now, since: now })));
+        jobs.extend(lost.into_iter().map(|id| (id, Waiting::new(now))));
         Ok(count)
     }
 

@@ -329,11 +329,11 @@ pub(crate) fn request(
     now: Millis,
 ) -> Accept {
     let spec = wish.clone().or(instance.map(|instance| instance.spec.clone()));
-    Accept {
-        operation: operation(name, id, instance, wish, now),
-        instance: fresh(id, spec.expect("only what was is deleted"), now),
-        claim: wish.as_ref().map_or(vec![], |spec| spec.hostnames.clone()),
-    }
+    Accept::new(
+        operation(name, id, instance, wish, now),
+        fresh(id, spec.expect("only what was is deleted"), now),
+        wish.as_ref().map_or(vec![], |spec| spec.hostnames.clone()),
+    )
 }
 
 fn fresh(id: &InstanceId, spec: Spec, now: Millis) -> Instance {
@@ -363,23 +363,8 @@ fn operation(
         _ => OperationKind::Provision,
     };
     let previous = instance.filter(|_| kind != OperationKind::Provision).map(|i| i.spec.clone());
-    Operation {
-        id: name.parse().expect("an id"),
-        instance: id.clone(),
-        kind,
-        state: OperationState::InProgress,
-        target: wish.clone(),
-        previous,
-        steps: vec![],
-        revision: None,
-        error: None,
-        notice: None,
-        requested_by: Requester {
-            credential: "c".into(),
-            originating_identity: None,
-            request_identity: None,
-        },
-        created_at: now,
-        finished_at: None,
-    }
+    let by =
+        Requester { credential: "c".into(), originating_identity: None, request_identity: None };
+    let fresh = Operation::new(name.parse().expect("an id"), id.clone(), kind, by, now);
+    Operation { target: wish.clone(), previous, ..fresh }
 }
