@@ -3,6 +3,7 @@
 //! *Architecture invariant:* nothing here waits, fails for a reason outside its arguments, reads a
 //! clock or draws a random number.
 
+mod access;
 mod audit;
 mod binding;
 pub mod descriptor;
@@ -13,17 +14,21 @@ mod plan;
 mod principal;
 mod resource;
 
+pub use access::{ACCESS_RANDOM_BYTES, AccessError, AccessHash, AccessKind, AccessSecret};
 pub use audit::AuditEntry;
 pub use binding::Caller;
 pub use descriptor::{Descriptor, Parameters};
 pub use instance::{Instance, InstanceState, Owner, Published, Spec};
-pub use names::{BindingId, Hostname, InstanceId, NameError, OperationId, ServiceName};
+pub use names::{
+    BindingId, CredentialId, CredentialName, Hostname, InstanceId, NameError, OperationId,
+    ServiceName,
+};
 pub use operation::{
     Job, Operation, OperationKind, OperationState, Requester, StepRecord, StepState, Successor,
     Waits, WaitsFor,
 };
 pub use plan::{Exposure, Plan};
-pub use principal::{Principal, Role};
+pub use principal::{ORGANIZATION, Principal, Role};
 pub use resource::{Node, Resource, TypeUrl, Version, type_urls};
 
 /// Milliseconds since the Unix epoch, UTC. Handed in wherever time matters.

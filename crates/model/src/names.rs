@@ -68,6 +68,15 @@ name! {
     BindingId, opaque_id
 }
 name! {
+    /// The id of a credential; ours are UUIDs of version 7.
+    CredentialId, opaque_id
+}
+name! {
+    /// A credential's name: 1 to 64 of a-z, 0-9, `.`, `_`, `@` and `-`, beginning with a letter or a
+    /// digit. No colon, which ends a name in HTTP's Basic and marks those who log in elsewhere.
+    CredentialName, credential_name
+}
+name! {
     /// The OSB `instance_id`: chosen by the platform, any 1 to 128 characters that are safe in a
     /// resource name and in a URL path segment (`A-Z a-z 0-9 - . _ ~`).
     InstanceId, opaque_id
@@ -123,6 +132,21 @@ fn service_name(text: &str) -> Result<String, NameError> {
     }
     Err(NameError(format!(
         "`{}` is not a service name: 1 to 40 of a-z, 0-9 and inner hyphens, beginning with a letter",
+        clip(text)
+    )))
+}
+
+fn credential_name(text: &str) -> Result<String, NameError> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let fits = (1..=64).contains(&text.len())
+        && text.bytes().next().is_some_and(plain)
+        && text.bytes().all(|b| plain(b) || matches!(b, b'.' | b'_' | b'@' | b'-'));
+    if fits {
+        return Ok(text.to_owned());
+    }
+    Err(NameError(format!(
+        "`{}` is not a credential's name: 1 to 64 of a-z, 0-9, `.`, `_`, `@` and `-`, beginning with \
+         a letter or a digit",
         clip(text)
     )))
 }

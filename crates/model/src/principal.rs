@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Owner;
 
+/// The platform's own organisation, whose spaces are the teams of people and CI.
+pub const ORGANIZATION: &str = "margrave";
+
 /// What a credential is good for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -2,10 +2,14 @@
 
 mod audit;
 mod blobs;
+mod credentials;
 mod queue;
+mod sessions;
 mod store;
 
 pub use audit::*;
 pub use blobs::*;
+pub use credentials::*;
 pub use queue::*;
+pub use sessions::*;
 pub use store::*;

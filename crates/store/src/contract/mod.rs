@@ -10,6 +10,7 @@ mod accept;
 mod act;
 mod audit;
 mod blobs;
+mod credentials;
 mod feed;
 mod fence;
 mod hostnames;
@@ -18,6 +19,7 @@ mod listing;
 mod over;
 mod queue;
 pub mod sample;
+mod sessions;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -27,11 +29,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::Millis;
 
-use crate::{Audit, Blobs, Queue, Store};
+use crate::{Audit, Blobs, Credentials, Queue, Sessions, Store};
 
 /// All ports of one state.
-pub trait State: Store + Queue + Blobs + Audit {}
-impl<T: Store + Queue + Blobs + Audit> State for T {}
+pub trait State: Store + Queue + Blobs + Audit + Credentials + Sessions {}
+impl<T: Store + Queue + Blobs + Audit + Credentials + Sessions> State for T {}
 
 /// One state of the implementation under test: empty at first, and durable.
 #[async_trait]
@@ -68,6 +70,7 @@ const CASES: &[&[Case]] = &[
     accept::CASES,
     audit::CASES,
     blobs::CASES,
+    credentials::CASES,
     feed::CASES,
     fence::CASES,
     hostnames::CASES,
@@ -75,6 +78,7 @@ const CASES: &[&[Case]] = &[
     listing::CASES,
     over::CASES,
     queue::CASES,
+    sessions::CASES,
 ];
 
 /// Long enough that only what never comes is given up on.

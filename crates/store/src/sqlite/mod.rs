@@ -8,6 +8,7 @@ mod audit;
 mod audit_file;
 mod blobs;
 mod checkpoint;
+mod credentials;
 mod fault;
 mod feed;
 mod forget;
@@ -19,12 +20,14 @@ mod open;
 #[cfg(test)]
 mod plans;
 mod ports;
+mod ports_access;
 mod read;
 mod reader;
 mod request;
 mod rows;
 mod save;
 mod schema;
+mod sessions;
 mod story;
 #[cfg(test)]
 mod syncs;
@@ -33,6 +36,7 @@ mod writer;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use model::Millis;
 use tokio::sync::watch;
@@ -118,6 +122,8 @@ struct Inner {
     revision: watch::Receiver<u64>,
     revoked: watch::Receiver<u64>,
     due: watch::Receiver<Option<Millis>>,
+    /// How often something was taken away from a credential.
+    taken: Arc<AtomicU64>,
     /// In memory there is nothing to lock.
     _lock: Option<File>,
 }

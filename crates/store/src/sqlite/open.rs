@@ -65,10 +65,16 @@ impl Sqlite {
         let (revision_sender, revision) = watch::channel(last);
         let (due_sender, due) = watch::channel(jobs::next_due(&conn)?);
         let (revoked_sender, revoked) = watch::channel(0);
-        let listeners =
-            Listeners { revision: revision_sender, revoked: revoked_sender, due: due_sender };
+        let taken = Arc::default();
+        let listeners = Listeners {
+            revision: revision_sender,
+            revoked: revoked_sender,
+            due: due_sender,
+            taken: Arc::clone(&taken),
+        };
         let writer = start(conn, listeners)?;
-        let inner = Inner { writer, readers, epoch, clock, revision, revoked, due, _lock: lock };
+        let inner =
+            Inner { writer, readers, epoch, clock, revision, revoked, due, taken, _lock: lock };
         Ok(Self { inner: Arc::new(inner) })
     }
 }

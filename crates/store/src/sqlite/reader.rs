@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use crate::StoreError;
 
 /// Statements kept prepared by a connection; more than there are in this crate.
-pub(super) const STATEMENTS_MAX: usize = 64;
+pub(super) const STATEMENTS_MAX: usize = 128;
 
 /// A few connections; a read beyond them waits for one.
 pub(super) struct Readers {

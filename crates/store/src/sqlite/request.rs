@@ -23,6 +23,8 @@ pub(super) struct News {
     pub(super) revoked: Option<u64>,
     /// Whether jobs came, went, or are due at another time.
     pub(super) queued: bool,
+    /// Whether something was taken away from a credential.
+    pub(super) took_away: bool,
 }
 
 impl<'a> Tx<'a> {
@@ -45,6 +47,11 @@ impl<'a> Tx<'a> {
     pub(super) fn revoked(&self, fence: u64) {
         let news = self.news.get();
         self.news.set(News { revoked: news.revoked.max(Some(fence)), ..news });
+    }
+
+    /// To be told to those who remember credentials.
+    pub(super) fn took_away(&self) {
+        self.news.set(News { took_away: true, ..self.news.get() });
     }
 
     /// What is to be told so far.

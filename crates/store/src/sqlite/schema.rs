@@ -11,6 +11,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("schema/0001_first.sql"),
     include_str!("schema/0002_audit.sql"),
     include_str!("schema/0003_revoked.sql"),
+    include_str!("schema/0004_access.sql"),
 ];
 
 /// Brings the file to the newest schema, or says why not.

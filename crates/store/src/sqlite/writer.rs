@@ -1,7 +1,8 @@
 //! The one thread that writes: it takes what is waiting, runs each request in a savepoint of one
 //! transaction, commits once, and answers all.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -28,6 +29,8 @@ pub(super) struct Listeners {
     pub(super) revoked: watch::Sender<u64>,
     /// When the next job is due.
     pub(super) due: watch::Sender<Option<Millis>>,
+    /// How often something was taken away from a credential.
+    pub(super) taken: Arc<AtomicU64>,
 }
 
 /// Where requests are handed in.
@@ -176,6 +179,9 @@ impl Desk {
         }
         if let Some(fence) = tx.news().revoked {
             self.listeners.revoked.send_modify(|highest| *highest = fence.max(*highest));
+        }
+        if tx.news().took_away {
+            self.listeners.taken.fetch_add(1, Ordering::Release);
         }
         if !tx.news().queued {
             return;
