@@ -1,6 +1,7 @@
 //! The platform API, `/v1`: what the Open Service Broker API lacks. It reads; changes go through
 //! OSB.
 
+mod audit;
 mod instances;
 mod operations;
 mod platform;
@@ -28,6 +29,8 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         .route("/v1/operations/{id}", get(operations::one))
         .route("/v1/render", post(render::descriptor))
         .route("/v1/validate", post(render::validate))
+        .route("/v1/audit", get(audit::list))
+        .route("/v1/audit/head", get(audit::head))
         .route("/v1/fleet", get(platform::fleet))
         .route("/v1/records", get(platform::records))
         .route("/v1/schema", get(platform::schema))
@@ -62,6 +65,8 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         render::instance,
         render::descriptor,
         render::validate,
+        audit::list,
+        audit::head,
         platform::fleet,
         platform::records,
         platform::schema,

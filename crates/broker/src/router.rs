@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, put};
 use model::{Hostname, Millis, OperationId, Parameters, Plan, Spec};
-use store::Store;
+use store::{Audit, Store};
 use tokio::sync::Semaphore;
 
 use crate::auth::{Door, Password};
@@ -37,6 +37,8 @@ pub struct Config {
 pub struct Parts {
     /// Where everything is kept.
     pub store: Arc<dyn Store>,
+    /// What happened.
+    pub audit: Arc<dyn Audit>,
     /// What is shown of the rest of the platform.
     pub view: Arc<dyn View>,
     /// Now.

@@ -8,9 +8,12 @@ use crate::failure::Failure;
 /// Libraries whose `debug` is about bytes and pools; whoever wants it names them in `log`.
 const QUIET: &str = "hyper=info,hyper_util=info,h2=info,tower=info,reqwest=info,rustls=info";
 
+/// Heads of the audit log are told also where the rest is quiet: what is missing proves nothing.
+const HEADS: &str = "audit=info";
+
 /// Logs from now on, as the configuration says.
 pub fn start(config: &Config) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(format!("{QUIET},{}", config.log))
+    let filter = EnvFilter::try_new(format!("{QUIET},{HEADS},{}", config.log))
         .map_err(|error| Failure::Usage(format!("`log` is not a filter: {error}")))?;
     // A line that cannot be written is lost in silence: the subscriber would tell of it on stderr, and
     // panic because that is what cannot be written, in the middle of a request.

@@ -21,6 +21,7 @@ mod runners;
 mod signals;
 mod state;
 mod suggest;
+mod when;
 
 use std::process::ExitCode;
 

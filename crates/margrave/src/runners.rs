@@ -8,6 +8,7 @@ use axum::serve::ListenerExt;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpStream;
 
+use crate::dev::heads;
 use crate::dev::line::Line;
 use crate::dev::ports::Ports;
 use crate::dev::probes::{self, Readiness};
@@ -46,11 +47,14 @@ fn no_delay(connection: &mut TcpStream) {
 pub fn list(parts: Parts) -> Vec<Runner> {
     let Parts { ports, line, envoy, metrics, readiness, announcement } = parts;
     let all = Arc::clone(&readiness);
-    let Line { broker, sources, plane, worker } = line;
+    let Line { broker, sources, plane, worker, audit } = line;
     let proxies = plane.service(xds::Limits::default());
     let mut list = vec![
         Runner::new("probes", "every part's metrics and readiness", "nothing", move |stop| {
             probes::serve(ports.metrics, metrics, readiness, stop)
+        }),
+        Runner::new("audit heads", "the head of the audit log", "a line of the log", |stop| {
+            heads::tell(audit, stop)
         }),
         Runner::new("sources", "files of sources", "documents in the store", |stop| async move {
             tokio::select! {

@@ -141,3 +141,35 @@ fn references(value: &Value, found: &mut Vec<String>) {
         _ => {}
     }
 }
+
+#[tokio::test]
+async fn the_audit_log_tells_who_asked() {
+    let harness = Harness::new();
+    let empty = harness.call("GET", "/v1/audit/head", None).await.body;
+    assert_eq!((empty["seq"].as_u64(), empty["hash"].as_str()), (Some(0), Some(&*"0".repeat(64))));
+    for name in ["a", "b"] {
+        let asked = envelope("internal", name, &format!("{name}.example.com"));
+        assert_eq!(harness.call("PUT", &path(name), Some(asked)).await.status, 202);
+        harness.work(true).await;
+    }
+    let whole = harness.call("GET", "/v1/audit", None).await.body;
+    let entries = whole["entries"].as_array().expect("entries");
+    let actions: Vec<_> = entries.iter().map(|it| it["entry"]["action"].as_str()).collect();
+    let pair = [Some("instance.provision"), Some("operation.succeeded")];
+    assert_eq!(actions, [pair, pair].concat());
+    let first = &entries[0];
+    assert_eq!(first["entry"]["by"]["credential"], "user");
+    assert_eq!(first["entry"]["by"]["request_identity"], "r-1");
+    assert_eq!(first["entry"]["owner"]["space"], "team-x");
+    let head = harness.call("GET", "/v1/audit/head", None).await.body;
+    assert_eq!((&head["seq"], &head["hash"]), (&json!(4), &entries[3]["hash"]));
+
+    let latest = harness.call("GET", "/v1/audit?object=b&order=latest&limit=1", None).await.body;
+    assert_eq!((&latest["entries"][0], &latest["next"]), (&entries[3], &json!(4)));
+    let rest = harness.call("GET", "/v1/audit?object=b&order=latest&beyond=4", None).await.body;
+    assert_eq!(rest, json!({"entries": [entries[2]]}));
+    for refused in ["limit=0", "order=newest", "team=x", "space=x", "beyond=-1"] {
+        let answer = harness.call("GET", &format!("/v1/audit?{refused}"), None).await;
+        assert_eq!(answer.status, 400, "{refused}");
+    }
+}

@@ -88,6 +88,7 @@ impl Harness {
         let meddler = Arc::new(Meddler::new(Arc::clone(&store)));
         let parts = Parts {
             store: Arc::<Meddler>::clone(&meddler),
+            audit: Arc::<Sqlite>::clone(&store),
             view: Arc::new(NothingToSee),
             clock,
             new_id: Arc::new(new_id),

@@ -12,6 +12,8 @@ use crate::state::{self, Endpoints, State};
 
 /// The organisation of every service that this command line makes.
 const PLATFORM: &str = "margrave";
+/// The team when nobody names one.
+const TEAM: &str = "default";
 
 /// Which platform, and whose service.
 #[derive(Debug, clap::Args)]
@@ -34,9 +36,9 @@ pub struct Connect {
     #[arg(skip = std::env::var("MARGRAVE_BROKER_PASSWORD").ok())]
     password: Option<String>,
 
-    /// The team that owns the service (OSB: space)
-    #[arg(long, env = "MARGRAVE_TEAM", value_name = "NAME", default_value = "default")]
-    team: String,
+    /// The team that owns the service (OSB: space) [default: `default`]
+    #[arg(long, env = "MARGRAVE_TEAM", value_name = "NAME")]
+    team: Option<String>,
 
     /// The environment of the service, such as `prod`: each has its own
     #[arg(long, env = "MARGRAVE_ENVIRONMENT", value_name = "NAME", default_value = "dev")]
@@ -48,9 +50,14 @@ impl Connect {
     pub fn identity(&self) -> Identity {
         Identity {
             platform: PLATFORM.to_owned(),
-            team: self.team.clone(),
+            team: self.team.clone().unwrap_or_else(|| TEAM.to_owned()),
             environment: self.environment.clone(),
         }
+    }
+
+    /// Whether a team was named, and not left to the default.
+    pub fn names_team(&self) -> bool {
+        self.team.is_some()
     }
 
     /// Where the local platform answers, if there is one.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use bytes::Bytes;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -66,6 +67,11 @@ impl Client {
 
     /// Sends a request; only what is no answer of a broker is an error.
     pub async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+        let (status, bytes) = self.bytes(request).await?;
+        Ok(Answer { status, body: json_or_text(&bytes) })
+    }
+
+    async fn bytes(&self, request: RequestBuilder) -> Result<(StatusCode, Bytes), Failure> {
         let answer = request.send().await.map_err(|error| self.unreachable(error))?;
         let status = answer.status();
         if status == StatusCode::UNAUTHORIZED {
@@ -77,9 +83,7 @@ impl Client {
             .into());
         }
         let bytes = answer.bytes().await.context("the broker's answer was cut off")?;
-        let body = serde_json::from_slice(&bytes)
-            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
-        Ok(Answer { status, body })
+        Ok((status, bytes))
     }
 
     /// Sends a request whose answer must be a success.
@@ -89,6 +93,19 @@ impl Client {
             return answer.read();
         }
         Err(answer.failure())
+    }
+
+    /// As [`Self::ask`], where the answer's very bytes matter.
+    pub async fn ask_exactly<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<T, Failure> {
+        let (status, bytes) = self.bytes(request).await?;
+        if !status.is_success() {
+            return Err(Answer { status, body: json_or_text(&bytes) }.failure());
+        }
+        let read = serde_json::from_slice(&bytes);
+        Ok(read.context("the broker answers in words that this release does not know")?)
     }
 
     /// As [`Self::ask`]; what the broker does not know (404) or not any more (410) is `None`.
@@ -110,6 +127,11 @@ impl Client {
         let error = anyhow::Error::from(error);
         anyhow!("the broker at {} does not answer: {}{hint}", self.url, error.root_cause()).into()
     }
+}
+
+fn json_or_text(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes)
+        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(bytes).into_owned()))
 }
 
 impl Answer {

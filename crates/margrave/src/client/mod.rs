@@ -1,6 +1,7 @@
 //! How the commands speak to the broker: OSB like any platform, and the API beside it.
 
 pub mod api;
+pub mod audit;
 mod connect;
 pub mod follow;
 mod http;

@@ -1,6 +1,7 @@
 //! The sub-commands: one file each, all with the same face, `Args` and `run`.
 
 mod apply;
+mod audit;
 mod completion;
 mod delete;
 mod descriptor;
@@ -42,6 +43,7 @@ enum Command {
     List(list::Args),
     Render(render::Args),
     Delete(delete::Args),
+    Audit(audit::Args),
     Schema(schema::Args),
     Explain(explain::Args),
     Completion(completion::Args),
@@ -89,6 +91,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::List(args) => args.run(),
         Command::Render(args) => args.run(),
         Command::Delete(args) => args.run(),
+        Command::Audit(args) => args.run(),
         Command::Schema(args) => args.run(),
         Command::Explain(args) => args.run(),
         Command::Completion(args) => args.run(),

@@ -6,8 +6,10 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
+use super::audit::Verified;
 use super::{apply, delete, explain, validate};
 use crate::client::api::Instance;
+use crate::client::audit;
 
 /// A command, without `margrave`, and the schema of its output.
 type Row = (&'static str, fn() -> Value);
@@ -15,6 +17,8 @@ type Row = (&'static str, fn() -> Value);
 /// Every command that prints data.
 const OUTPUTS: &[Row] = &[
     ("apply", of::<apply::Applied>),
+    ("audit list", of::<Vec<audit::Line>>),
+    ("audit verify", of::<Verified>),
     ("delete", of::<delete::Deleted>),
     ("explain", of::<Vec<explain::Explained>>),
     ("list", of::<Vec<Instance>>),

@@ -10,7 +10,7 @@ use model::OperationId;
 use plane::Plane;
 use render::{Complaint, Platform, Sources, Templates};
 use store::sqlite::{Options, Sqlite};
-use store::{Blobs, Queue, Store};
+use store::{Audit, Blobs, Queue, Store};
 use uuid::Uuid;
 use worker::Worker;
 use worker::cloud::LocalCloud;
@@ -33,6 +33,8 @@ pub struct Line {
     pub plane: Arc<Plane>,
     /// What carries out operations.
     pub worker: Worker,
+    /// What happened.
+    pub audit: Arc<dyn Audit>,
 }
 
 /// Opens the store and builds the rest upon it.
@@ -66,6 +68,7 @@ pub fn build(
     let view = PlaneView { plane: Arc::clone(&plane), cloud: Arc::clone(&cloud) };
     let parts = broker::Parts {
         store: Arc::clone(&as_store),
+        audit: Arc::<Sqlite>::clone(&store),
         view: Arc::new(view),
         clock: Arc::clone(&clock),
         new_id: Arc::new(operation_id),
@@ -81,7 +84,7 @@ pub fn build(
         jitter: Arc::new(chance),
     };
     let worker = Worker::new(ports, worker::Config::default());
-    Ok(Line { broker, sources, plane, worker })
+    Ok(Line { broker, sources, plane, worker, audit: store })
 }
 
 fn broker_config(config: &Config, credentials: &Credentials) -> broker::Config {

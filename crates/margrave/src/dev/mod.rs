@@ -1,6 +1,7 @@
 //! `margrave dev`, put together: ports, store, plane, xDS, worker, broker, Envoy.
 
 mod adapters;
+pub mod heads;
 pub mod line;
 pub mod ports;
 pub mod probes;

@@ -5,6 +5,7 @@
     reason = "nothing of a test is reached from outside; `pub` marks the face of a module"
 )]
 
+mod audit;
 mod dev;
 mod lines;
 mod outputs;

@@ -21,6 +21,8 @@ const CASES: &[(&str, i32, &str)] = &[
     ("apply -f other.yaml --no-wait -o json", 0, "apply"),
     ("status shop -o json", 0, "status"),
     ("list -o json", 0, "list"),
+    ("audit list -o json", 0, "audit list"),
+    ("audit verify -o json", 0, "audit verify"),
     ("delete shop --yes --no-wait -o json", 0, "delete"),
     ("delete other --yes -o json", 0, "delete"),
 ];

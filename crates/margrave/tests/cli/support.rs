@@ -45,7 +45,12 @@ pub struct Dev {
 impl Dev {
     /// Starts it, and returns when it is ready.
     pub fn start(state: &Path, arguments: &[&str]) -> Self {
-        let mut command = dev_command(state, arguments);
+        Self::start_as(state, dev_command(state, arguments), |_| {})
+    }
+
+    /// Starts that command, set up further.
+    pub fn start_as(state: &Path, mut command: Command, set_up: impl FnOnce(&mut Command)) -> Self {
+        set_up(&mut command);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         let mut banner = String::new();
