@@ -1,6 +1,6 @@
 //! An operation told to its user.
 
-use model::{Millis, Operation, OperationKind, OperationState, StepRecord, StepState};
+use model::{Millis, Operation, OperationKind, OperationState, StepRecord, StepState, WaitsFor};
 
 /// The longest that a platform is told to wait before it asks again, in seconds.
 const POLL_AGAIN_S_MAX: Millis = 60;
@@ -39,6 +39,10 @@ fn running(operation: &Operation) -> String {
     }
     match current(operation) {
         None => "Accepted; waiting for a worker".to_owned(),
+        Some(step) if step.waits_now().is_some_and(|waits| waits.on == WaitsFor::User) => {
+            let note = step.note.as_deref().unwrap_or_default();
+            format!("{}; waiting for somebody to act: {note}", step.says)
+        }
         Some(step) => {
             let note = step.note.as_ref().map_or(String::new(), |note| format!(" ({note})"));
             format!("{}{note}", step.says)
@@ -53,15 +57,21 @@ fn current(operation: &Operation) -> Option<&StepRecord> {
     first(&[StepState::Running, StepState::Undoing]).or_else(|| first(&[StepState::Pending]))
 }
 
-/// Seconds until the next poll is worth it: one, unless the step is to be tried again later.
+/// Seconds until the next poll is worth it: one, unless the step is to be tried again, or looked at,
+/// later. Of the proxies there may be news at any moment.
 pub(crate) fn poll_again_s(operation: &Operation, now: Millis) -> u64 {
-    let next_at = current(operation).and_then(|step| step.next_at).unwrap_or(now);
+    let fleet =
+        |step: &&StepRecord| step.waits_now().is_some_and(|waits| waits.on == WaitsFor::Fleet);
+    let step = current(operation).filter(|step| !fleet(step));
+    let next_at = step.and_then(|step| step.next_at).unwrap_or(now);
     let seconds = next_at.saturating_sub(now).saturating_add(999) / 1000;
     seconds.clamp(1, POLL_AGAIN_S_MAX).unsigned_abs()
 }
 
 #[cfg(test)]
 mod tests {
+    use model::Waits;
+
     use super::*;
 
     fn step(says: &str, state: StepState, note: Option<&str>) -> StepRecord {
@@ -143,8 +153,21 @@ mod tests {
         ] {
             let mut record = step("Waiting", StepState::Running, None);
             record.next_at = next_at;
-            let operation = operation(OperationKind::Update, state, &[record]);
-            assert_eq!(poll_again_s(&operation, 1_000), seconds, "{next_at:?}");
+            let waiting = operation(OperationKind::Update, state, &[record.clone()]);
+            assert_eq!(poll_again_s(&waiting, 1_000), seconds, "{next_at:?}");
+            record.waits = Some(Waits { on: WaitsFor::Fleet, since: 0 });
+            let waiting = operation(OperationKind::Update, state, &[record]);
+            assert_eq!(poll_again_s(&waiting, 1_000), 1, "{next_at:?}");
         }
+    }
+
+    #[test]
+    fn who_must_act_is_told_what_to_do() {
+        let note = "make a CNAME record of shop.example.com that leads to edge.example";
+        let mut record = step("Creating DNS records", StepState::Running, Some(note));
+        record.waits = Some(Waits { on: WaitsFor::User, since: 0 });
+        let waiting = operation(OperationKind::Update, OperationState::InProgress, &[record]);
+        let said = format!("Creating DNS records; waiting for somebody to act: {note}");
+        assert_eq!(description(&waiting), said);
     }
 }

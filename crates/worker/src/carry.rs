@@ -4,10 +4,11 @@
 //! step that was running, and the next lease takes it up from its record.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use futures::FutureExt;
-use model::{Millis, Operation, OperationState};
+use model::{InstanceId, Millis, Operation, OperationState, StepRecord, Waits, WaitsFor};
 use store::{Lease, Save, StoreError, Write};
 use tracing::Instrument;
 
@@ -21,6 +22,17 @@ pub(crate) struct Watch {
     pub(crate) drain: AtomicBool,
     /// When anything last came about.
     pub(crate) moved_at: AtomicI64,
+    /// When the worker began to run.
+    pub(crate) began: Millis,
+    /// What the operation waits for as it is left, where the fleet can tell.
+    pub(crate) awaits: OnceLock<Awaited>,
+}
+
+/// A revision that the fleet is to follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Awaited {
+    pub(crate) instance: InstanceId,
+    pub(crate) revision: u64,
 }
 
 /// How a job was left.
@@ -58,15 +70,9 @@ pub(crate) async fn carry(
     let span = tracing::info_span!(
         "operation", %id, kind = metrics::name(operation.kind), instance = %operation.instance
     );
-    let carrier = Carrier {
-        ports,
-        pipeline: &pipeline,
-        lease,
-        watch,
-        leased_at,
-        operation,
-        writes: Vec::new(),
-    };
+    let writes = Vec::new();
+    let carrier =
+        Carrier { ports, pipeline: &pipeline, lease, watch, leased_at, operation, writes };
     carrier.run().instrument(span).await
 }
 
@@ -108,7 +114,7 @@ impl Carrier<'_> {
             match effect {
                 Effect::Write(writes) => self.writes.extend(writes),
                 Effect::Save => self.save().await?,
-                Effect::Yield { at } => return Ok(Next::Left(Left::Until(at))),
+                Effect::Yield { at } => return Ok(self.leave(at)),
                 Effect::Apply(_) | Effect::Undo(_) if self.draining() => return self.drain().await,
                 Effect::Apply(at) => return Ok(self.step(at, false).await),
                 Effect::Undo(at) => return Ok(self.step(at, true).await),
@@ -144,6 +150,18 @@ impl Carrier<'_> {
         }
     }
 
+    fn leave(&self, at: Millis) -> Next {
+        let waits = self.operation.steps.iter().find_map(StepRecord::waits_now);
+        if let Some(Waits { on, .. }) = waits {
+            metrics::waits(on);
+            let fleet = self.operation.revision.filter(|_| on == WaitsFor::Fleet);
+            let instance = self.operation.instance.clone();
+            let awaited = fleet.map(|revision| Awaited { instance, revision });
+            awaited.map(|awaited| self.watch.awaits.set(awaited));
+        }
+        Next::Left(Left::Until(at))
+    }
+
     fn draining(&self) -> bool {
         self.watch.drain.load(Ordering::Relaxed)
     }
@@ -161,7 +179,7 @@ impl Carrier<'_> {
             held: &self.pipeline.held,
             ports: self.ports,
             limits: &self.pipeline.limits,
-            leased_at: self.leased_at,
+            began: self.watch.began,
         };
         let span = tracing::info_span!("step", name = step.name(), undo);
         let begun = (self.ports.clock)();
@@ -194,7 +212,8 @@ fn panicked() -> Outcome {
 fn report(step: &'static str, outcome: &Outcome) {
     match outcome {
         Outcome::Done(_) => tracing::debug!("done"),
-        Outcome::Wait { note } => tracing::debug!(note, "not yet"),
+        Outcome::Wait { on, note } => tracing::debug!(?on, note, "not yet"),
+        Outcome::Late { why } => tracing::warn!(why, "too late"),
         Outcome::Retry { why } => {
             metrics::retry(step);
             tracing::warn!(why, "failed, will be tried again");

@@ -9,13 +9,16 @@
 
 mod backoff;
 
+use std::time::Duration;
+
 use model::{
-    InstanceState, Millis, Operation, OperationKind, OperationState, StepRecord, StepState,
+    InstanceState, Millis, Operation, OperationKind, OperationState, StepRecord, StepState, Waits,
+    WaitsFor,
 };
 use store::Write;
 
 use crate::config::millis;
-use crate::{Done, Outcome, Pipeline};
+use crate::{Budget, Done, Outcome, Pipeline};
 
 /// The longest note, error or notice in bytes: an operation is written whole with each save, and
 /// read by people.
@@ -86,7 +89,10 @@ impl Turn<'_> {
         self.align();
         let Some(at) = self.current() else { return self.go_on(again) };
         match self.record(at).next_at {
-            Some(next_at) if next_at > self.now => self.effect(Effect::Yield { at: next_at }),
+            // What waits may be looked at whenever there is news of it.
+            Some(next_at) if next_at > self.now && self.record(at).waits_now().is_none() => {
+                self.effect(Effect::Yield { at: next_at });
+            }
             _ if self.too_late(at) => self.fail(at, self.lateness(at)),
             _ => self.go_on(again),
         }
@@ -96,7 +102,8 @@ impl Turn<'_> {
         let Some(at) = self.current() else { return self.go_on(false) };
         match outcome {
             Outcome::Done(done) => self.done(at, done),
-            Outcome::Wait { note } => self.wait(at, clip(note)),
+            Outcome::Wait { on, note } => self.wait(at, on, clip(note)),
+            Outcome::Late { why } => self.fail(at, clip(why)),
             Outcome::Retry { why } => self.retry(at, clip(why), jitter),
             Outcome::Refused { why } => self.fail(at, clip(why)),
         }
@@ -144,10 +151,14 @@ impl Turn<'_> {
     fn begin(&mut self, at: usize, back: bool, save: bool) {
         let (state, now) = (if back { StepState::Undoing } else { StepState::Running }, self.now);
         let acts = self.pipeline.step(at).acts(&self.operation, &self.pipeline.held);
-        let attempts_max = self.pipeline.limits.attempts;
+        let attempts_max = self.budget(at).attempts;
         let record = self.record_mut(at);
+        if record.waits_now().is_some() && record.state == state {
+            // A look changes nothing, and costs an attempt only if it fails.
+            return self.run(at, back);
+        }
         if back && record.state != StepState::Undoing {
-            record.attempts = 0;
+            (record.attempts, record.waits) = (0, None);
         }
         if record.attempts >= attempts_max {
             let why = record.note.take().unwrap_or_else(|| "it was interrupted each time".into());
@@ -160,6 +171,10 @@ impl Turn<'_> {
         if acts || save {
             self.effect(Effect::Save);
         }
+        self.run(at, back);
+    }
+
+    fn run(&mut self, at: usize, back: bool) {
         self.effect(if back { Effect::Undo(at) } else { Effect::Apply(at) });
     }
 
@@ -168,6 +183,7 @@ impl Turn<'_> {
         let record = self.record_mut(at);
         record.state = if back { StepState::Undone } else { StepState::Done };
         record.finished_at = Some(now);
+        record.next_at = None;
         if !back {
             record.note = done.note.map(clip);
         }
@@ -178,25 +194,38 @@ impl Turn<'_> {
         self.go_on(false);
     }
 
-    fn wait(&mut self, at: usize, note: String) {
-        if self.too_late(at) {
-            return self.fail(at, self.lateness(at));
+    fn wait(&mut self, at: usize, on: WaitsFor, note: String) {
+        let (now, before) = (self.now, self.record(at).clone());
+        let since = before.waits.map_or(now, |waits| waits.since);
+        let waited = now.saturating_sub(since).max(0);
+        if on != WaitsFor::Fleet && waited >= millis(self.budget(at).patience) {
+            return self.fail(at, format!("{note} (waited for {} hours)", waited / 3_600_000));
         }
+        let next_at = now + backoff::look(&self.pipeline.limits, on, waited);
         let record = self.record_mut(at);
-        if record.note.as_ref() != Some(&note) {
-            record.note = Some(note);
+        record.waits = Some(Waits { on, since });
+        record.note = Some(note);
+        // What was called has answered: the next failure is a first one.
+        record.attempts = 1;
+        // Proxies are looked at often, and mostly found as they were: that is not worth a commit.
+        if on != WaitsFor::Fleet || *record != before {
+            record.next_at = Some(next_at);
             self.effect(Effect::Save);
         }
-        self.effect(if self.backward() { Effect::Undo(at) } else { Effect::Apply(at) });
+        self.effect(Effect::Yield { at: next_at });
     }
 
     fn retry(&mut self, at: usize, why: String, jitter: f64) {
-        let limits = &self.pipeline.limits;
-        let attempts = self.record(at).attempts;
-        if attempts >= limits.attempts {
+        let budget = self.budget(at);
+        let looked = self.record(at).waits_now().is_some();
+        let record = self.record_mut(at);
+        // A look that failed: `begin` counts none.
+        record.attempts += u32::from(looked);
+        let attempts = record.attempts;
+        if attempts >= budget.attempts {
             return self.give_up(at, &why);
         }
-        let next_at = self.now + backoff::delay(limits, attempts, jitter);
+        let next_at = self.now + backoff::delay(&budget, attempts, jitter);
         let record = self.record_mut(at);
         record.note = Some(why);
         record.next_at = Some(next_at);
@@ -255,12 +284,29 @@ impl Turn<'_> {
 
     /// Only what is on its way to its commit can be late.
     fn too_late(&self, at: usize) -> bool {
-        let deadline = self.operation.created_at + millis(self.pipeline.limits.deadline);
+        let deadline = self.operation.created_at + millis(self.deadline()) + self.waited();
         at <= self.pipeline.commit_at() && !self.backward() && self.now >= deadline
     }
 
+    fn deadline(&self) -> Duration {
+        self.pipeline.limits.deadline(self.operation.kind)
+    }
+
+    /// What the steps have waited for others.
+    fn waited(&self) -> Millis {
+        let of = |record: &StepRecord| {
+            let until = record.finished_at.unwrap_or(self.now);
+            record.waits.map_or(0, |waits| until.saturating_sub(waits.since).max(0))
+        };
+        self.operation.steps.iter().map(of).sum()
+    }
+
+    fn budget(&self, at: usize) -> Budget {
+        self.pipeline.step(at).budget(&self.pipeline.limits)
+    }
+
     fn lateness(&self, at: usize) -> String {
-        let minutes = self.pipeline.limits.deadline.as_secs() / 60;
+        let minutes = self.deadline().as_secs() / 60;
         let what = self.record(at).note.as_deref().unwrap_or("the platform was not working on it");
         format!("not published within {minutes} minutes: {what}")
     }

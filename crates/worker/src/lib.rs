@@ -23,7 +23,7 @@ pub use holdings::Holdings;
 pub use pipeline::Pipeline;
 pub use port::{Clock, Cloud, CloudError, Convergence, Fleet, Jitter, Ports, Record};
 pub use run::Worker;
-pub use step::{Done, Outcome, Step, Work};
+pub use step::{Budget, Done, Outcome, Step, Work};
 
 #[cfg(test)]
 mod testing;

@@ -1,11 +1,13 @@
 //! What the worker counts. No label holds what a tenant wrote.
 
-use model::{Millis, OperationKind, OperationState};
+use model::{Millis, OperationKind, OperationState, WaitsFor};
 
 const OPERATIONS: &str = "margrave_worker_operations_total";
 const OPERATION_SECONDS: &str = "margrave_worker_operation_seconds";
 const STEP_SECONDS: &str = "margrave_worker_step_seconds";
 const RETRIES: &str = "margrave_worker_retries_total";
+const WAITS: &str = "margrave_worker_waits_total";
+const WATCHED: &str = "margrave_worker_watched";
 const COMMITS: &str = "margrave_worker_commits_total";
 const PANICS: &str = "margrave_worker_panics_total";
 const LEASES_LOST: &str = "margrave_worker_leases_lost_total";
@@ -22,6 +24,8 @@ pub fn describe() {
     describe_histogram!(OPERATION_SECONDS, Unit::Seconds, "From acceptance to end, by kind");
     describe_histogram!(STEP_SECONDS, Unit::Seconds, "One attempt of a step, by step");
     describe_counter!(RETRIES, "Steps that failed and will be tried again, by step");
+    describe_counter!(WAITS, "Looks at a step that waits and must go on waiting, by what for");
+    describe_gauge!(WATCHED, "Operations that are told when the proxies have followed");
     describe_counter!(COMMITS, "Operations written to the store");
     describe_counter!(PANICS, "Steps that panicked: a defect, its cause is in the log");
     describe_counter!(LEASES_LOST, "Operations dropped because their lease ended, by reason");
@@ -44,6 +48,19 @@ pub(crate) fn step(step: &'static str, took: Millis) {
 
 pub(crate) fn retry(step: &'static str) {
     ::metrics::counter!(RETRIES, "step" => step).increment(1);
+}
+
+pub(crate) fn waits(on: WaitsFor) {
+    let on = match on {
+        WaitsFor::User => "user",
+        WaitsFor::External => "external",
+        WaitsFor::Fleet => "fleet",
+    };
+    ::metrics::counter!(WAITS, "on" => on).increment(1);
+}
+
+pub(crate) fn watched(count: usize) {
+    ::metrics::gauge!(WATCHED).set(count as f64);
 }
 
 pub(crate) fn commit() {

@@ -96,6 +96,12 @@ pub enum CloudError {
     /// Trying again will not help.
     #[error("{0}")]
     Permanent(String),
+    /// It was taken in and is under way at the other end: nothing to do but to look again.
+    #[error("{0}")]
+    Pending(String),
+    /// A person must do something first: what, in words that they can follow.
+    #[error("{0}")]
+    Person(String),
 }
 
 /// The outside world that steps change. Every call may be repeated; `token` is the same for every

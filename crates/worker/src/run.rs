@@ -1,6 +1,7 @@
 //! The runner: leases jobs as they become ready, carries out many at once, and stops gently.
 
 mod guard;
+mod parked;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use store::{Lease, StoreError};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::parked::Parked;
 use crate::carry::{Pipelines, Watch};
 use crate::{Config, Pipeline, Ports, metrics};
 
@@ -42,9 +44,12 @@ impl Worker {
     /// Runs until `shutdown`, then lets every job finish the step that it is in, and gives the
     /// leases back. Never fails: while the store cannot be reached it waits, and loses nothing.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let began = self.now();
         let mut running = Running {
             worker: Arc::new(self),
+            began,
             jobs: JoinSet::new(),
+            parked: JoinSet::new(),
             watches: Vec::new(),
             sweep_at: Instant::now(),
             depth_at: Instant::now(),
@@ -70,7 +75,10 @@ impl Worker {
 /// A worker that runs.
 struct Running {
     worker: Arc<Worker>,
-    jobs: JoinSet<()>,
+    began: Millis,
+    jobs: JoinSet<Option<Parked>>,
+    /// The watches over what waits for the fleet.
+    parked: JoinSet<()>,
     watches: Vec<std::sync::Weak<Watch>>,
     sweep_at: Instant,
     depth_at: Instant,
@@ -107,7 +115,8 @@ impl Running {
     }
 
     fn spawn(&mut self, lease: Lease) {
-        let (worker, watch) = (self.worker.clone(), Arc::new(Watch::default()));
+        let watch = Arc::new(Watch { began: self.began, ..Watch::default() });
+        let worker = self.worker.clone();
         self.watches.retain(|watch| watch.strong_count() > 0);
         self.watches.push(Arc::downgrade(&watch));
         self.jobs.spawn(async move { guard::guard(&worker, lease, &watch).await });
@@ -145,12 +154,20 @@ impl Running {
         tokio::select! {
             () = ready => {}
             Some(ended) = self.jobs.join_next() => self.ended(ended),
+            Some(_) = self.parked.join_next() => {}
         }
+        while self.parked.try_join_next().is_some() {}
+        metrics::watched(self.parked.len());
     }
 
-    fn ended(&mut self, ended: Result<(), tokio::task::JoinError>) {
-        if let Err(error) = ended {
-            tracing::error!(%error, "a job broke off; its lease will run out");
+    fn ended(&mut self, ended: Result<Option<Parked>, tokio::task::JoinError>) {
+        match ended {
+            Ok(Some(parked)) if self.parked.len() < self.worker.config.watched => {
+                let worker = self.worker.clone();
+                self.parked.spawn(async move { parked.watch(&worker).await });
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "a job broke off; its lease will run out"),
         }
         metrics::running(self.jobs.len());
     }

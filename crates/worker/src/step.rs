@@ -1,7 +1,9 @@
 //! A step of a pipeline: a change, its opposite, and the sentence that the user sees meanwhile.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use model::{Millis, Operation};
+use model::{Millis, Operation, WaitsFor};
 use store::Write;
 
 use crate::{Holdings, Limits, Ports};
@@ -24,6 +26,11 @@ pub trait Step: Send + Sync {
         false
     }
 
+    /// How often and how long it is tried.
+    fn budget(&self, limits: &Limits) -> Budget {
+        limits.budget
+    }
+
     /// Makes it so.
     async fn apply(&self, work: &Work<'_>) -> Outcome;
 
@@ -44,8 +51,21 @@ pub struct Work<'a> {
     pub ports: &'a Ports,
     /// How long to wait.
     pub limits: &'a Limits,
-    /// When this worker took the operation.
-    pub leased_at: Millis,
+    /// When this worker began to run. Who is waited for may have had to come back as well.
+    pub began: Millis,
+}
+
+/// How often and how long a step is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// How often it is begun, and again how often its undo is, before it gives up.
+    pub attempts: u32,
+    /// The longest delay before the second attempt; doubled for each further one.
+    pub backoff: Duration,
+    /// The longest delay before any attempt.
+    pub backoff_max: Duration,
+    /// How long it may wait for a person or for the outside world.
+    pub patience: Duration,
 }
 
 /// How an `apply` or an `undo` came out.
@@ -53,9 +73,12 @@ pub struct Work<'a> {
 pub enum Outcome {
     /// It has happened.
     Done(Done),
-    /// Not yet, and waiting is all that it needs. The step itself has waited a while.
+    /// Not yet, and nothing is left to do but to wait. The step holds no worker meanwhile; `apply`
+    /// or `undo` is called again to look, after delays that grow with the wait.
     Wait {
-        /// How far it is.
+        /// For what.
+        on: WaitsFor,
+        /// What exactly, or how far it is.
         note: String,
     },
     /// It failed, and trying again may help.
@@ -63,7 +86,12 @@ pub enum Outcome {
         /// Why, in the tenant's words.
         why: String,
     },
-    /// It failed, and trying again will not help.
+    /// It has waited for as long as it may.
+    Late {
+        /// For what, in the tenant's words.
+        why: String,
+    },
+    /// It failed, and trying again will not help: the same wish fails again.
     Refused {
         /// Why, in the tenant's words.
         why: String,

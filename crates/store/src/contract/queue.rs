@@ -17,6 +17,7 @@ pub(super) const CASES: &[Case] = cases![
     depth_counts_what_is_leased_too,
     an_accept_wakes_who_waits,
     a_release_wakes_who_waits,
+    what_waits_can_be_woken,
     the_end_of_a_delay_wakes_who_waits,
     the_end_of_a_lease_wakes_who_waits,
     a_ready_job_is_not_waited_for,
@@ -126,6 +127,20 @@ async fn a_release_wakes_who_waits(subject: Arc<dyn Subject>) {
     tokio::task::yield_now().await;
     state.release(&fence, now).await.unwrap();
     assert_eq!(soon("the wake-up", worker).await.unwrap(), "one");
+}
+
+async fn what_waits_can_be_woken(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    let spec = sample::spec("shop", &["shop.example.com"]);
+    let (operation, fence) = begin(&state, OperationKind::Provision, "one", &spec, now).await;
+    state.wake(&operation.id, now).await.unwrap();
+    assert_eq!(leased(&state, now).await, None, "it is held");
+    state.release(&fence, now + 500_000).await.unwrap();
+    let worker = waiting(&state, Arc::clone(&subject));
+    tokio::task::yield_now().await;
+    state.wake(&operation.id, subject.now()).await.unwrap();
+    assert_eq!(soon("the wake-up", worker).await.unwrap(), "one");
+    state.wake(&"nobody".parse().unwrap(), now).await.unwrap();
 }
 
 async fn the_end_of_a_delay_wakes_who_waits(subject: Arc<dyn Subject>) {

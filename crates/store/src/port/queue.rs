@@ -44,6 +44,10 @@ pub trait Queue: Send + Sync {
     /// Who held a lease that was revoked tells so that nothing is done under it any more.
     async fn release(&self, fence: &Fence, at: Millis) -> Result<(), StoreError>;
 
+    /// Makes a job that nobody holds due at `now`, if it is not sooner: what it waits for has
+    /// happened. Nothing happens to any other.
+    async fn wake(&self, operation: &OperationId, now: Millis) -> Result<(), StoreError>;
+
     /// Returns when the lease was revoked: another operation came in place of its own, or its
     /// operation was changed from outside. Nothing can be saved under it any more; the holder
     /// brings the step that it is in to its end, and gives the lease back.

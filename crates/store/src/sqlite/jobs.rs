@@ -120,6 +120,21 @@ pub(super) fn release(tx: &Tx<'_>, fence: &Fence, at: Millis) -> Result<(), Stor
     told(tx, freed)
 }
 
+/// See [`Queue::wake`](crate::Queue::wake).
+pub(super) fn wake(tx: &Tx<'_>, id: &OperationId, now: Millis) -> Result<(), StoreError> {
+    let woken = tx
+        .conn
+        .prepare_cached(
+            "UPDATE jobs SET due_at = ?2 \
+             WHERE operation = ?1 AND fence = 0 AND revoked IS NULL AND due_at > ?2",
+        )?
+        .execute(params![id.as_str(), now])?;
+    if woken > 0 {
+        tx.queued();
+    }
+    Ok(())
+}
+
 /// Whether the fence holds its job, which is due then from now on.
 fn reschedule(tx: &Tx<'_>, fence: &Fence, due: Millis, held: bool) -> Result<bool, StoreError> {
     let moved = tx

@@ -121,6 +121,11 @@ impl Queue for Sqlite {
         self.inner.writer.write_unsynced(move |tx| jobs::release(tx, &fence, at)).await
     }
 
+    async fn wake(&self, operation: &OperationId, now: Millis) -> Result<(), StoreError> {
+        let id = operation.clone();
+        self.inner.writer.write_unsynced(move |tx| jobs::wake(tx, &id, now)).await
+    }
+
     async fn revoked(&self, fence: &Fence) {
         let mut revoked = self.inner.revoked.clone();
         // Fences rise: where none as high was revoked, this one was not.

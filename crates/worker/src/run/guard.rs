@@ -7,6 +7,7 @@ use std::time::Duration;
 use store::{Lease, StoreError};
 
 use super::Worker;
+use super::parked::Parked;
 use crate::carry::{Left, UNREADABLE_AGAIN_MS, Watch, carry};
 use crate::config::millis;
 use crate::metrics;
@@ -16,8 +17,9 @@ const PAUSE_DOUBLINGS_MAX: u32 = 5;
 /// The first such pause.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Carries out a job under its lease, and gives the lease back when it is to be taken up later.
-pub(super) async fn guard(worker: &Worker, lease: Lease, watch: &Watch) {
+/// Carries out a job under its lease, and gives the lease back when it is to be taken up later;
+/// what the fleet could tell that would have it taken up sooner.
+pub(super) async fn guard(worker: &Worker, lease: Lease, watch: &Watch) -> Option<Parked> {
     let operation = &lease.job.operation_id;
     watch.moved_at.store(worker.now(), Ordering::Relaxed);
     let left = tokio::select! {
@@ -32,6 +34,8 @@ pub(super) async fn guard(worker: &Worker, lease: Lease, watch: &Watch) {
             if let Err(error) = worker.ports.queue.release(&lease.fence, at).await {
                 tracing::warn!(%operation, %error, "a lease was not given back; it will run out");
             }
+            let operation = operation.clone();
+            return watch.awaits.get().map(|awaits| Parked::new(operation, awaits.clone(), at));
         }
         Err("fenced") if made_way(worker, &lease).await => {
             metrics::lease_lost("revoked");
@@ -42,6 +46,7 @@ pub(super) async fn guard(worker: &Worker, lease: Lease, watch: &Watch) {
             tracing::warn!(%operation, lost, "a job was dropped");
         }
     }
+    None
 }
 
 /// Ends nothing itself: a step that has begun comes to its end, so that none of its effects can

@@ -1,7 +1,7 @@
 //! Waiting until the proxies have what was published: `succeeded` means that the fleet has it.
 
 use async_trait::async_trait;
-use model::{Operation, OperationKind};
+use model::{Operation, OperationKind, WaitsFor};
 use store::Write;
 
 use crate::config::millis;
@@ -36,7 +36,8 @@ impl Step for Converge {
             Convergence::Live { proxies, notice } => live(work.operation, proxies, proxies, notice),
             Convergence::Rejected { reason } => Outcome::Refused { why: reason },
             Convergence::Behind { have, ready, why } if in_time(work) => {
-                Outcome::Wait { note: format!("live on {have}/{ready} proxies; {why}") }
+                let note = format!("live on {have}/{ready} proxies; {why}");
+                Outcome::Wait { on: WaitsFor::Fleet, note }
             }
             Convergence::Behind { have, ready, why } if enough(have, ready) => {
                 let notice = format!("live on {have}/{ready} proxies; still behind: {why}");
@@ -44,7 +45,7 @@ impl Step for Converge {
             }
             Convergence::Behind { have, ready, why } => {
                 let after = work.limits.converge.as_secs();
-                Outcome::Refused {
+                Outcome::Late {
                     why: format!("live on only {have}/{ready} proxies after {after} s: {why}"),
                 }
             }
@@ -52,10 +53,10 @@ impl Step for Converge {
     }
 }
 
-/// A worker that resumes gives the proxies their whole time again: they may have to come back, too.
+/// A platform that comes back gives the proxies their whole time again: they have to, as well.
 fn in_time(work: &Work<'_>) -> bool {
     let begun = work.operation.steps.iter().find(|record| record.name == "converge");
-    let since = begun.and_then(|record| record.started_at).unwrap_or(0).max(work.leased_at);
+    let since = begun.and_then(|record| record.started_at).unwrap_or(0).max(work.began);
     (work.ports.clock)() < since + millis(work.limits.converge)
 }
 

@@ -6,7 +6,7 @@ use std::future::Future;
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use model::{Exposure, Hostname, Operation};
+use model::{Exposure, Hostname, Operation, WaitsFor};
 
 use crate::holdings::exposure;
 use crate::{Cloud, CloudError, Holdings, Outcome, Record, Step, Work};
@@ -135,13 +135,23 @@ fn token(work: &Work<'_>, verb: &str, name: &Hostname) -> String {
     format!("{}/{verb}/{name}", work.operation.id)
 }
 
-/// All at once; what cannot be mended outweighs what can.
+/// All at once; what cannot be mended outweighs what can, and what fails what merely takes its time.
 async fn all(calls: impl Iterator<Item = impl Future<Output = Result<(), CloudError>>>) -> Outcome {
     let failures = join_all(calls).await.into_iter().filter_map(Result::err);
-    let worst = failures.max_by_key(|error| matches!(error, CloudError::Permanent(_)));
-    match worst {
+    match failures.max_by_key(gravity) {
         None => Outcome::done(),
+        Some(CloudError::Pending(note)) => Outcome::Wait { on: WaitsFor::External, note },
+        Some(CloudError::Person(note)) => Outcome::Wait { on: WaitsFor::User, note },
         Some(CloudError::Transient(why)) => Outcome::Retry { why },
         Some(CloudError::Permanent(why)) => Outcome::Refused { why },
+    }
+}
+
+fn gravity(error: &CloudError) -> u8 {
+    match error {
+        CloudError::Pending(_) => 0,
+        CloudError::Person(_) => 1,
+        CloudError::Transient(_) => 2,
+        CloudError::Permanent(_) => 3,
     }
 }

@@ -172,7 +172,8 @@ impl Bent {
             Fault::Crashes(_) => std::future::pending().await,
             Fault::Panics => std::panic::resume_unwind(Box::new(why)),
             Fault::TakesTooLong => {
-                self.world.pass(crate::config::millis(work.limits.deadline));
+                let deadline = work.limits.deadline(work.operation.kind);
+                self.world.pass(crate::config::millis(deadline));
                 Outcome::Retry { why }
             }
             Fault::Overtaken(Before) => {

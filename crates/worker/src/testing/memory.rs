@@ -330,6 +330,15 @@ impl Queue for Memory {
         self.up()?.reschedule(fence, at, false)
     }
 
+    async fn wake(&self, operation: &OperationId, now: Millis) -> Result<(), StoreError> {
+        let mut state = self.up()?;
+        let job = state.jobs.get_mut(operation);
+        if let Some(job) = job.filter(|job| !job.leased && job.revoked.is_none()) {
+            job.ready_at = job.ready_at.min(now);
+        }
+        Ok(())
+    }
+
     async fn revoked(&self, fence: &Fence) {
         let is_revoked =
             || self.state().jobs.values().any(|job| job.revoked.as_ref() == Some(fence));

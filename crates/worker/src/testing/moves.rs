@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use model::{Operation, OperationState, Plan, StepState};
+use model::{Operation, OperationState, Plan, StepState, WaitsFor};
 use proptest::prelude::*;
 
 use super::world::{id, request, spec};
 use crate::engine::{Effect, Event, advance};
-use crate::{Done, Holdings, Limits, Outcome, Pipeline, Step, Work};
+use crate::{Budget, Done, Holdings, Limits, Outcome, Pipeline, Step, Work};
 
 /// Nothing but a name, and whether it acts.
 struct Bare(usize, bool);
@@ -36,7 +36,8 @@ impl Step for Bare {
 #[derive(Debug, Clone)]
 enum Turn {
     Done,
-    Wait,
+    Wait(WaitsFor),
+    Overdue,
     Retry,
     Refused,
     /// The worker dies; another begins from what was saved.
@@ -47,7 +48,9 @@ enum Turn {
 fn turns() -> impl Strategy<Value = Vec<Turn>> {
     let turn = prop_oneof![
         12 => Just(Turn::Done),
-        2 => Just(Turn::Wait),
+        2 => Just(Turn::Wait(WaitsFor::Fleet)),
+        2 => Just(Turn::Wait(WaitsFor::User)),
+        1 => Just(Turn::Overdue),
         4 => Just(Turn::Retry),
         1 => Just(Turn::Refused),
         4 => Just(Turn::Dies),
@@ -57,13 +60,14 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
 }
 
 fn pipeline(acts: &[bool], before: usize) -> Pipeline {
+    let budget = Budget { attempts: 4, ..Budget::default() };
     let step = |at: usize| -> Arc<dyn Step> { Arc::new(Bare(at, acts[at])) };
     Pipeline {
         before: (0..before).map(step).collect(),
         commit: Arc::new(Bare(before, false)),
         after: (before + 1..acts.len()).map(step).collect(),
         held: Holdings::default(),
-        limits: Limits { attempts: 4, ..Limits::default() },
+        limits: Limits { budget, ..Limits::default() },
     }
 }
 
@@ -125,8 +129,9 @@ impl Table<'_> {
         let why = || format!("at {}", self.now);
         let outcome = match turn {
             Turn::Done => Outcome::Done(Done { note: Some(why()), ..Done::default() }),
-            Turn::Wait => Outcome::Wait { note: why() },
+            Turn::Wait(on) => Outcome::Wait { on: *on, note: why() },
             Turn::Retry | Turn::Late => Outcome::Retry { why: why() },
+            Turn::Overdue => Outcome::Late { why: why() },
             Turn::Refused => Outcome::Refused { why: why() },
             Turn::Dies => return self.dies(),
         };
@@ -164,7 +169,7 @@ proptest! {
             }
             table.turn(turn);
         }
-        let (ended, most) = (table.operation.clone(), pipeline.limits.attempts);
+        let (ended, most) = (table.operation.clone(), pipeline.limits.budget.attempts);
         prop_assert_eq!(&ended, &table.saved, "the end is on disk");
         let done = ended.steps.iter().all(|step| step.state == StepState::Done);
         prop_assert_eq!(done, ended.state == OperationState::Succeeded);

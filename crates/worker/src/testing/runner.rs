@@ -5,28 +5,39 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{InstanceId, Operation, OperationState, Plan, Spec, StepState};
+use model::{InstanceId, Operation, OperationState, Plan, Spec, StepState, WaitsFor};
 use store::Queue;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::bent::{Fault, Side, bent};
 use super::world::{Mood, Seen, TestFleet, Wish, World, id, plain, spec};
 use crate::carry::Pipelines;
-use crate::{Config, Convergence, Fleet, Ports, Worker};
+use crate::{Config, Convergence, Fleet, Holdings, Outcome, Ports, Step, Work, Worker};
 
-/// A fleet that takes the time that it is given.
-struct Slow(Arc<TestFleet>);
+/// A fleet that tells as soon as it follows, and else takes the time that it is given. Instances
+/// whose id begins with `late` do not follow while `late` is set.
+struct Slow {
+    fleet: Arc<TestFleet>,
+    late: watch::Receiver<bool>,
+}
 
 #[async_trait]
 impl Fleet for Slow {
     async fn check(&self, id: &InstanceId, spec: &Spec) -> Result<(), String> {
-        self.0.check(id, spec).await
+        self.fleet.check(id, spec).await
     }
 
     async fn converged(&self, id: &InstanceId, revision: u64, within: Duration) -> Convergence {
-        let told = self.0.converged(id, revision, Duration::ZERO).await;
+        let mut late = self.late.clone();
+        if id.as_str().starts_with("late") {
+            let follows = late.wait_for(|late| !late);
+            if tokio::time::timeout(within, follows).await.is_err() {
+                return Convergence::Behind { have: 1, ready: 2, why: "proxy b is silent".into() };
+            }
+        }
+        let told = self.fleet.converged(id, revision, Duration::ZERO).await;
         if matches!(told, Convergence::Behind { .. }) {
             tokio::time::sleep(within).await;
         }
@@ -36,10 +47,48 @@ impl Fleet for Slow {
 
 /// The world's ports, with a clock and a fleet that follow tokio's time.
 fn ports(world: &World) -> Ports {
+    ports_with(world, watch::channel(false).1)
+}
+
+fn ports_with(world: &World, late: watch::Receiver<bool>) -> Ports {
     let (start, began) = (world.now(), Instant::now());
     let passed = move || i64::try_from(began.elapsed().as_millis()).expect("a short test");
-    let fleet = Arc::new(Slow(world.fleet.clone()));
+    let fleet = Arc::new(Slow { fleet: world.fleet.clone(), late });
     Ports { fleet, clock: Arc::new(move || start + passed()), ..world.ports() }
+}
+
+/// A step that takes so long each time.
+struct Takes(Duration);
+
+#[async_trait]
+impl Step for Takes {
+    fn name(&self) -> &'static str {
+        "takes"
+    }
+
+    fn says(&self, _operation: &Operation) -> String {
+        "Taking its time".into()
+    }
+
+    fn acts(&self, _operation: &Operation, _held: &Holdings) -> bool {
+        true
+    }
+
+    async fn apply(&self, _work: &Work<'_>) -> Outcome {
+        tokio::time::sleep(self.0).await;
+        Outcome::done()
+    }
+}
+
+/// The pipelines as they are, with such a step before the commit of what makes something.
+fn taking(seconds: u64) -> Arc<Pipelines> {
+    Arc::new(move |operation: &Operation, held, limits| {
+        let mut pipeline = plain(operation, held, limits);
+        if operation.target.is_some() {
+            pipeline.before.push(Arc::new(Takes(Duration::from_secs(seconds))));
+        }
+        pipeline
+    })
 }
 
 /// A worker that runs until it is told to stop.
@@ -102,49 +151,102 @@ async fn many_operations_are_carried_out_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_for_the_fleet_holds_no_worker_and_is_told_at_once() {
+    let world = World::new();
+    let (follow, late) = watch::channel(true);
+    let all: Vec<_> = (0..300).map(|n| world.accept(&id(&format!("late{n}")), &wish(n))).collect();
+    let run = Run::new(ports_with(&world, late), Arc::new(plain));
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let began = Instant::now();
+    let quick = world.accept(&id("quick"), &wish(1_000));
+    assert_eq!(end(&world, &quick).await.state, OperationState::Succeeded);
+    assert!(began.elapsed() < Duration::from_secs(2), "the idle pause at most");
+    for operation in &all {
+        let step = find(&world, operation).steps.last().cloned().expect("a step");
+        assert_eq!(step.note.as_deref(), Some("live on 1/2 proxies; proxy b is silent"));
+        assert_eq!(step.waits_now().map(|waits| waits.on), Some(WaitsFor::Fleet));
+    }
+    // In the middle of the longest pause between two looks.
+    tokio::time::sleep(Duration::from_secs(22)).await;
+    let before = world.store.state().saves;
+    follow.send(false).expect("is waited for");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for operation in &all {
+        assert_eq!(find(&world, operation).state, OperationState::Succeeded);
+    }
+    assert_eq!(world.store.state().saves - before, all.len(), "looks are not saved");
+    run.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fleet_that_does_not_follow_fails_what_waits_for_it_in_time() {
+    let world = World::new();
+    let (_follow, late) = watch::channel(true);
+    let operation = world.accept(&id("late"), &wish(1));
+    let run = Run::new(ports_with(&world, late), Arc::new(plain));
+    let ended = end(&world, &operation).await;
+    let error = ended.error.as_deref().expect("an error");
+    assert_eq!(error, "live on only 1/2 proxies after 60 s: proxy b is silent");
+    let took = ended.finished_at.expect("an end") - ended.created_at;
+    assert!((60_000..66_000).contains(&took), "{took}");
+    run.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lease_is_extended_for_as_long_as_its_job_moves() {
     let (world, id) = (World::new(), id("i"));
-    world.mood(Mood::Lags);
     let operation = world.accept(&id, &wish(1));
-    let run = Run::new(ports(&world), Arc::new(plain));
-    let ended = end(&world, &operation).await;
-    assert_eq!(
-        ended.error.as_deref(),
-        Some("live on only 0/1 proxies after 60 s: proxy a is silent")
-    );
+    let run = Run::new(ports(&world), taking(100));
+    assert_eq!(end(&world, &operation).await.state, OperationState::Succeeded);
     assert_eq!(world.store.state().fences[&operation.id], 1, "it was leased once");
     run.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_gives_back_what_waits_and_another_worker_ends_it() {
+async fn a_shutdown_gives_back_what_it_was_at_and_another_worker_ends_it() {
     let (world, id) = (World::new(), id("i"));
-    world.mood(Mood::Lags);
     let operation = world.accept(&id, &wish(1));
     let ports = ports(&world);
-    let run = Run::new(ports.clone(), Arc::new(plain));
-    let waits = |o: &Operation| o.steps.last().is_some_and(|s| s.state == StepState::Running);
-    until(&world, &operation, waits).await;
+    let run = Run::new(ports.clone(), taking(5));
+    let takes = |o: &Operation| o.steps.get(2).is_some_and(|s| s.state == StepState::Running);
+    until(&world, &operation, takes).await;
     run.stop().await;
     let now = (ports.clock)();
     assert!(world.store.state().jobs[&operation.id].ready_at <= now, "it can be leased at once");
     assert_eq!(find(&world, &operation).state, OperationState::InProgress);
 
-    world.mood(Mood::Follows);
-    let run = Run::new(ports, Arc::new(plain));
+    let run = Run::new(ports, taking(5));
     end(&world, &operation).await;
     assert_eq!(world.see(&id), Seen::asked(&wish(1)));
     run.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_cancelled_ends_its_step_before_its_successor_begins() {
+    let (world, id) = (World::new(), id("i"));
+    let older = world.accept(&id, &wish(1));
+    let run = Run::new(ports(&world), taking(20));
+    let takes = |o: &Operation| o.steps.get(2).is_some_and(|s| s.state == StepState::Running);
+    until(&world, &older, takes).await;
+    let newer = world.accept_over(&id, &None, Some(&older));
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    assert!(find(&world, &newer).steps.is_empty(), "the other's step is still at work");
+    let ended = end(&world, &newer).await;
+    assert_eq!(ended.state, OperationState::Succeeded);
+    let after = ended.finished_at.expect("an end") - ended.created_at;
+    assert!((15_000..25_000).contains(&after), "as soon as it could: {after}");
+    assert_eq!(world.see(&id), Seen::asked(&None));
+    assert_eq!(find(&world, &older).revision, None);
+    run.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_job_that_was_taken_over_is_dropped() {
     let (world, id) = (World::new(), id("i"));
-    world.mood(Mood::Lags);
     let operation = world.accept(&id, &wish(1));
     let ports = ports(&world);
-    let run = Run::new(ports.clone(), Arc::new(plain));
-    until(&world, &operation, |o| o.revision.is_some()).await;
+    let run = Run::new(ports.clone(), taking(100));
+    until(&world, &operation, |o| !o.steps.is_empty()).await;
     // Somebody whose clock is an hour ahead.
     let lease = world.store.lease((ports.clock)() + 3_600_000, Duration::from_secs(3_600)).await;
     let lease = lease.expect("leases").expect("the lease has run out for them");

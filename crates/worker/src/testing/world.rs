@@ -201,11 +201,22 @@ impl World {
 
     /// Does what the broker does.
     pub(crate) fn accept(&self, id: &InstanceId, wish: &Wish) -> Operation {
+        self.accept_over(id, wish, None)
+    }
+
+    /// The same, in place of an operation in progress.
+    pub(crate) fn accept_over(
+        &self,
+        id: &InstanceId,
+        wish: &Wish,
+        older: Option<&Operation>,
+    ) -> Operation {
         self.pass(1);
         let number = self.operations.fetch_add(1, Ordering::Relaxed);
         let instance = self.store.state().instances.get(id).cloned();
         let name = format!("operation-{number}");
-        let accept = request(&name, id, instance.as_ref(), wish, self.now());
+        let mut accept = request(&name, id, instance.as_ref(), wish, self.now());
+        accept.over = older.map(|older| older.id.clone());
         let operation = accept.operation.clone();
         let expected = instance.map(|instance| instance.updated_at);
         let accepted = now(self.store.accept(accept, expected)).expect("accepts");
