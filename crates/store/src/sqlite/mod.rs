@@ -6,6 +6,7 @@
 mod accept;
 mod audit;
 mod audit_file;
+pub mod backup;
 mod blobs;
 mod checkpoint;
 mod credentials;
@@ -81,13 +82,17 @@ pub enum OpenError {
     },
     /// A newer release has written it. Going back needs a backup from before.
     #[error(
-        "the store has schema {found}, this release knows {known}: it was written by a newer release"
+        "the store has schema {found}, and release {} knows schemas up to {known}: it was written \
+         by {}. Start that release or a later one; or, to go back, restore a backup from before it",
+        schema::RELEASE, writer(.release.as_deref())
     )]
     Newer {
         /// The file's schema.
         found: usize,
         /// The newest that this release knows.
         known: usize,
+        /// The release that last wrote it, where it tells.
+        release: Option<String>,
     },
     /// The file or its folder cannot be used.
     #[error("cannot open {}", .path.display())]
@@ -103,6 +108,10 @@ pub enum OpenError {
     /// It opens, and holds what cannot be.
     #[error("the store is damaged")]
     Damaged(#[from] crate::StoreError),
+}
+
+fn writer(release: Option<&str>) -> String {
+    release.map_or_else(|| "a newer release".to_owned(), |it| format!("the newer release {it}"))
 }
 
 /// The embedded implementation of [`Store`](crate::Store), [`Queue`](crate::Queue) and

@@ -95,7 +95,7 @@ pub(super) fn configure(conn: &Connection, options: &Options) -> Result<(), Open
 
 /// Takes `<path>.lock`, which the system frees when the process ends, however it ends. SQLite's own
 /// locks would allow a second process to write between our transactions.
-fn lock(path: &Path) -> Result<File, OpenError> {
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     let beside = beside(path);
     let failed = |source| OpenError::File { path: beside.clone(), source };
     let mut file = private(&beside).map_err(failed)?;
@@ -112,7 +112,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
 
 /// Opens a file, and makes it if there is none, for its owner alone: what tenants told us is
 /// nobody else's. SQLite gives the log the file's mode.
-fn private(path: &Path) -> std::io::Result<File> {
+pub(super) fn private(path: &Path) -> std::io::Result<File> {
     let mut options = File::options();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);

@@ -6,23 +6,39 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::OpenError;
 
+/// This release.
+pub(super) const RELEASE: &str = env!("CARGO_PKG_VERSION");
+
 /// Applied in order, each in its own transaction. Never edit one that was released: add another.
 pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("schema/0001_first.sql"),
     include_str!("schema/0002_audit.sql"),
     include_str!("schema/0003_revoked.sql"),
     include_str!("schema/0004_access.sql"),
+    include_str!("schema/0005_restored.sql"),
 ];
 
 /// Brings the file to the newest schema, or says why not.
 pub(super) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {
-    apply(conn, MIGRATIONS)
+    apply(conn, MIGRATIONS)?;
+    conn.execute("UPDATE meta SET release = ?1 WHERE release IS NOT ?1", [RELEASE])?;
+    Ok(())
+}
+
+/// How many migrations the file has seen.
+pub(super) fn version(conn: &Connection) -> rusqlite::Result<usize> {
+    conn.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// The release that last wrote the file, where it tells.
+fn release(conn: &Connection) -> Option<String> {
+    conn.query_row("SELECT release FROM meta", [], |row| row.get(0)).ok()
 }
 
 fn apply(conn: &mut Connection, migrations: &[&str]) -> Result<(), OpenError> {
-    let found: usize = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found = version(conn)?;
     if found > migrations.len() {
-        return Err(OpenError::Newer { found, known: migrations.len() });
+        return Err(OpenError::Newer { found, known: migrations.len(), release: release(conn) });
     }
     for (index, migration) in migrations.iter().enumerate().skip(found) {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -38,10 +54,6 @@ fn apply(conn: &mut Connection, migrations: &[&str]) -> Result<(), OpenError> {
 mod tests {
     use super::*;
 
-    fn version(conn: &Connection) -> usize {
-        conn.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
-    }
-
     #[test]
     fn each_migration_is_applied_once_and_in_order() {
         let mut conn = Connection::open_in_memory().unwrap();
@@ -49,7 +61,7 @@ mod tests {
             ["CREATE TABLE t (n)", "INSERT INTO t VALUES (1)", "UPDATE t SET n = n * 10 + 2"];
         for known in [1, 2, 2, 3, 3] {
             apply(&mut conn, &list[..known]).unwrap();
-            assert_eq!(version(&conn), known);
+            assert_eq!(version(&conn), Ok(known));
         }
         let rows: Vec<i64> = conn
             .prepare("SELECT n FROM t")
@@ -67,11 +79,11 @@ mod tests {
         let list =
             ["CREATE TABLE t (n)", "INSERT INTO t VALUES (1); INSERT INTO nowhere VALUES (1)"];
         assert!(matches!(apply(&mut conn, &list), Err(OpenError::Sqlite(_))));
-        assert_eq!(version(&conn), 1);
+        assert_eq!(version(&conn), Ok(1));
         let rows: i64 = conn.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
         assert_eq!(rows, 0);
         apply(&mut conn, &[list[0], "INSERT INTO t VALUES (2)"]).unwrap();
-        assert_eq!(version(&conn), 2);
+        assert_eq!(version(&conn), Ok(2));
     }
 
     #[test]
