@@ -3,6 +3,7 @@
 
 mod audit;
 mod instances;
+mod operate;
 mod operations;
 mod platform;
 mod render;
@@ -31,6 +32,7 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         .route("/v1/validate", post(render::validate))
         .route("/v1/audit", get(audit::list))
         .route("/v1/audit/head", get(audit::head))
+        .route("/v1/backup", post(operate::backup))
         .route("/v1/fleet", get(platform::fleet))
         .route("/v1/records", get(platform::records))
         .route("/v1/schema", get(platform::schema))
@@ -67,6 +69,7 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         render::validate,
         audit::list,
         audit::head,
+        operate::backup,
         platform::fleet,
         platform::records,
         platform::schema,

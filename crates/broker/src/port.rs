@@ -1,8 +1,11 @@
 //! What the broker shows of the rest of the platform, in its own words; the binary wires it.
 
+use std::pin::Pin;
+
 use async_trait::async_trait;
 use model::{InstanceId, Spec};
 use serde::Serialize;
+use tokio::io::AsyncRead;
 use utoipa::ToSchema;
 
 /// One resource that a service becomes.
@@ -93,4 +96,22 @@ pub trait View: Send + Sync {
     async fn standing(&self, id: &InstanceId) -> Option<Standing>;
     /// The DNS records that exist, or why they cannot be told.
     async fn records(&self) -> Result<Vec<RecordLine>, String>;
+}
+
+/// What is read of a backup.
+pub type Content = Pin<Box<dyn AsyncRead + Send>>;
+
+/// A backup that was made.
+pub struct BackupFile {
+    /// Its length.
+    pub bytes: u64,
+    /// Itself. Nothing is left of it once this is dropped.
+    pub content: Content,
+}
+
+/// What operators do with the platform as a whole.
+#[async_trait]
+pub trait Keeper: Send + Sync {
+    /// Makes a backup; or why it cannot.
+    async fn backup(&self) -> Result<BackupFile, String>;
 }

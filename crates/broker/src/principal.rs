@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use model::Principal;
+use model::{Principal, Role};
 
 use crate::error::Error;
 
@@ -16,5 +17,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Who {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Error> {
         let found = parts.extensions.get::<Arc<Principal>>().cloned();
         found.map(Self).ok_or_else(|| Error::unauthorized("credentials are missing or wrong"))
+    }
+}
+
+/// Only operators go on.
+pub(crate) fn operator(who: &Principal) -> Result<(), Error> {
+    match who.role {
+        Role::Operator => Ok(()),
+        _ => Err(Error::new(StatusCode::FORBIDDEN, "this is for the operators of the platform")),
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::auth::{Door, Password};
 use crate::error::Error;
-use crate::port::View;
+use crate::port::{Keeper, View};
 use crate::{api, catalog, deprovision, fetch, guard, last_operation, provision, update};
 
 /// Requests that are answered at the same time. Beyond it one is answered with 503 at once, which costs
@@ -39,6 +39,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// What happened.
     pub audit: Arc<dyn Audit>,
+    /// What operators do with it.
+    pub keeper: Arc<dyn Keeper>,
     /// What is shown of the rest of the platform.
     pub view: Arc<dyn View>,
     /// Now.
@@ -57,6 +59,8 @@ pub(crate) struct Broker {
     pub(crate) requests: Semaphore,
     /// Free places of waits.
     pub(crate) waits: Semaphore,
+    /// The one place of a backup.
+    pub(crate) backups: Arc<Semaphore>,
 }
 
 impl Broker {
@@ -85,6 +89,7 @@ pub fn router(config: Config, parts: Parts) -> Router {
         door: Door::new(&config),
         requests: Semaphore::new(REQUESTS_MAX),
         waits: Semaphore::new(WAITS_MAX),
+        backups: Arc::new(Semaphore::new(1)),
         config,
         parts,
     });

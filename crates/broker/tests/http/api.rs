@@ -173,3 +173,16 @@ async fn the_audit_log_tells_who_asked() {
         assert_eq!(answer.status, 400, "{refused}");
     }
 }
+
+#[tokio::test]
+async fn a_backup_is_handed_out_whole_and_told() {
+    let harness = Harness::new();
+    for _ in 0..2 {
+        let answer = harness.call("POST", "/v1/backup", None).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.headers["content-length"], "8");
+        assert_eq!(answer.headers["content-type"], "application/octet-stream");
+    }
+    let told = harness.call("GET", "/v1/audit?action=platform.backup", None).await.body;
+    assert_eq!(told["entries"].as_array().map(Vec::len), Some(2), "{told}");
+}

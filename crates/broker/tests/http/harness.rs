@@ -9,8 +9,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use broker::{
-    Config, Coverage, FleetSummary, PLAN_INTERNAL_ID, PLAN_PUBLIC_ID, Parts, Password, RecordLine,
-    RenderedLine, SERVICE_ID, Standing, View,
+    BackupFile, Config, Coverage, FleetSummary, Keeper, PLAN_INTERNAL_ID, PLAN_PUBLIC_ID, Parts,
+    Password, RecordLine, RenderedLine, SERVICE_ID, Standing, View,
 };
 use http_body_util::BodyExt;
 use model::{InstanceId, InstanceState, Millis, Operation, OperationKind, OperationState, Spec};
@@ -66,6 +66,14 @@ impl View for NothingToSee {
     }
 }
 
+#[async_trait]
+impl Keeper for NothingToSee {
+    async fn backup(&self) -> Result<BackupFile, String> {
+        let content = Box::pin(std::io::Cursor::new(b"a backup"));
+        Ok(BackupFile { bytes: 8, content })
+    }
+}
+
 impl Harness {
     pub(crate) fn new() -> Self {
         Self::with_pages(None)
@@ -89,6 +97,7 @@ impl Harness {
         let parts = Parts {
             store: Arc::<Meddler>::clone(&meddler),
             audit: Arc::<Sqlite>::clone(&store),
+            keeper: Arc::new(NothingToSee),
             view: Arc::new(NothingToSee),
             clock,
             new_id: Arc::new(new_id),

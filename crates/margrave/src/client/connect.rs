@@ -55,6 +55,11 @@ impl Connect {
         }
     }
 
+    /// The store of the local platform, running or not.
+    pub fn database(&self) -> PathBuf {
+        self.state().database()
+    }
+
     /// Whether a team was named, and not left to the default.
     pub fn names_team(&self) -> bool {
         self.team.is_some()

@@ -71,6 +71,17 @@ impl Client {
         Ok(Answer { status, body: json_or_text(&bytes) })
     }
 
+    /// Sends a request whose answer is a success, and long.
+    pub async fn stream(&self, request: RequestBuilder) -> Result<reqwest::Response, Failure> {
+        let answer = request.send().await.map_err(|error| self.unreachable(error))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let bytes = answer.bytes().await.context("the broker's answer was cut off")?;
+        Err(Answer { status, body: json_or_text(&bytes) }.failure())
+    }
+
     async fn bytes(&self, request: RequestBuilder) -> Result<(StatusCode, Bytes), Failure> {
         let answer = request.send().await.map_err(|error| self.unreachable(error))?;
         let status = answer.status();

@@ -2,6 +2,7 @@
 
 mod apply;
 mod audit;
+mod backup;
 mod completion;
 mod delete;
 mod descriptor;
@@ -10,6 +11,7 @@ mod explain;
 mod list;
 mod outputs;
 mod render;
+mod restore;
 mod sample_backend;
 mod schema;
 mod service;
@@ -44,6 +46,8 @@ enum Command {
     Render(render::Args),
     Delete(delete::Args),
     Audit(audit::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
     Schema(schema::Args),
     Explain(explain::Args),
     Completion(completion::Args),
@@ -92,6 +96,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Render(args) => args.run(),
         Command::Delete(args) => args.run(),
         Command::Audit(args) => args.run(),
+        Command::Backup(args) => args.run(),
+        Command::Restore(args) => args.run(),
         Command::Schema(args) => args.run(),
         Command::Explain(args) => args.run(),
         Command::Completion(args) => args.run(),

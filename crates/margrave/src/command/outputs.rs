@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::audit::Verified;
-use super::{apply, delete, explain, validate};
+use super::{apply, backup, delete, explain, restore, validate};
 use crate::client::api::Instance;
 use crate::client::audit;
 
@@ -19,9 +19,11 @@ const OUTPUTS: &[Row] = &[
     ("apply", of::<apply::Applied>),
     ("audit list", of::<Vec<audit::Line>>),
     ("audit verify", of::<Verified>),
+    ("backup", of::<backup::BackedUp>),
     ("delete", of::<delete::Deleted>),
     ("explain", of::<Vec<explain::Explained>>),
     ("list", of::<Vec<Instance>>),
+    ("restore", of::<restore::Brought>),
     ("status", of::<Instance>),
     ("validate", of::<validate::Validated>),
 ];

@@ -16,6 +16,7 @@ use worker::Worker;
 use worker::cloud::LocalCloud;
 
 use super::adapters::{PlaneFleet, PlaneView};
+use super::keeper::Keeper;
 use crate::config::{AccessLog, Config, Credentials, Envoy, Listen};
 use crate::state::State;
 use crate::{clock, envoy};
@@ -69,6 +70,7 @@ pub fn build(
     let parts = broker::Parts {
         store: Arc::clone(&as_store),
         audit: Arc::<Sqlite>::clone(&store),
+        keeper: Arc::new(Keeper { scratch: state.path().join("backup.tmp"), database }),
         view: Arc::new(view),
         clock: Arc::clone(&clock),
         new_id: Arc::new(operation_id),

@@ -2,6 +2,7 @@
 
 mod adapters;
 pub mod heads;
+mod keeper;
 pub mod line;
 pub mod ports;
 pub mod probes;

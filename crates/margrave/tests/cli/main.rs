@@ -6,6 +6,7 @@
 )]
 
 mod audit;
+mod backup;
 mod dev;
 mod lines;
 mod outputs;

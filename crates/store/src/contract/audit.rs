@@ -17,6 +17,7 @@ pub(super) const CASES: &[Case] = cases![
     filters_of_the_log_agree,
     pages_of_the_log_are_whole,
     the_chain_holds_after_reopening,
+    what_changes_nothing_else_is_told_too,
 ];
 
 /// All that was written, in its order.
@@ -235,4 +236,23 @@ async fn the_chain_holds_after_reopening(subject: Arc<dyn Subject>) {
         check.next(&record).unwrap();
     }
     assert_eq!(check.end(), Ok(state.head().await.unwrap()));
+}
+
+async fn what_changes_nothing_else_is_told_too(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    let spec = sample::spec("shop", &["shop.example.com"]);
+    let entry = AuditEntry {
+        by: sample::operation(OperationKind::Provision, "one", &spec, now).requested_by,
+        action: "platform.backup".to_owned(),
+        object: "platform".to_owned(),
+        owner: None,
+        detail: json!({"to": "\u{0} % \\ é"}),
+    };
+    state.append(now, entry.clone()).await.unwrap();
+    let found = all(&state).await.pop().unwrap();
+    assert_eq!((found.at, found.entry()), (now, Ok(entry.clone())));
+    let huge = json!({"padding": "x".repeat(crate::AUDIT_DETAIL_BYTES_MAX)});
+    let refused = state.append(now, AuditEntry { detail: huge, ..entry }).await;
+    assert!(matches!(refused, Err(crate::StoreError::TooLarge(_))), "{refused:?}");
+    assert_eq!(state.head().await.unwrap().seq, 1);
 }

@@ -90,6 +90,8 @@ pub struct AuditHead {
 pub trait Audit: Send + Sync {
     /// A page of entries.
     async fn entries(&self, filter: AuditFilter) -> Result<AuditPage, StoreError>;
+    /// Writes an entry of what changes nothing else in the store.
+    async fn append(&self, at: Millis, entry: AuditEntry) -> Result<(), StoreError>;
     /// The end of the log.
     async fn head(&self) -> Result<AuditHead, StoreError>;
 }

@@ -98,6 +98,18 @@ impl Manifest {
         format!("{MAGIC}\n{manifest}\n")
     }
 
+    /// Whether the store that followed is the one that is told of.
+    fn check(&self, bytes: u64, sha256: &str) -> Result<(), BackupError> {
+        if bytes != self.bytes {
+            let said = self.bytes;
+            return Err(BackupError::Damaged(format!("it holds {bytes} bytes and says {said}")));
+        }
+        if sha256 != self.sha256 {
+            return Err(BackupError::Damaged("its checksum is another than it says".to_owned()));
+        }
+        Ok(())
+    }
+
     /// Reads those lines, and leaves `file` where the store begins.
     ///
     /// # Errors
@@ -142,6 +154,19 @@ pub fn copy(database: &Path, scratch: &Path, at: Millis) -> Result<Manifest, Bac
     let (bytes, sha256) = digest(BufReader::new(file)).map_err(failed)?;
     let release = schema::RELEASE.to_owned();
     Ok(Manifest { release, at, bytes, sha256, keyring: None, ..told })
+}
+
+/// Reads a whole backup, and tells what it says of itself.
+///
+/// # Errors
+/// It is no backup, or damaged.
+pub fn read(path: &Path) -> Result<Manifest, BackupError> {
+    let failed = |source| BackupError::File { path: path.to_owned(), source };
+    let mut file = BufReader::with_capacity(CHUNK_BYTES, File::open(path).map_err(failed)?);
+    let manifest = Manifest::read(path, &mut file)?;
+    let (bytes, sha256) = digest(file).map_err(failed)?;
+    manifest.check(bytes, &sha256)?;
+    Ok(manifest)
 }
 
 /// What a store says of itself.

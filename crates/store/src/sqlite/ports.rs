@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use model::{Hostname, Instance, InstanceId, Millis, Operation, OperationId};
+use model::{AuditEntry, Hostname, Instance, InstanceId, Millis, Operation, OperationId};
 
 use super::{Sqlite, accept, audit, blobs, feed, forget, jobs, names, read, save};
 use crate::{
@@ -221,6 +221,10 @@ impl Blobs for Sqlite {
 impl Audit for Sqlite {
     async fn entries(&self, filter: AuditFilter) -> Result<AuditPage, StoreError> {
         self.inner.readers.aside(move |conn| audit::entries(conn, &filter)).await
+    }
+
+    async fn append(&self, at: Millis, entry: AuditEntry) -> Result<(), StoreError> {
+        self.inner.writer.write(move |tx| audit::append(tx, at, &entry)).await
     }
 
     async fn head(&self) -> Result<AuditHead, StoreError> {

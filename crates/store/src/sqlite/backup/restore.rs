@@ -128,13 +128,7 @@ fn unpack(backup: &Path, beside: &Path) -> Result<Manifest, BackupError> {
         let read = chunk.len();
         file.consume(read);
     }
-    if bytes != manifest.bytes {
-        let said = manifest.bytes;
-        return Err(BackupError::Damaged(format!("it holds {bytes} bytes and says {said}")));
-    }
-    if Hash(digest.finalize().into()).to_string() != manifest.sha256 {
-        return Err(BackupError::Damaged("its checksum is another than it says".to_owned()));
-    }
+    manifest.check(bytes, &Hash(digest.finalize().into()).to_string())?;
     inspect(beside, &manifest)?;
     Ok(manifest)
 }

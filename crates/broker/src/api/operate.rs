@@ -1,0 +1,71 @@
+//! What operators ask of the platform as a whole.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use model::AuditEntry;
+use serde_json::json;
+use tokio_util::io::ReaderStream;
+
+use crate::error::{Error, ErrorBody};
+use crate::identity::requester;
+use crate::port::BackupFile;
+use crate::principal::Who;
+use crate::router::Broker;
+
+/// A backup of the whole platform, as it is at one moment: a file for `margrave restore`. It holds what
+/// every team has, and goes to operators only. One at a time.
+#[utoipa::path(post, path = "/v1/backup", tag = "platform", operation_id = "backup", responses(
+    (status = 200, description = "The backup", body = Vec<u8>, content_type = "application/octet-stream"),
+    (status = 403, description = "It is for operators", body = ErrorBody),
+    (status = 409, description = "Another is being made", body = ErrorBody),
+    (status = 500, description = "It cannot be made", body = ErrorBody),
+))]
+pub(crate) async fn backup(
+    State(broker): State<Arc<Broker>>,
+    Who(who): Who,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    crate::principal::operator(&who)?;
+    let Ok(place) = Arc::clone(&broker.backups).try_acquire_owned() else {
+        return Err(Error::conflict("another backup is being made; try again when it is done"));
+    };
+    let entry = AuditEntry {
+        by: requester(&who, &headers)?,
+        action: "platform.backup".to_owned(),
+        object: "platform".to_owned(),
+        owner: None,
+        detail: json!({}),
+    };
+    broker.parts.audit.append(broker.now(), entry).await?;
+    let made = broker.parts.keeper.backup().await;
+    let BackupFile { bytes, content } = made.map_err(|why| {
+        tracing::error!(%why, "a backup was not made");
+        Error::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the backup cannot be made: {why}"))
+    })?;
+    let content = HeldUntilRead { content, _place: place };
+    let mut response = Body::from_stream(ReaderStream::new(content)).into_response();
+    let kind = HeaderValue::from_static("application/octet-stream");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
+    Ok(response)
+}
+
+/// The next backup begins when this one was read, or its reader has gone.
+struct HeldUntilRead {
+    content: crate::port::Content,
+    _place: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl tokio::io::AsyncRead for HeldUntilRead {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::pin::Pin::new(&mut self.content).poll_read(context, buffer)
+    }
+}

@@ -1,0 +1,193 @@
+//! `margrave restore`: the platform as a backup has it.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use model::Requester;
+use serde::Serialize;
+use store::sqlite::backup::{self, BackupError, Named, Order, Replaced, Restored};
+use utoipa::ToSchema;
+
+use crate::failure::Failure;
+use crate::output::Format;
+use crate::state::{self, State};
+use crate::{clock, when};
+
+/// Instances named of each kind for people; programs get more.
+const NAMED_MAX: usize = 10;
+
+/// Make a state folder what a backup has; the platform of that folder must be stopped
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A file that `margrave backup` made
+    file: PathBuf,
+
+    /// The state folder
+    #[arg(long, env = "MARGRAVE_STATE", value_name = "PATH", default_value = state::DEFAULT)]
+    state: PathBuf,
+
+    /// Take the place of the state that is there, which is moved aside and not deleted
+    #[arg(long)]
+    replace: bool,
+
+    #[command(flatten)]
+    output: Format,
+}
+
+/// What was restored.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Brought {
+    /// Of which moment it is, in milliseconds since the Unix epoch.
+    at: i64,
+    /// The epoch from now on.
+    epoch: u64,
+    /// Instances in it.
+    instances: u64,
+    /// Operations that were in progress, and go on when the platform starts.
+    in_progress: u64,
+    /// Where the state is that was there before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced: Option<String>,
+    /// The head of that state's audit log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaced_audit_head: Option<String>,
+    /// Whether that state could be compared with this one.
+    compared: bool,
+    /// Made after the backup: not known any more.
+    unknown: Vec<Instance>,
+    /// Changed after the backup: as they were.
+    older: Vec<Instance>,
+    /// Deleted after the backup: there again.
+    back: Vec<Instance>,
+}
+
+/// An instance.
+#[derive(Debug, Serialize, ToSchema)]
+struct Instance {
+    /// Its id.
+    id: String,
+    /// Its service.
+    service: String,
+    /// OSB space: the team.
+    team: String,
+}
+
+impl Args {
+    /// What the operator must know, on stdout.
+    pub fn run(self) -> Result<(), Failure> {
+        let state = State::at(&self.state);
+        let _lock = state.take()?;
+        let at = clock::now();
+        let aside = self.state.join(format!("replaced-{}", compact(at)));
+        let order = Order {
+            backup: &self.file,
+            database: &state.database(),
+            aside: self.replace.then_some(&aside),
+            at,
+            by: Requester {
+                credential: format!("uid {}", rustix::process::getuid().as_raw()),
+                originating_identity: None,
+                request_identity: None,
+            },
+        };
+        let restored = backup::restore(&order).map_err(|error| match error {
+            BackupError::Occupied(_) | BackupError::NotABackup(_) | BackupError::Damaged(_) => {
+                Failure::Refused(error.to_string())
+            }
+            other => Failure::Error(other.into()),
+        })?;
+        let brought = Brought::of(restored);
+        Ok(self.output.print(&brought, || words(&brought, &self.state))?)
+    }
+}
+
+/// A time in a file's name.
+fn compact(at: i64) -> String {
+    when::shown(at).chars().filter(|c| !matches!(c, '-' | ':')).collect()
+}
+
+impl Brought {
+    fn of(restored: Restored) -> Self {
+        let Restored { manifest, epoch, in_progress, replaced } = restored;
+        let Replaced { database, told, difference } = match replaced {
+            Some(replaced) => replaced,
+            None => Replaced { database: PathBuf::new(), told: None, difference: None },
+        };
+        let shown = (!database.as_os_str().is_empty()).then(|| database.display().to_string());
+        let compared = difference.is_some();
+        let difference = difference.unwrap_or_default();
+        let lines = |named: Vec<Named>| {
+            let line = |Named { id, service, space }| Instance { id, service, team: space };
+            named.into_iter().map(line).collect()
+        };
+        Self {
+            at: manifest.at,
+            epoch,
+            instances: manifest.instances,
+            in_progress,
+            replaced: shown,
+            replaced_audit_head: told.map(|(_, _, head)| head),
+            compared,
+            unknown: lines(difference.unknown),
+            older: lines(difference.older),
+            back: lines(difference.back),
+        }
+    }
+}
+
+fn words(brought: &Brought, state: &Path) -> String {
+    let mut text = format!(
+        "restored to {}: {} instances as of {}\n",
+        state.display(),
+        brought.instances,
+        when::shown(brought.at)
+    );
+    let _ = writeln!(
+        text,
+        "epoch {}: what proxies are given from now on counts as newer than all that they have",
+        brought.epoch
+    );
+    if brought.in_progress > 0 {
+        let _ = writeln!(text, "{} operations that were in progress go on", brought.in_progress);
+    }
+    if let Some(replaced) = &brought.replaced {
+        let _ = writeln!(text, "\nthe state that was there is kept: {replaced}");
+        if let Some(head) = &brought.replaced_audit_head {
+            let _ = writeln!(text, "its audit log ends at {head}");
+        }
+    }
+    for (instances, what) in [
+        (&brought.unknown, "made since the backup, and not known any more (proxies keep them)"),
+        (&brought.older, "changed since the backup, and now as they were"),
+        (&brought.back, "deleted since the backup, and there again"),
+    ] {
+        list(&mut text, what, instances);
+    }
+    if !brought.compared {
+        text.push_str("\nwhat was done after the backup is not known here\n");
+    }
+    text.push_str(
+        "\nwhat to do now:\n\
+         \x20 1. start the platform: proxies that reconnect lose nothing that this state does not know\n\
+         \x20 2. `margrave fleet status` tells what they have that is ahead of the backup\n\
+         \x20 3. apply again what is to stay, then `margrave fleet confirm-removal` lets the rest go\n\
+         \x20 4. credentials, tokens and bindings are as of the backup, too: revoke again what was\n\
+         \x20    revoked since; what was made since is not valid any more\n\
+         \x20 5. operations that were accepted since are not known any more: who waits for one must ask again",
+    );
+    text
+}
+
+fn list(text: &mut String, what: &str, instances: &[Instance]) {
+    if instances.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "\n{what}:");
+    for Instance { id, service, team } in instances.iter().take(NAMED_MAX) {
+        let _ = writeln!(text, "  {service} of {team} ({id})");
+    }
+    if instances.len() > NAMED_MAX {
+        let _ = writeln!(text, "  and {} more: see -o json", instances.len() - NAMED_MAX);
+    }
+}

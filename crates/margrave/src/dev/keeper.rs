@@ -1,0 +1,40 @@
+//! What operators do with the platform as a whole, for the broker.
+
+use std::io::Cursor;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use broker::{BackupFile, Content};
+use store::sqlite::backup;
+use tokio::io::AsyncReadExt;
+
+use crate::clock;
+
+/// The keeper of a platform whose state is here.
+pub struct Keeper {
+    /// The store.
+    pub database: PathBuf,
+    /// Where a backup is put together: on the disk that the store is on.
+    pub scratch: PathBuf,
+}
+
+#[async_trait]
+impl broker::Keeper for Keeper {
+    async fn backup(&self) -> Result<BackupFile, String> {
+        let (database, scratch) = (self.database.clone(), self.scratch.clone());
+        let copy = move || -> anyhow::Result<_> {
+            let manifest = backup::copy(&database, &scratch, clock::now())?;
+            let file = std::fs::File::open(&scratch)?;
+            // What is open can be read, and nothing stays behind.
+            std::fs::remove_file(&scratch)?;
+            Ok((manifest, file))
+        };
+        let copied = tokio::task::spawn_blocking(copy).await.map_err(|error| error.to_string())?;
+        let (manifest, file) = copied.map_err(|error| format!("{error:#}"))?;
+        let header = manifest.header().into_bytes();
+        let bytes = header.len() as u64 + manifest.bytes;
+        let file = tokio::fs::File::from_std(file);
+        let content: Content = Box::pin(Cursor::new(header).chain(file));
+        Ok(BackupFile { bytes, content })
+    }
+}

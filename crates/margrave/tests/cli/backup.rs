@@ -1,0 +1,109 @@
+//! A backup and the way back, from the command line.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Output;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{Dev, command};
+
+fn run(state: &Path, line: &str) -> Output {
+    let arguments: Vec<&str> = line.split_whitespace().collect();
+    command(state, &arguments).current_dir(state).output().expect("the binary runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What a command that succeeds prints.
+fn said(state: &Path, line: &str) -> String {
+    let output = run(state, line);
+    assert!(output.status.success(), "margrave {line}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn apply(state: &Path, service: &str, port: u16) {
+    let descriptor = format!("service: {service}\nupstream: http://localhost:{port}\n");
+    std::fs::write(state.join("margrave.yaml"), descriptor).expect("written");
+    said(state, "apply");
+}
+
+fn services(state: &Path) -> Vec<String> {
+    let listed: Value = serde_json::from_str(&said(state, "list -o json")).expect("JSON");
+    let name = |instance: &Value| instance["service"].as_str().expect("a name").to_owned();
+    listed.as_array().expect("a list").iter().map(name).collect()
+}
+
+#[test]
+fn yesterday_comes_back_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    let start = || Dev::start(&state, &["--envoy", "none"]);
+    let dev = start();
+    apply(&state, "shop", 3000);
+    apply(&state, "blog", 3000);
+    let made = said(&state, "backup yesterday.backup");
+    assert!(made.starts_with("yesterday.backup: 2 instances as of 20"), "{made}");
+    let mode = std::fs::metadata(state.join("yesterday.backup")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let again = run(&state, "backup yesterday.backup");
+    assert_eq!(again.status.code(), Some(64), "{}", text(&again.stderr));
+    apply(&state, "shop", 3001);
+    apply(&state, "new", 3000);
+    said(&state, "delete blog --yes");
+    let in_use = run(&state, "restore yesterday.backup --replace");
+    assert_eq!(in_use.status.code(), Some(1), "{}", text(&in_use.stderr));
+    assert!(text(&in_use.stderr).contains("in use by another"), "{}", text(&in_use.stderr));
+    assert_eq!(dev.end(Signal::TERM).code(), Some(0));
+    said(&state, "backup today.backup --offline");
+
+    let kept = run(&state, "restore yesterday.backup");
+    assert_eq!(kept.status.code(), Some(3));
+    assert!(text(&kept.stderr).contains("--replace"), "{}", text(&kept.stderr));
+    let words = said(&state, "restore yesterday.backup --replace");
+    for (what, service) in
+        [("made since the backup", "new"), ("changed since", "shop"), ("deleted since", "blog")]
+    {
+        let listed = words.split(what).nth(1).unwrap_or_else(|| panic!("{what}: {words}"));
+        let line = listed.lines().nth(1).unwrap_or_default();
+        assert!(line.starts_with(&format!("  {service} of default (")), "{what}: {words}");
+    }
+    assert!(words.contains("epoch 2"), "{words}");
+
+    let dev = start();
+    assert_eq!(services(&state), ["blog", "shop"]);
+    let log: Value = serde_json::from_str(&said(&state, "audit list -o json")).expect("JSON");
+    let restores: Vec<_> = log
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|line| line["entry"]["action"] == "platform.restore")
+        .collect();
+    assert_eq!(restores.len(), 1, "{log}");
+    assert_eq!(restores[0]["entry"]["detail"]["epoch"], 2);
+    said(&state, "audit verify");
+    apply(&state, "later", 3000);
+    assert_eq!(dev.end(Signal::TERM).code(), Some(0));
+
+    // The other way, to a folder of its own, for programs.
+    let other = folder.path().join("other");
+    let backup = state.join("today.backup");
+    let brought = said(&other_command(&other), &format!("restore {} -o json", backup.display()));
+    let brought: Value = serde_json::from_str(&brought).expect("JSON");
+    assert_eq!((&brought["epoch"], &brought["compared"]), (&2.into(), &false.into()));
+    let dev = Dev::start(&other, &["--envoy", "none"]);
+    assert_eq!(services(&other), ["new", "shop"]);
+    drop(dev);
+    std::fs::write(&backup, "margrave-backup 1\n{").unwrap();
+    assert_eq!(run(&other, &format!("restore {}", backup.display())).status.code(), Some(3));
+}
+
+/// The folder, which is made first: a command is run in it.
+fn other_command(folder: &Path) -> std::path::PathBuf {
+    std::fs::create_dir_all(folder).expect("made");
+    folder.to_owned()
+}
