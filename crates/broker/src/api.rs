@@ -2,6 +2,7 @@
 //! OSB.
 
 mod audit;
+mod document;
 mod instances;
 mod operate;
 mod operations;
@@ -90,5 +91,5 @@ impl Modify for Basic {
 
 /// The OpenAPI 3.1 document of both, made from the code.
 pub fn openapi() -> serde_json::Value {
-    serde_json::to_value(Document::openapi()).unwrap_or_default()
+    document::complete(serde_json::to_value(Document::openapi()).unwrap_or_default())
 }

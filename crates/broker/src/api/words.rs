@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 macro_rules! mirror {
-    ($(#[$doc:meta])* $name:ident of $model:ty { $($variant:ident = $word:literal),* }) => {
+    ($(#[$doc:meta])* $name:ident of $model:ty { $($variant:ident = $word:tt),* }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
         pub(crate) enum $name { $(#[serde(rename = $word)] $variant),* }

@@ -5,6 +5,7 @@ mod backend;
 mod platform;
 mod wire;
 
+mod conform;
 mod durability;
 mod examples;
 mod exposure;

@@ -84,6 +84,11 @@ const USERNAME: &str = "platform";
 const PASSWORD: &str = "a-password-of-the-stories";
 
 impl Platform {
+    /// `username:password`, for programs that are told both.
+    pub(crate) fn credentials() -> String {
+        format!("{USERNAME}:{PASSWORD}")
+    }
+
     /// Starts one with a real Envoy.
     pub(crate) async fn start() -> Self {
         Self::start_with(Options::default()).await
