@@ -1,35 +1,66 @@
 //! `make bench`: change → live through a real Envoy, beside the least that could do the same, and
-//! what an Envoy costs with many tenants present. Ratios count; times are for information.
+//! what an Envoy costs with many tenants present; provisions accepted beside what the disk can do.
+//! Ratios count; times are for information.
 
 mod asker;
 mod bare;
+mod client;
 mod envoy;
 mod product;
+mod provisions;
 mod scenario;
 mod upstream;
 mod wire;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 /// What to measure.
 #[derive(Parser)]
 struct Arguments {
-    /// Tenants present, one measurement each, rising.
-    #[arg(long, value_delimiter = ',', default_value = "100,5000,20000")]
-    tenants: Vec<usize>,
-    /// Changes measured at each number of tenants.
-    #[arg(long, default_value_t = 60)]
-    rounds: usize,
     /// The release binary.
     #[arg(long, env = "MARGRAVE_BIN")]
     binary: PathBuf,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Change → live through a real Envoy.
+    Live {
+        /// Tenants present, one measurement each, rising.
+        #[arg(long, value_delimiter = ',', default_value = "100,5000,20000")]
+        tenants: Vec<usize>,
+        /// Changes measured at each number of tenants.
+        #[arg(long, default_value_t = 60)]
+        rounds: usize,
+    },
+    /// Durable provisions accepted over HTTP.
+    Provisions {
+        /// Instances present, rising.
+        #[arg(long, value_delimiter = ',', default_value = "100,100000")]
+        present: Vec<usize>,
+        /// Clients at the same time.
+        #[arg(long, value_delimiter = ',', default_value = "16,128")]
+        clients: Vec<usize>,
+        /// Of each measurement.
+        #[arg(long, default_value_t = 8)]
+        seconds: u64,
+    },
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    scenario::run(&arguments.binary, &arguments.tenants, arguments.rounds).await
+    let binary = &arguments.binary;
+    match arguments.what {
+        What::Live { tenants, rounds } => scenario::run(binary, &tenants, rounds).await,
+        What::Provisions { present, clients, seconds } => {
+            provisions::run(binary, &present, &clients, Duration::from_secs(seconds)).await
+        }
+    }
 }

@@ -13,8 +13,8 @@ use tokio::process::{Child, Command};
 
 use crate::envoy;
 
-const USERNAME: &str = "bench";
-const PASSWORD: &str = "only-for-the-bench";
+pub(crate) const USERNAME: &str = "bench";
+pub(crate) const PASSWORD: &str = "only-for-the-bench";
 /// Requests in flight while tenants are made.
 const SEEDING_PARALLEL: usize = 64;
 /// Longer than any start or operation takes.
@@ -27,7 +27,7 @@ pub(crate) struct Product {
     state: PathBuf,
     client: reqwest::Client,
     pub(crate) endpoints: Value,
-    catalog: Value,
+    pub(crate) catalog: Value,
 }
 
 impl Product {
@@ -105,6 +105,12 @@ impl Product {
     /// Resident memory of the process, in MB.
     pub(crate) fn memory_mb(&self) -> Result<f64> {
         envoy::memory_mb(self.child.id().context("running")?)
+    }
+
+    /// The metrics page.
+    pub(crate) async fn metrics(&self) -> Result<String> {
+        let url = format!("{}/metrics", self.endpoints["metrics"].as_str().context("metrics")?);
+        Ok(self.client.get(url).send().await?.text().await?)
     }
 
     async fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {

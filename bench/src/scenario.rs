@@ -231,7 +231,8 @@ impl Series {
     }
 }
 
-fn percentiles(series: &[Duration]) -> (f64, f64) {
+/// Median and 99th of a hundred, in milliseconds.
+pub(crate) fn percentiles(series: &[Duration]) -> (f64, f64) {
     let mut sorted: Vec<f64> = series.iter().map(|d| d.as_secs_f64() * 1e3).collect();
     sorted.sort_by(f64::total_cmp);
     let at = |part: f64| {
