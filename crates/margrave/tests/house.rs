@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["broker", "worker", "plane"],
     &["context", "render", "xds"],
     &["store"],
-    &["model"],
+    &["model", "keys"],
 ];
 
 /// `store` is below `context`, but `render` and `xds` must not even see it.
