@@ -4,6 +4,7 @@ mod audit;
 mod blobs;
 mod credentials;
 mod queue;
+mod search;
 mod sessions;
 mod store;
 
@@ -11,5 +12,6 @@ pub use audit::*;
 pub use blobs::*;
 pub use credentials::*;
 pub use queue::*;
+pub use search::*;
 pub use sessions::*;
 pub use store::*;

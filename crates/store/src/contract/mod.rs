@@ -19,6 +19,7 @@ mod listing;
 mod over;
 mod queue;
 pub mod sample;
+mod search;
 mod sessions;
 
 use std::future::Future;
@@ -29,11 +30,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::Millis;
 
-use crate::{Audit, Blobs, Credentials, Queue, Sessions, Store};
+use crate::{Audit, Blobs, Credentials, Queue, Search, Sessions, Store};
 
 /// All ports of one state.
-pub trait State: Store + Queue + Blobs + Audit + Credentials + Sessions {}
-impl<T: Store + Queue + Blobs + Audit + Credentials + Sessions> State for T {}
+pub trait State: Store + Queue + Blobs + Audit + Credentials + Sessions + Search {}
+impl<T: Store + Queue + Blobs + Audit + Credentials + Sessions + Search> State for T {}
 
 /// One state of the implementation under test: empty at first, and durable.
 #[async_trait]
@@ -78,6 +79,7 @@ const CASES: &[&[Case]] = &[
     listing::CASES,
     over::CASES,
     queue::CASES,
+    search::CASES,
     sessions::CASES,
 ];
 

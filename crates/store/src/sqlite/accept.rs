@@ -44,7 +44,7 @@ pub(super) fn accept(
     if let Some(older) = over {
         give_way(tx, older, operation)?;
     }
-    write_operation(conn, operation)?;
+    write_operation(tx, operation)?;
     forget_history(conn, &operation.instance)?;
     names::claim(conn, &operation.instance, &accept.claim, now)?;
     match &accept.over {
@@ -58,7 +58,7 @@ pub(super) fn accept(
 /// Ends the operation in whose place another comes.
 fn give_way(tx: &Tx<'_>, mut older: Operation, operation: &Operation) -> Result<(), StoreError> {
     older.give_way_to(operation);
-    save::write_operation(tx.conn, &older)?;
+    save::write_operation(tx, &older)?;
     story::ended(tx, &older, operation.created_at)?;
     metrics::gave_way(older.kind, operation.kind);
     Ok(())
@@ -177,16 +177,19 @@ fn touch_instance(
     Ok(())
 }
 
-fn write_operation(conn: &Connection, operation: &Operation) -> Result<(), StoreError> {
-    conn.prepare_cached(
-        "INSERT INTO operations (id, instance, state, document) VALUES (?1, ?2, ?3, ?4)",
-    )?
-    .execute(params![
-        operation.id.as_str(),
-        operation.instance.as_str(),
-        rows::operation_word(operation.state),
-        rows::json("the operation", operation)?,
-    ])?;
+fn write_operation(tx: &Tx<'_>, operation: &Operation) -> Result<(), StoreError> {
+    tx.wrote(&operation.id);
+    tx.conn
+        .prepare_cached(
+            "INSERT INTO operations (id, instance, state, document, organization, space) \
+         SELECT ?1, ?2, ?3, ?4, organization, space FROM instances WHERE id = ?2",
+        )?
+        .execute(params![
+            operation.id.as_str(),
+            operation.instance.as_str(),
+            rows::operation_word(operation.state),
+            rows::json("the operation", operation)?,
+        ])?;
     Ok(())
 }
 

@@ -22,12 +22,14 @@ mod open;
 mod plans;
 mod ports;
 mod ports_access;
+mod ports_search;
 mod read;
 mod reader;
 mod request;
 mod rows;
 mod save;
 mod schema;
+mod search;
 mod sessions;
 mod story;
 #[cfg(test)]
@@ -133,6 +135,8 @@ struct Inner {
     due: watch::Receiver<Option<Millis>>,
     /// How often something was taken away from a credential.
     taken: Arc<AtomicU64>,
+    /// Sent to when operations of that slot were written.
+    operations: Arc<[watch::Sender<u64>]>,
     /// In memory there is nothing to lock.
     _lock: Option<File>,
 }

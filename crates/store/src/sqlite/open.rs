@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::checkpoint::Checkpoints;
 use super::reader::{Readers, STATEMENTS_MAX};
+use super::request::NEWS_SLOTS;
 use super::writer::{Listeners, Writer};
 use super::{Inner, OpenError, Options, Sqlite, feed, jobs, schema};
 use crate::Clock;
@@ -66,15 +67,27 @@ impl Sqlite {
         let (due_sender, due) = watch::channel(jobs::next_due(&conn)?);
         let (revoked_sender, revoked) = watch::channel(0);
         let taken = Arc::default();
+        let operations: Arc<[_]> = (0..NEWS_SLOTS).map(|_| watch::Sender::new(0)).collect();
         let listeners = Listeners {
             revision: revision_sender,
             revoked: revoked_sender,
             due: due_sender,
             taken: Arc::clone(&taken),
+            operations: Arc::clone(&operations),
         };
         let writer = start(conn, listeners)?;
-        let inner =
-            Inner { writer, readers, epoch, clock, revision, revoked, due, taken, _lock: lock };
+        let inner = Inner {
+            writer,
+            readers,
+            epoch,
+            clock,
+            revision,
+            revoked,
+            due,
+            taken,
+            operations,
+            _lock: lock,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 }

@@ -6,13 +6,13 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use model::{InstanceId, InstanceState, Millis, OperationKind, Owner};
+use model::{InstanceId, InstanceState, Millis, OperationKind, OperationState, Owner};
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use rusqlite::{Connection, params};
 
-use super::{Options, Sqlite, read, schema};
+use super::{Options, Sqlite, read, schema, search};
 use crate::contract::{self, State, Subject, sample};
-use crate::{Clock, Filter, Queue, Store, Write};
+use crate::{Clock, Filter, InstanceSearch, OperationSearch, Queue, Search, Store, Write};
 
 /// What no statement may walk through.
 const GROWING: &[&str] = &["instances", "operations", "published", "hostnames", "audit"];
@@ -91,6 +91,7 @@ async fn no_statement_walks_through_what_grows() {
         let verb = sql.split(' ').next().unwrap_or_default();
         // These walk no further than their limit.
         let listing = (sql.contains("FROM instances") && sql.contains("ORDER BY id LIMIT"))
+            || sql.contains(" AS hit FROM ")
             || (sql.contains("FROM audit WHERE seq >") && sql.contains("ORDER BY seq"));
         if ["SELECT", "INSERT", "UPDATE", "DELETE"].contains(&verb) && !listing {
             assert_eq!(walks(&conn, sql), Vec::<String>::new(), "{sql}");
@@ -117,6 +118,58 @@ fn a_filtered_listing_finds_its_index() {
     }
 }
 
+#[test]
+fn a_search_finds_its_index_and_needs_no_sorting() {
+    let owner = Owner { organization: "o".to_owned(), space: "s".to_owned() };
+    let plan = |sql: &str| -> Vec<String> {
+        let conn = migrated();
+        let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let nulls = vec![rusqlite::types::Null; plan.parameter_count()];
+        let lines = plan.query_map(rusqlite::params_from_iter(nulls), |row| row.get(3)).unwrap();
+        lines.collect::<Result<_, _>>().unwrap()
+    };
+    let all = InstanceSearch::default();
+    let failed = Some(InstanceState::Failed);
+    let hostname = Some(sample::hostname("a.example.com"));
+    let after = Some("shop/a".to_owned());
+    for (search, owner, index) in [
+        (all.clone(), None, "instances_of_service"),
+        (InstanceSearch { after: after.clone(), ..all.clone() }, None, "instances_of_service"),
+        (
+            InstanceSearch { service: Some("sh".to_owned()), ..all.clone() },
+            None,
+            "instances_of_service",
+        ),
+        (InstanceSearch { state: failed, after, ..all.clone() }, None, "instances_of_state"),
+        (InstanceSearch { hostname, ..all.clone() }, None, "instances_1"),
+        (InstanceSearch { state: failed, ..all }, Some(&owner), "instances_of_team"),
+    ] {
+        let plan = plan(&search::instance_query(&search, owner).sql);
+        assert!(plan.iter().any(|line| line.contains(index)), "{search:?}: {plan:?}");
+        assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{search:?}: {plan:?}");
+    }
+    let all = OperationSearch::default();
+    let failed = Some(OperationState::Failed);
+    for (search, owner, index) in [
+        (OperationSearch { latest: true, ..all.clone() }, None, "SCAN operations"),
+        (
+            OperationSearch { state: failed, after: Some(7), ..all.clone() },
+            None,
+            "operations_of_state",
+        ),
+        (OperationSearch { state: failed, ..all.clone() }, Some(&owner), "operations_of_team"),
+        (
+            OperationSearch { instance: Some(sample::instance_id("a")), ..all },
+            None,
+            "operations_of_instance",
+        ),
+    ] {
+        let plan = plan(&search::operation_query(&search, owner).sql);
+        assert!(plan.iter().any(|line| line.contains(index)), "{search:?}: {plan:?}");
+        assert!(!plan.iter().any(|line| line.contains("TEMP B-TREE")), "{search:?}: {plan:?}");
+    }
+}
+
 /// A store with `count` instances that are published, as many tombstones, and a delayed job each.
 fn populate(path: &std::path::Path, count: usize) {
     let mut conn = Connection::open(path).unwrap();
@@ -133,7 +186,8 @@ fn populate(path: &std::path::Path, count: usize) {
             params![id, state, spec, index],
         )
         .unwrap();
-        let operation = "INSERT INTO operations VALUES (?1, ?1, ?2, 'succeeded', 'null')";
+        let operation =
+            "INSERT INTO operations VALUES (?1, ?1, ?2, 'succeeded', 'null', 'acme', 'web')";
         tx.execute(operation, params![index, id]).unwrap();
         let job = "INSERT INTO jobs (operation, queued_at, due_at, fence) \
                    VALUES (?1, 1, 9000000000000, 0)";
@@ -221,6 +275,10 @@ async fn look(store: &Sqlite, meter: &mut Meter, cursor: crate::Cursor) {
     let owner = Some(Owner { organization: "acme".to_owned(), space: "web".to_owned() });
     let filter = Filter { owner, deleted: true, limit: 10, ..Filter::default() };
     meter.cost("instances", store.instances(filter)).await.unwrap();
+    let search = InstanceSearch { limit: 10, ..InstanceSearch::default() };
+    meter.cost("search for instances", store.search_instances(search)).await.unwrap();
+    let search = OperationSearch { latest: true, limit: 1, ..OperationSearch::default() };
+    meter.cost("search for operations", store.search_operations(search)).await.unwrap();
     let later = now() + 1_000_000;
     assert_eq!(meter.cost("forget", store.forget(later)).await, Ok(1), "all others are younger");
 }

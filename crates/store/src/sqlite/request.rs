@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use model::OperationId;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -25,6 +26,18 @@ pub(super) struct News {
     pub(super) queued: bool,
     /// Whether something was taken away from a credential.
     pub(super) took_away: bool,
+    /// The slots of operations that were written, a bit each.
+    pub(super) wrote: u64,
+}
+
+/// Slots among which operations are spread for those who wait for news of them: a bit each of a
+/// word. Who shares one is woken in vain now and then.
+pub(super) const NEWS_SLOTS: usize = 64;
+
+/// The slot of an operation.
+pub(super) fn slot(operation: &OperationId) -> usize {
+    let hash = model::Version::hash_of(operation.as_str().as_bytes());
+    usize::try_from(hash % NEWS_SLOTS as u64).unwrap_or_default()
 }
 
 impl<'a> Tx<'a> {
@@ -52,6 +65,12 @@ impl<'a> Tx<'a> {
     /// To be told to those who remember credentials.
     pub(super) fn took_away(&self) {
         self.news.set(News { took_away: true, ..self.news.get() });
+    }
+
+    /// To be told to those who wait for news of an operation.
+    pub(super) fn wrote(&self, operation: &OperationId) {
+        let news = self.news.get();
+        self.news.set(News { wrote: news.wrote | (1 << slot(operation)), ..news });
     }
 
     /// What is to be told so far.

@@ -1,6 +1,6 @@
 //! Rows as values of the model and back.
 
-use model::{Instance, InstanceState, OperationState, Owner, Published, Spec};
+use model::{Instance, InstanceState, OperationKind, OperationState, Owner, Published, Spec};
 use rusqlite::Row;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -105,5 +105,14 @@ pub(super) fn operation_word(state: OperationState) -> &'static str {
         OperationState::InProgress => "in progress",
         OperationState::Succeeded => "succeeded",
         OperationState::Failed => "failed",
+    }
+}
+
+/// A kind's word in the document.
+pub(super) fn kind_word(kind: OperationKind) -> &'static str {
+    match kind {
+        OperationKind::Provision => "provision",
+        OperationKind::Update => "update",
+        OperationKind::Deprovision => "deprovision",
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn save(tx: &Tx<'_>, mut save: Save) -> Result<Option<u64>, StoreErro
     }
     save.operation.revision = revision.or(save.operation.revision);
     let operation = &save.operation;
-    write_operation(tx.conn, operation)?;
+    write_operation(tx, operation)?;
     if operation.state != OperationState::InProgress {
         jobs::end(tx, &operation.id)?;
     }
@@ -28,14 +28,15 @@ pub(super) fn save(tx: &Tx<'_>, mut save: Save) -> Result<Option<u64>, StoreErro
 }
 
 /// Writes an operation that is there as it now is.
-pub(super) fn write_operation(conn: &Connection, operation: &Operation) -> Result<(), StoreError> {
-    conn.prepare_cached("UPDATE operations SET state = ?2, document = ?3 WHERE id = ?1")?.execute(
-        params![
+pub(super) fn write_operation(tx: &Tx<'_>, operation: &Operation) -> Result<(), StoreError> {
+    tx.wrote(&operation.id);
+    tx.conn
+        .prepare_cached("UPDATE operations SET state = ?2, document = ?3 WHERE id = ?1")?
+        .execute(params![
             operation.id.as_str(),
             rows::operation_word(operation.state),
             rows::json("the operation", operation)?,
-        ],
-    )?;
+        ])?;
     Ok(())
 }
 

@@ -16,6 +16,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("schema/0003_revoked.sql"),
     include_str!("schema/0004_access.sql"),
     include_str!("schema/0005_restored.sql"),
+    include_str!("schema/0006_search.sql"),
 ];
 
 /// Brings the file to the newest schema, or says why not.

@@ -31,6 +31,8 @@ pub(super) struct Listeners {
     pub(super) due: watch::Sender<Option<Millis>>,
     /// How often something was taken away from a credential.
     pub(super) taken: Arc<AtomicU64>,
+    /// Sent to when operations of that slot were written.
+    pub(super) operations: Arc<[watch::Sender<u64>]>,
 }
 
 /// Where requests are handed in.
@@ -182,6 +184,11 @@ impl Desk {
         }
         if tx.news().took_away {
             self.listeners.taken.fetch_add(1, Ordering::Release);
+        }
+        for (slot, sender) in self.listeners.operations.iter().enumerate() {
+            if tx.news().wrote & (1 << slot) != 0 {
+                sender.send_modify(|times| *times += 1);
+            }
         }
         if !tx.news().queued {
             return;

@@ -1,0 +1,28 @@
+//! The port of the search, handed to a reader.
+
+use async_trait::async_trait;
+use model::{Instance, OperationId};
+
+use super::{Sqlite, request, search};
+use crate::{Found, FoundPage, InstanceSearch, OperationNews, OperationSearch, Search, StoreError};
+
+#[async_trait]
+impl Search for Sqlite {
+    async fn search_instances(
+        &self,
+        search: InstanceSearch,
+    ) -> Result<FoundPage<Instance, String>, StoreError> {
+        self.inner.readers.aside(move |conn| search::instances(conn, &search)).await
+    }
+
+    async fn search_operations(
+        &self,
+        search: OperationSearch,
+    ) -> Result<FoundPage<Found, u64>, StoreError> {
+        self.inner.readers.aside(move |conn| search::operations(conn, &search)).await
+    }
+
+    fn news(&self, operation: &OperationId) -> OperationNews {
+        OperationNews::of(self.inner.operations[request::slot(operation)].subscribe())
+    }
+}
