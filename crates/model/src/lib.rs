@@ -6,6 +6,7 @@
 mod access;
 mod audit;
 mod binding;
+mod change;
 pub mod descriptor;
 mod instance;
 mod names;
@@ -17,6 +18,7 @@ mod resource;
 pub use access::{ACCESS_RANDOM_BYTES, AccessError, AccessHash, AccessKind, AccessSecret};
 pub use audit::AuditEntry;
 pub use binding::Caller;
+pub use change::{Change, ExposureChange, changes};
 pub use descriptor::{Descriptor, Parameters};
 pub use instance::{Instance, InstanceState, Owner, Published, Spec};
 pub use names::{
