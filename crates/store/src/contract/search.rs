@@ -76,16 +76,16 @@ async fn instances_are_found_by_all_that_is_asked(subject: Arc<dyn Subject>) {
 }
 
 async fn operations_are_found_by_all_that_is_asked(subject: Arc<dyn Subject>) {
+    use OperationKind::{Deprovision, Provision, Update};
     let (state, now) = (subject.open().await, subject.now());
     publish(&state, "a", &sample::spec("shop", &["a.example.com"]), now - 9).await;
     remove(&state, "a", now - 7).await;
     let spec = sample::spec("blog", &["b.example.com"]);
-    let mut wish = sample::accept(OperationKind::Provision, "b", &spec, now);
+    let mut wish = sample::accept(Provision, "b", &spec, now);
     wish.instance.owner = owner("ops");
     accepted(&state, wish).await;
     let all = OperationSearch::default;
     let (a, b) = (sample::instance_id("a"), sample::instance_id("b"));
-    use OperationKind::{Deprovision, Provision, Update};
     for (search, expected) in [
         (all(), &[("b", Provision), ("a", Deprovision), ("a", Provision)][..]),
         (OperationSearch { latest: true, ..all() }, &[("b", Provision), ("a", Deprovision)]),
