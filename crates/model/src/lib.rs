@@ -17,7 +17,7 @@ mod resource;
 
 pub use access::{ACCESS_RANDOM_BYTES, AccessError, AccessHash, AccessKind, AccessSecret};
 pub use audit::AuditEntry;
-pub use binding::Caller;
+pub use binding::{Binding, Caller};
 pub use change::{Change, ExposureChange, changes};
 pub use descriptor::{Descriptor, Parameters};
 pub use instance::{Instance, InstanceState, Owner, Published, Spec};

@@ -1,6 +1,7 @@
 //! The ports, a file each. Each method is one transaction: it happens whole and durably, or not at all.
 
 mod audit;
+mod bindings;
 mod blobs;
 mod credentials;
 mod queue;
@@ -9,6 +10,7 @@ mod sessions;
 mod store;
 
 pub use audit::*;
+pub use bindings::*;
 pub use blobs::*;
 pub use credentials::*;
 pub use queue::*;

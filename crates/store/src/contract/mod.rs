@@ -9,6 +9,7 @@
 mod accept;
 mod act;
 mod audit;
+mod bindings;
 mod blobs;
 mod credentials;
 mod feed;
@@ -30,11 +31,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::Millis;
 
-use crate::{Audit, Blobs, Credentials, Queue, Search, Sessions, Store};
+use crate::{Audit, Bindings, Blobs, Credentials, Queue, Search, Sessions, Store};
 
 /// All ports of one state.
-pub trait State: Store + Queue + Blobs + Audit + Credentials + Sessions + Search {}
-impl<T: Store + Queue + Blobs + Audit + Credentials + Sessions + Search> State for T {}
+pub trait State:
+    Store + Queue + Blobs + Audit + Bindings + Credentials + Sessions + Search
+{
+}
+impl<T> State for T where
+    T: Store + Queue + Blobs + Audit + Bindings + Credentials + Sessions + Search
+{
+}
 
 /// One state of the implementation under test: empty at first, and durable.
 #[async_trait]
@@ -70,6 +77,7 @@ use cases;
 const CASES: &[&[Case]] = &[
     accept::CASES,
     audit::CASES,
+    bindings::CASES,
     blobs::CASES,
     credentials::CASES,
     feed::CASES,

@@ -91,10 +91,10 @@ pub enum Write {
     /// published before becomes `good`, if it was marked so; else `good` stays what it was.
     Publish(Spec),
     /// The control plane sees the instance gone, at a new revision, which is returned; nothing is
-    /// `good` any more. State, spec and revision of the [`Instance`] stay.
+    /// `good` any more, and its bindings have ended. State, spec and revision of the [`Instance`] stay.
     Unpublish,
-    /// The fleet has this revision: it is the last good one from now on, and `good` is `None`.
-    /// Nothing happens if another was published since. Not seen in the feed until the next publish.
+    /// The fleet has the spec of this revision: it is the last good one from now on, and `good` is
+    /// `None`. Nothing happens if another spec was published since; news of callers do not matter. Not seen in the feed until the next publish.
     MarkGood(u64),
     /// Claims no longer held by this instance; other instances' claims are untouched.
     Release(Vec<Hostname>),

@@ -15,7 +15,8 @@ use crate::contract::{self, State, Subject, sample};
 use crate::{Clock, Filter, InstanceSearch, OperationSearch, Queue, Search, Store, Write};
 
 /// What no statement may walk through.
-const GROWING: &[&str] = &["instances", "operations", "published", "hostnames", "audit"];
+const GROWING: &[&str] =
+    &["instances", "operations", "published", "hostnames", "audit", "bindings"];
 /// Indexes that hold only what is under way or waits to be forgotten.
 const SMALL: &[&str] = &["operation_in_progress", "tombstones"];
 
@@ -192,7 +193,8 @@ fn populate(path: &std::path::Path, count: usize) {
         let job = "INSERT INTO jobs (operation, queued_at, due_at, fence) \
                    VALUES (?1, 1, 9000000000000, 0)";
         tx.execute(job, params![index]).unwrap();
-        let published = "INSERT INTO published VALUES (?1, ?2, ?3, 1, NULL, NULL)";
+        let published =
+            "INSERT INTO published (instance, revision, spec, proven) VALUES (?1, ?2, ?3, 1)";
         tx.execute(published, params![id, index, spec]).unwrap();
         let hostname = "INSERT INTO hostnames VALUES (?1 || '.example.com', ?1, 1)";
         tx.execute(hostname, params![id]).unwrap();

@@ -26,7 +26,7 @@ pub(super) fn instance(row: &Row<'_>) -> Result<Instance, StoreError> {
 }
 
 /// The columns that [`published`] reads, in its order.
-pub(super) const PUBLISHED: &str = "instance, revision, spec, good_revision, good_spec";
+pub(super) const PUBLISHED: &str = "instance, revision, spec, good_revision, good_spec, callers";
 
 /// A change of the feed, of a row of [`PUBLISHED`].
 pub(super) fn published(row: &Row<'_>) -> Result<Published, StoreError> {
@@ -39,7 +39,7 @@ pub(super) fn published(row: &Row<'_>) -> Result<Published, StoreError> {
         revision: row.get(1)?,
         spec: spec(row, 2)?,
         good,
-        callers: Vec::new(),
+        callers: row.get::<_, Option<String>>(5)?.as_deref().map_or(Ok(Vec::new()), read)?,
     })
 }
 

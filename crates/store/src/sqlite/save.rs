@@ -4,7 +4,7 @@ use model::{InstanceId, InstanceState, Millis, Operation, OperationState, Spec};
 use rusqlite::{Connection, params};
 
 use super::rows::{self, instance_word};
-use super::{jobs, names, request::Tx, story};
+use super::{bindings, jobs, names, request::Tx, story};
 use crate::{Save, StoreError, Write};
 
 /// See [`Store::save`](crate::Store::save).
@@ -15,7 +15,7 @@ pub(super) fn save(tx: &Tx<'_>, mut save: Save) -> Result<Option<u64>, StoreErro
     jobs::check(tx.conn, &save.fence)?;
     let mut revision = None;
     for write in &save.writes {
-        revision = apply(tx, &save.operation.instance, write, save.now)?.or(revision);
+        revision = apply(tx, &save.operation, write, save.now)?.or(revision);
     }
     save.operation.revision = revision.or(save.operation.revision);
     let operation = &save.operation;
@@ -42,14 +42,17 @@ pub(super) fn write_operation(tx: &Tx<'_>, operation: &Operation) -> Result<(), 
 
 fn apply(
     tx: &Tx<'_>,
-    instance: &InstanceId,
+    operation: &Operation,
     write: &Write,
     now: Millis,
 ) -> Result<Option<u64>, StoreError> {
-    let conn = tx.conn;
+    let (conn, instance) = (tx.conn, &operation.instance);
     match write {
         Write::Publish(spec) => return publish(tx, instance, spec, now).map(Some),
-        Write::Unpublish => return unpublish(tx, instance).map(Some),
+        Write::Unpublish => {
+            bindings::revoke_all(tx, instance, &operation.requested_by, now)?;
+            return unpublish(tx, instance).map(Some);
+        }
         Write::MarkGood(revision) => mark_good(conn, instance, *revision)?,
         Write::Release(names) => names::release(conn, instance, names)?,
         Write::ReleaseAll => names::release_all(conn, instance)?,
@@ -60,7 +63,7 @@ fn apply(
 
 /// The next revision. Only the writer's transaction draws them, in the order of its commits: a
 /// reader that has seen one has seen all below it.
-fn next_revision(tx: &Tx<'_>) -> Result<u64, StoreError> {
+pub(super) fn next_revision(tx: &Tx<'_>) -> Result<u64, StoreError> {
     let revision = tx
         .conn
         .prepare_cached("UPDATE meta SET revision = revision + 1 RETURNING revision")?
@@ -95,7 +98,8 @@ fn publish(
              ON CONFLICT (instance) DO UPDATE SET \
              good_revision = CASE WHEN proven THEN revision ELSE good_revision END, \
              good_spec = CASE WHEN proven THEN spec ELSE good_spec END, \
-             revision = excluded.revision, spec = excluded.spec, proven = 0",
+             revision = excluded.revision, spec = excluded.spec, proven = 0, \
+             spec_revision = NULL",
         )?
         .execute(params![instance.as_str(), revision, json])?;
     Ok(revision)
@@ -107,7 +111,7 @@ fn unpublish(tx: &Tx<'_>, instance: &InstanceId) -> Result<u64, StoreError> {
         .prepare_cached(
             "INSERT INTO published (instance, revision, spec, proven) VALUES (?1, ?2, NULL, 0) \
              ON CONFLICT (instance) DO UPDATE SET revision = excluded.revision, spec = NULL, \
-             proven = 0, good_revision = NULL, good_spec = NULL",
+             proven = 0, good_revision = NULL, good_spec = NULL, spec_revision = NULL, callers = NULL",
         )?
         .execute(params![instance.as_str(), revision])?;
     Ok(revision)
@@ -116,7 +120,7 @@ fn unpublish(tx: &Tx<'_>, instance: &InstanceId) -> Result<u64, StoreError> {
 fn mark_good(conn: &Connection, instance: &InstanceId, revision: u64) -> Result<(), StoreError> {
     conn.prepare_cached(
         "UPDATE published SET proven = 1, good_revision = NULL, good_spec = NULL \
-         WHERE instance = ?1 AND revision = ?2 AND spec IS NOT NULL",
+         WHERE instance = ?1 AND coalesce(spec_revision, revision) = ?2 AND spec IS NOT NULL",
     )?
     .execute(params![instance.as_str(), revision])?;
     Ok(())
