@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use model::Plan;
-use model::descriptor::{HeaderRules, Parameters};
+use model::descriptor::{Auth, HeaderRules, Parameters};
 
 use super::*;
 use crate::testing::Kept;
@@ -69,6 +69,7 @@ fn spec(addresses: &[&str]) -> Spec {
         upstreams: BTreeMap::new(),
         request_headers: HeaderRules::default(),
         response_headers: HeaderRules::default(),
+        auth: Auth::None,
     };
     Spec { plan: Plan::Internal, parameters, hostnames: Vec::new() }
 }

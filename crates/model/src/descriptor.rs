@@ -58,6 +58,18 @@ pub struct Parameters {
     pub request_headers: HeaderRules,
     /// On every response from an upstream.
     pub response_headers: HeaderRules,
+    /// Who may call what no route matches. A route has its own.
+    pub auth: Auth,
+}
+
+/// Who may call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Auth {
+    /// Whoever reaches it.
+    #[default]
+    None,
+    /// A caller with a binding of this service, who shows a token of it.
+    Binding,
 }
 
 /// A set of addresses that answer alike. Becomes one Envoy cluster.
@@ -106,6 +118,8 @@ pub struct Route {
     pub response_headers: HeaderRules,
     /// Longest request body, in bytes, answered with 413 beyond.
     pub max_body_bytes: Option<u64>,
+    /// Who may call it, the service's own unless the route says otherwise.
+    pub auth: Auth,
 }
 
 /// Which requests a route is for. All that is said must hold.

@@ -54,10 +54,11 @@ fn exclude_each_other(one: &str, other: &str) -> bool {
         ("to default", "upstream none"),
         ("upstream", "upstream none"),
         ("visibility internal", "visibility public"),
+        ("auth none", "auth binding"),
     ];
     // Without routes there is only the top level, and a top-level upstream.
     let top = |feature: &str| {
-        let kinds = ["visibility", "hostnames", "headers", "response headers", "text"];
+        let kinds = ["visibility", "hostnames", "headers", "response headers", "text", "auth"];
         let upstream =
             ["upstream", "upstream tls", "upstream name", "upstream ipv4", "upstream ipv6"];
         kinds.iter().any(|kind| feature.starts_with(kind)) || upstream.contains(&feature)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use model::descriptor::HeaderRules;
+use model::descriptor::{Auth, HeaderRules};
 use model::{Descriptor, Parameters};
 
 #[test]
@@ -23,6 +23,7 @@ fn what_was_accepted_is_read_again_whatever_the_rules_of_today() {
         upstreams: BTreeMap::new(),
         request_headers: HeaderRules::default(),
         response_headers: HeaderRules::default(),
+        auth: Auth::None,
     };
     let row = serde_json::to_string(&bare).unwrap();
     assert_eq!(serde_json::from_str::<Parameters>(&row).unwrap(), bare);

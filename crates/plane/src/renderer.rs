@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use model::{InstanceId, Node, Spec};
+use model::{Caller, InstanceId, Node, Spec};
 use render::{Complaint, Endpoints, Input, NodeField, Platform, Templates};
 
 use crate::metrics;
@@ -71,11 +71,12 @@ impl Renderer {
         stage: &Stage,
         id: &InstanceId,
         spec: &Spec,
+        callers: &[Caller],
         endpoints: &Endpoints,
     ) -> Rendered {
         let render = |node: &Node| {
             self.count.fetch_add(1, Ordering::Relaxed);
-            let input = Input { id, spec, endpoints };
+            let input = Input { id, spec, endpoints, callers };
             let rendered = self.templates.instance(&stage.platform, node, input);
             metrics::rendered(rendered.is_ok());
             rendered
@@ -93,7 +94,10 @@ impl Renderer {
     fn work(&self, stage: &Stage, work: &Work) -> Rendered {
         match &work.refused {
             Some(refused) => Err(vec![refused.clone()]),
-            None => self.one(stage, &work.id, &work.target.spec, &work.endpoints),
+            None => {
+                let Target { spec, callers, .. } = &work.target;
+                self.one(stage, &work.id, spec, callers, &work.endpoints)
+            }
         }
     }
 

@@ -55,7 +55,7 @@ impl State {
     /// Takes in one entry of the feed. An instance that is gone goes at once; returns whether there
     /// is one to be rendered.
     pub(crate) fn publish(&mut self, published: Published) -> bool {
-        let Published { instance, revision, spec, good, callers: _ } = published;
+        let Published { instance, revision, spec, good, callers } = published;
         self.position = self.position.max(revision);
         let Some(spec) = spec.map(Arc::new) else {
             self.remove(&instance);
@@ -63,9 +63,11 @@ impl State {
         };
         let good = good.map(|(revision, spec)| (revision, Arc::new(spec)));
         let tenant = self.tenants.entry(instance);
-        tenant
-            .or_insert_with(|| Tenant::new(revision, spec.clone()))
-            .publish((revision, spec), good);
+        tenant.or_insert_with(|| Tenant::new(revision, spec.clone())).publish(
+            (revision, spec),
+            good,
+            callers.into(),
+        );
         true
     }
 
@@ -226,7 +228,7 @@ impl State {
         let reason = words::refusal(&id, refusal);
         tracing::warn!(instance = %id, revision = tenant.wanted.0, %reason, "quarantined");
         let fallback = tenant.refuse_served(reason);
-        let (revision, served) = (tenant.wanted.0, tenant.served.as_ref().map_or(0, |s| s.0));
+        let (revision, served) = (tenant.wanted.0, tenant.served().unwrap_or(0));
         let stamp = Stamp { epoch: self.epoch, revision, served };
         let groups = self.groups.values_mut();
         let must_render = match fallback {

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use model::descriptor::{HeaderRules, Parameters};
-use model::{Plan, Spec, TypeUrl, Version, type_urls};
+use model::descriptor::{Auth, HeaderRules, Parameters};
+use model::{Caller, Plan, Spec, TypeUrl, Version, type_urls};
 
 use super::*;
 use crate::live::Answer;
@@ -25,6 +25,7 @@ fn spec() -> Spec {
         upstreams: BTreeMap::new(),
         request_headers: HeaderRules::default(),
         response_headers: HeaderRules::default(),
+        auth: Auth::None,
     };
     Spec { plan: Plan::Internal, parameters, hostnames: Vec::new() }
 }
@@ -109,12 +110,21 @@ impl World {
     }
 
     fn publish(&mut self, owner: &str, revision: u64, good: Option<u64>) {
+        self.publish_for(owner, revision, good, &[]);
+    }
+
+    fn publish_for(&mut self, owner: &str, revision: u64, good: Option<u64>, callers: &[&str]) {
+        let caller = |name: &&str| Caller {
+            binding: name.parse().unwrap(),
+            public_key: String::new(),
+            expires_at: None,
+        };
         self.state.publish(Published {
             instance: id(owner),
             revision,
             spec: Some(spec()),
             good: good.map(|good| (good, spec())),
-            callers: vec![],
+            callers: callers.iter().map(caller).collect(),
         });
     }
 
@@ -436,3 +446,50 @@ fn a_group_without_proxies_has_no_say_and_is_forgotten_in_time() {
 
 #[path = "state_simulation.rs"]
 mod simulation;
+
+#[test]
+fn an_operation_converges_by_the_revision_of_a_caller_that_came_meanwhile() {
+    let mut world = World::new(&[1]);
+    world.publish("a", 5, None);
+    world.publish_for("a", 6, None, &["b-1"]);
+    world.render("a", &["route internal/a 1"]);
+    assert!(matches!(world.converged("a", 5), Answer::Wait(_)), "{:?}", world.converged("a", 5));
+    world.settled(1, "a");
+    assert_eq!(world.converged("a", 5), live(1, None));
+    assert_eq!(world.converged("a", 6), live(1, None));
+    world.publish_for("a", 7, Some(6), &[]);
+    assert!(matches!(world.converged("a", 7), Answer::Wait(_)), "not yet rendered");
+    world.render("a", &["route internal/a 2"]);
+    world.settled(1, "a");
+    assert_eq!(world.converged("a", 7), live(1, None));
+    assert_eq!(world.held(), ["a internal/a 7 2"]);
+}
+
+#[test]
+fn a_caller_is_revoked_while_a_newer_spec_is_refused() {
+    let mut world = World::new(&[1]);
+    world.publish_for("a", 5, None, &["b-1"]);
+    world.render("a", &["route internal/a 1"]);
+    world.settled(1, "a");
+    // Not the same spec: it is published as another.
+    let other = Spec { plan: Plan::Public, ..spec() };
+    let callers = world.state.tenants[&id("a")].callers.to_vec();
+    let published = |revision, callers| Published {
+        instance: id("a"),
+        revision,
+        spec: Some(other.clone()),
+        good: Some((5, spec())),
+        callers,
+    };
+    world.state.publish(published(6, callers));
+    world.render("a", &["route internal/a bad"]);
+    world.rejects(1, "a", "route internal/a bad");
+    assert_eq!(world.converged("a", 6), rejected(REFUSED));
+    assert_eq!(world.held(), ["a internal/a 6 1"]);
+    world.state.publish(published(7, vec![]));
+    world.render("a", &["route internal/a nobody"]);
+    world.settled(1, "a");
+    assert_eq!(world.converged("a", 7), live(1, None), "nobody may call it now");
+    assert_eq!(world.converged("a", 6), rejected(REFUSED), "and its spec is refused as before");
+    assert_eq!(world.held(), ["a internal/a 7 nobody"]);
+}

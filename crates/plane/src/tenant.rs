@@ -2,20 +2,34 @@
 
 use std::sync::Arc;
 
-use model::Spec;
+use model::{Caller, Spec};
 
 /// A spec at its revision.
 pub(crate) type Revised = (u64, Arc<Spec>);
+
+/// Who may call.
+pub(crate) type Callers = Arc<[Caller]>;
+
+/// What the groups hold of an instance, or held.
+#[derive(Debug, Clone)]
+struct Served {
+    spec: Revised,
+    callers: Callers,
+}
 
 /// One published instance.
 #[derive(Debug, Clone)]
 pub(crate) struct Tenant {
     /// The latest of the change feed.
     pub(crate) wanted: Revised,
-    /// What the groups hold; none when it was never rendered well.
-    pub(crate) served: Option<Revised>,
+    /// The latest of the change feed, whatever spec is served.
+    pub(crate) callers: Callers,
+    /// The revision whose spec is refused, in quarantine: news of callers alone rise above it.
+    refused: u64,
+    /// None when it was never rendered well.
+    served: Option<Served>,
     /// What the fleet had before, while it does not have `served` in full.
-    before: Option<Revised>,
+    before: Option<Served>,
     /// What the store knows as the last good one.
     good: Option<Revised>,
     /// Why `wanted` is not what is served.
@@ -31,12 +45,13 @@ pub(crate) struct Tenant {
 pub(crate) struct Target {
     pub(crate) revision: u64,
     pub(crate) spec: Arc<Spec>,
+    pub(crate) callers: Callers,
     /// The latest revision: what is sent never has a lower one.
     pub(crate) wanted: u64,
 }
 
 impl Target {
-    /// Whether this is the same target: specs of one revision are equal.
+    /// Whether this is the same target: specs of one revision are equal, and so are callers.
     pub(crate) fn is(&self, other: &Self) -> bool {
         (self.revision, self.wanted) == (other.revision, other.wanted)
     }
@@ -60,6 +75,8 @@ impl Tenant {
     pub(crate) fn new(revision: u64, spec: Arc<Spec>) -> Self {
         Self {
             wanted: (revision, spec),
+            callers: Callers::default(),
+            refused: 0,
             served: None,
             before: None,
             good: None,
@@ -69,21 +86,34 @@ impl Tenant {
         }
     }
 
-    /// Takes news of the feed. A newer revision ends a quarantine.
-    pub(crate) fn publish(&mut self, wanted: Revised, good: Option<Revised>) {
+    /// Takes news of the feed. A newer revision ends a quarantine, unless it brings other callers to
+    /// the spec that is refused: then these callers are let in, or kept out, by the spec that is
+    /// served.
+    pub(crate) fn publish(&mut self, wanted: Revised, good: Option<Revised>, callers: Callers) {
+        let is_refused = self.quarantine.is_some() && self.served.is_some();
+        let is_about_callers = self.wanted.1 == wanted.1 && self.callers != callers;
+        if !(is_refused && is_about_callers) {
+            self.quarantine = None;
+        }
         self.wanted = wanted;
         self.good = good;
-        self.quarantine = None;
+        self.callers = callers;
         self.pending = true;
     }
 
     /// What to render now.
     pub(crate) fn target(&self) -> Option<Target> {
         let (revision, spec) = match &self.quarantine {
-            Some(_) => self.served.as_ref()?,
+            Some(_) => &self.served.as_ref()?.spec,
             None => &self.wanted,
         };
-        Some(Target { revision: *revision, spec: spec.clone(), wanted: self.wanted.0 })
+        let (spec, callers) = (spec.clone(), self.callers.clone());
+        Some(Target { revision: *revision, spec, callers, wanted: self.wanted.0 })
+    }
+
+    /// The revision whose spec is served, if any.
+    pub(crate) fn served(&self) -> Option<u64> {
+        self.served.as_ref().map(|served| served.spec.0)
     }
 
     /// The groups are given this target now. `is_proven`: the fleet had all of what they held.
@@ -92,7 +122,8 @@ impl Tenant {
         if target.revision == self.wanted.0 {
             self.quarantine = None;
         }
-        let served = self.served.replace((target.revision, target.spec.clone()));
+        let spec = (target.revision, target.spec.clone());
+        let served = self.served.replace(Served { spec, callers: target.callers.clone() });
         if is_proven {
             self.before = served;
         }
@@ -108,14 +139,19 @@ impl Tenant {
         self.pending |= self.quarantine.take().is_some();
     }
 
-    /// The renderer refused the target: what the groups hold is not touched by that.
+    /// The renderer refused the target: what the groups hold is not touched by that, unless it lets
+    /// in who may no longer call.
     pub(crate) fn refuse_render(&mut self, reason: String) -> Fallback {
         self.pending = false;
         if self.quarantine.is_some() {
             return Fallback::Stay;
         }
-        self.quarantine = Some(reason);
-        if self.served.is_some() { Fallback::Stay } else { self.fall_back_to_good() }
+        self.refuse(reason);
+        match &self.served {
+            Some(served) if served.callers == self.callers => Fallback::Stay,
+            Some(_) => Fallback::Render,
+            None => self.fall_back_to_good(),
+        }
     }
 
     /// The fleet refused what is served. What it is given back then is not taken away again,
@@ -124,24 +160,31 @@ impl Tenant {
         if self.quarantine.is_some() {
             return Fallback::Stay;
         }
-        self.quarantine = Some(reason);
+        self.refuse(reason);
         self.pending = false;
-        if let Some(before) = self.before.take() {
-            self.served = Some(before);
-            return Fallback::Before;
-        }
-        self.fall_back_to_good()
+        let Some(before) = self.before.take() else { return self.fall_back_to_good() };
+        // Other callers, of the same spec, are themselves what is refused.
+        let is_the_spec = before.spec.1 != self.wanted.1;
+        let is_as_it_was = before.callers == self.callers;
+        self.served = Some(before);
+        if is_the_spec && !is_as_it_was { Fallback::Render } else { Fallback::Before }
     }
 
     /// Why this revision is not served, if it never will be.
     pub(crate) fn refusal(&self, revision: u64) -> Option<&str> {
-        let has_it = self.served.as_ref().is_some_and(|served| served.0 >= revision);
-        self.quarantine.as_deref().filter(|_| !has_it)
+        let has_it = self.served().is_some_and(|served| served >= revision);
+        self.quarantine.as_deref().filter(|_| !has_it && revision <= self.refused)
+    }
+
+    fn refuse(&mut self, reason: String) {
+        self.quarantine = Some(reason);
+        self.refused = self.wanted.0;
     }
 
     fn fall_back_to_good(&mut self) -> Fallback {
-        let refused = self.served.as_ref().map(|served| served.0);
-        self.served = self.good.take().filter(|good| Some(good.0) != refused);
+        let refused = self.served();
+        let good = self.good.take().filter(|good| Some(good.0) != refused);
+        self.served = good.map(|spec| Served { spec, callers: self.callers.clone() });
         if self.served.is_some() { Fallback::Render } else { Fallback::Nothing }
     }
 }
@@ -149,7 +192,7 @@ impl Tenant {
 #[cfg(test)]
 mod tests {
     use model::Plan;
-    use model::descriptor::{HeaderRules, Parameters};
+    use model::descriptor::{Auth, HeaderRules, Parameters};
 
     use super::*;
 
@@ -162,8 +205,22 @@ mod tests {
             upstreams: std::collections::BTreeMap::new(),
             request_headers: HeaderRules::default(),
             response_headers: HeaderRules::default(),
+            auth: Auth::None,
         };
         Arc::new(Spec { plan: Plan::Internal, parameters, hostnames: Vec::new() })
+    }
+
+    fn nobody() -> Callers {
+        Callers::default()
+    }
+
+    fn callers(names: &[&str]) -> Callers {
+        let caller = |name: &&str| Caller {
+            binding: name.parse().unwrap(),
+            public_key: String::new(),
+            expires_at: None,
+        };
+        names.iter().map(caller).collect()
     }
 
     fn tenant(revision: u64) -> Tenant {
@@ -184,9 +241,9 @@ mod tests {
         let mut tenant = tenant(5);
         serve(&mut tenant, true);
         tenant.prove();
-        tenant.publish((7, spec()), None);
+        tenant.publish((7, spec()), None, nobody());
         serve(&mut tenant, true);
-        tenant.publish((8, spec()), None);
+        tenant.publish((8, spec()), None, nobody());
         serve(&mut tenant, false);
         assert_eq!(tenant.refuse_served(refused()), Fallback::Before);
         assert_eq!(tenant.target().unwrap().revision, 5, "7 was never proven");
@@ -198,7 +255,7 @@ mod tests {
     #[test]
     fn after_a_restart_the_stores_last_good_spec_is_fallen_back_to_once() {
         let mut tenant = tenant(7);
-        tenant.publish((7, spec()), Some((5, spec())));
+        tenant.publish((7, spec()), Some((5, spec())), nobody());
         assert_eq!(tenant.refuse_render(refused()), Fallback::Render);
         assert_eq!(tenant.target().unwrap().revision, 5);
         assert_eq!(tenant.refuse_render("also no".to_owned()), Fallback::Stay);
@@ -220,12 +277,73 @@ mod tests {
     fn a_quarantine_ends_with_the_next_revision_or_with_what_mends_this_one() {
         let mut tenant = tenant(5);
         assert_eq!(tenant.refuse_render(refused()), Fallback::Nothing);
-        tenant.publish((6, spec()), None);
+        tenant.publish((6, spec()), None, nobody());
         assert!(tenant.quarantine.is_none());
         assert_eq!(tenant.refuse_render(refused()), Fallback::Nothing);
         tenant.retry();
         assert_eq!(tenant.target().unwrap().revision, 6);
         serve(&mut tenant, true);
         assert!(tenant.quarantine.is_none());
+    }
+
+    /// An instance whose spec of revision 6 is refused, and whose caller `a` came with revision 5.
+    fn in_quarantine() -> Tenant {
+        let mut tenant = tenant(5);
+        tenant.publish((5, spec()), None, callers(&["a"]));
+        serve(&mut tenant, true);
+        tenant.prove();
+        tenant.publish((6, public()), None, callers(&["a"]));
+        assert_eq!(tenant.refuse_render(refused()), Fallback::Stay);
+        tenant
+    }
+
+    fn public() -> Arc<Spec> {
+        Arc::new(Spec { plan: Plan::Public, ..(*spec()).clone() })
+    }
+
+    #[test]
+    fn a_caller_is_revoked_also_in_quarantine_and_without_another_try_of_the_spec() {
+        let mut tenant = in_quarantine();
+        tenant.publish((7, public()), None, nobody());
+        assert_eq!(tenant.quarantine.as_deref(), Some("no"), "the spec is as bad as it was");
+        let target = tenant.target().unwrap();
+        assert_eq!((target.revision, target.wanted, &target.callers), (5, 7, &nobody()));
+        serve(&mut tenant, true);
+        assert_eq!(tenant.refusal(6), Some("no"), "which is what was refused");
+        assert_eq!(tenant.refusal(7), None, "which is as it was asked to be");
+        tenant.publish((8, public()), None, nobody());
+        assert!(tenant.quarantine.is_none(), "the same once more is a wish to try again");
+    }
+
+    #[test]
+    fn what_is_gone_back_to_never_lets_in_who_was_revoked() {
+        let proven = || {
+            let mut tenant = tenant(5);
+            tenant.publish((5, spec()), None, callers(&["a"]));
+            serve(&mut tenant, true);
+            tenant.prove();
+            tenant.publish((6, public()), None, nobody());
+            tenant
+        };
+        let mut by_the_renderer = proven();
+        assert_eq!(by_the_renderer.refuse_render(refused()), Fallback::Render);
+        let mut by_the_fleet = proven();
+        serve(&mut by_the_fleet, true);
+        assert_eq!(by_the_fleet.refuse_served(refused()), Fallback::Render);
+        for tenant in [by_the_renderer, by_the_fleet] {
+            let target = tenant.target().unwrap();
+            assert_eq!((target.revision, target.callers), (5, nobody()));
+        }
+    }
+
+    #[test]
+    fn callers_that_are_themselves_refused_stay_as_they_were() {
+        let mut tenant = tenant(5);
+        serve(&mut tenant, true);
+        tenant.prove();
+        tenant.publish((6, spec()), None, callers(&["a"]));
+        serve(&mut tenant, true);
+        assert_eq!(tenant.refuse_served(refused()), Fallback::Before);
+        assert_eq!(tenant.refusal(6), Some("no"));
     }
 }

@@ -108,7 +108,7 @@ impl State {
         let tenant = self.tenants.get(id)?;
         Some(Description {
             revision: tenant.wanted.0,
-            served: tenant.served.as_ref().map(|served| served.0),
+            served: tenant.served(),
             quarantine: tenant.quarantine.clone(),
             notices: tenant.notices.clone(),
         })

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{InstanceId, Node, Spec, TypeUrl};
+use model::{Caller, InstanceId, Node, Spec, TypeUrl};
 use serde::{Deserialize, Serialize};
 
 use crate::library::Library;
@@ -66,6 +66,8 @@ pub struct Input<'a> {
     pub spec: &'a Spec,
     /// Where its upstreams answer.
     pub endpoints: &'a Endpoints,
+    /// Who may call it where a route requires a binding.
+    pub callers: &'a [Caller],
 }
 
 /// A resource before it has a version.

@@ -1,6 +1,7 @@
 //! What an instance's resources may be, held after rendering whatever a template says: their names,
 //! what they refer to, and where they are exposed.
 
+mod callers;
 mod own;
 mod shape;
 
@@ -28,17 +29,20 @@ pub(crate) fn check(
     references: &mut Vec<Reference>,
 ) -> Vec<Fault> {
     let mut faults = shape::check(own, name, message);
-    walk::messages(message, &mut |path, message| {
+    let rest = callers::judge(own, message, &mut faults);
+    walk::messages(rest.as_ref().unwrap_or(message), &mut |path, message| {
         let mut judge = Judge { own, path, faults: &mut faults, references };
         judge.message(message);
     });
     faults
 }
 
-/// Judges the name of a resource of a group: it must be none that an instance could have.
-pub(crate) fn group(platform: &Platform, kind: &str, name: &str) -> Vec<Fault> {
+/// Judges a resource of a group: its name must be none that an instance could have, and a listener
+/// keeps what instances rely on.
+pub(crate) fn group(platform: &Platform, name: &str, message: &DynamicMessage) -> Vec<Fault> {
     let fault = |message: String| vec![Fault::new(message)];
-    match kind {
+    match message.descriptor().name() {
+        "Listener" => callers::listener(message),
         "Cluster" | "ClusterLoadAssignment"
             if !platform.shared_clusters.iter().any(|shared| shared == name) =>
         {

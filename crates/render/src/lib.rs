@@ -9,6 +9,7 @@
 //! instances at once.
 
 mod builtin;
+mod callers;
 mod culprit;
 mod face;
 mod fault;

@@ -51,7 +51,7 @@ pub(crate) fn group(
 ) -> Result<Vec<Draft>, Vec<Complaint>> {
     let rendered = render(library, ForEach::Group, platform, node, None)?;
     let judged =
-        judge(&rendered, |resource| laws::group(platform, resource.kind(), &resource.name));
+        judge(&rendered, |resource| laws::group(platform, &resource.name, &resource.message));
     finish(rendered, judged, |_| Vec::new())
 }
 

@@ -7,12 +7,13 @@ mod upstream;
 use std::collections::BTreeMap;
 
 use minijinja::value::Serde;
-use model::descriptor::HeaderRules;
+use model::descriptor::{Auth, HeaderRules, Route};
 use model::{Exposure, Node, Spec};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::mark::mark;
-use crate::{Input, NodeField, Platform};
+use crate::{Input, NodeField, Platform, callers};
 use route::RouteView;
 use upstream::UpstreamView;
 
@@ -33,6 +34,7 @@ pub(crate) fn platform(platform: &Platform) -> minijinja::Value {
         direct => platform.direct,
         trusted_ca => platform.trusted_ca.as_str(),
         access_log => platform.access_log.as_deref(),
+        caller_filter => Serde(callers::idle()),
     }
 }
 
@@ -94,6 +96,12 @@ struct InstanceView {
     default_cluster: Option<String>,
     request_headers: HeadersView,
     response_headers: HeadersView,
+    /// The bindings whose callers are let in.
+    callers: Vec<String>,
+    /// What the virtual hosts say to the filter that lets callers in.
+    caller_filter: Option<Value>,
+    /// What a route says to it that takes what no other takes.
+    default_caller_filter: Option<Value>,
 }
 
 #[derive(Serialize)]
@@ -115,6 +123,9 @@ impl InstanceView {
     fn new(platform: &Platform, input: Input<'_>) -> Self {
         let Spec { plan, parameters, hostnames } = input.spec;
         let upstreams = upstream::all(input);
+        let is_guarded = callers::are_needed(parameters);
+        let opened = |auth| (is_guarded && auth == Auth::None).then(callers::open);
+        let route = |route: &Route| RouteView::new(route, input.id, opened(route.auth));
         Self {
             id: input.id.to_string(),
             service: parameters.service.to_string(),
@@ -125,7 +136,7 @@ impl InstanceView {
                 .iter()
                 .map(|&exposure| ExposureView::new(platform, exposure, input))
                 .collect(),
-            routes: parameters.routes.iter().map(|route| RouteView::new(route, input.id)).collect(),
+            routes: parameters.routes.iter().map(route).collect(),
             default_cluster: parameters
                 .upstream
                 .as_ref()
@@ -133,6 +144,9 @@ impl InstanceView {
             upstreams,
             request_headers: HeadersView::new(&parameters.request_headers),
             response_headers: HeadersView::new(&parameters.response_headers),
+            callers: input.callers.iter().map(|caller| caller.binding.to_string()).collect(),
+            caller_filter: is_guarded.then(|| callers::bound(input)),
+            default_caller_filter: opened(parameters.auth),
         }
     }
 }
@@ -187,7 +201,7 @@ fn text(text: &str) -> String {
 }
 
 /// A duration as protobuf's JSON writes it: `1.500s`.
-fn duration(duration: std::time::Duration) -> String {
+pub(crate) fn duration(duration: std::time::Duration) -> String {
     match duration.subsec_nanos() {
         0 => format!("{}s", duration.as_secs()),
         nanos => format!("{}.{nanos:09}s", duration.as_secs()),

@@ -96,8 +96,10 @@ fn drafts(templates: &Templates, seed: u64) -> Vec<Draft> {
     spec.hostnames = (0..spec.hostnames.len())
         .map(|n| common::hostname(&format!("h{n}.s{seed}.localhost")))
         .collect();
-    let rendered =
-        common::render(templates, &common::platform(), &format!("i-{seed}"), &spec, &endpoints);
+    let (id, platform) = (format!("i-{seed}"), common::platform());
+    let callers = &["b-one", "b-two"].map(|id| common::callers::Bound::new(id).caller());
+    let callers = &callers[..seed as usize % 3];
+    let rendered = common::render_for(templates, &platform, &id, &spec, &endpoints, callers);
     rendered.unwrap_or_else(|told| panic!("seed {seed}: {told:#?}\n{text}"))
 }
 

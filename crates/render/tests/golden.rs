@@ -39,7 +39,9 @@ fn rendered(case: &Path) -> Option<Vec<Draft>> {
     let descriptor = Descriptor::from_yaml(&text).unwrap_or_else(|told| panic!("{told:?}"));
     let endpoints = endpoints(&descriptor);
     let spec = common::spec_of(descriptor);
-    let drafts = common::render(&templates, &common::platform(), "i-1", &spec, &endpoints);
+    let callers = ["b-one", "b-two"].map(|id| common::callers::Bound::new(id).caller());
+    let platform = common::platform();
+    let drafts = common::render_for(&templates, &platform, "i-1", &spec, &endpoints, &callers);
     Some(drafts.unwrap_or_else(|told| panic!("{}: {told:#?}", case.display())))
 }
 

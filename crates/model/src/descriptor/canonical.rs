@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::values::{show_duration, show_size, url};
 use super::{
-    Action, DEFAULT_UPSTREAM, Descriptor, Forward, HeaderRules, HealthCheck, Parameters, PathMatch,
-    Redirect, Respond, Retry, Route, RouteMatch, Upstream, Weighted,
+    Action, Auth, DEFAULT_UPSTREAM, Descriptor, Forward, HeaderRules, HealthCheck, Parameters,
+    PathMatch, Redirect, Respond, Retry, Route, RouteMatch, Upstream, Weighted,
 };
 use crate::Plan;
 
@@ -62,14 +62,21 @@ fn top(parameters: &Parameters) -> Object {
     let upstreams: Map<String, Value> =
         parameters.upstreams.iter().map(|(name, one)| (name.clone(), upstream(one))).collect();
     let hostnames: Vec<&str> = parameters.hostnames.iter().map(|name| name.as_str()).collect();
+    let routes = |one: &Route| route(one, parameters.auth);
     Object::default()
         .put("service", parameters.service.as_str())
         .maybe("upstream", default.and_then(single))
         .some("hostnames", hostnames)
-        .some("routes", parameters.routes.iter().map(route).collect::<Vec<_>>())
+        .some("routes", parameters.routes.iter().map(routes).collect::<Vec<_>>())
         .some("upstreams", upstreams)
         .some("requestHeaders", headers(&parameters.request_headers))
         .some("responseHeaders", headers(&parameters.response_headers))
+        .maybe("auth", auth(parameters.auth, Auth::default()))
+}
+
+/// Who may call, where it is not what it would be anyway.
+fn auth(auth: Auth, default: Auth) -> Option<Object> {
+    (auth != default).then(|| Object::default().put("require", auth.as_str()))
 }
 
 /// The URL of an upstream with one address.
@@ -99,7 +106,7 @@ fn health_check(check: &HealthCheck) -> Value {
     })
 }
 
-fn route(route: &Route) -> Value {
+fn route(route: &Route, default: Auth) -> Value {
     let limits = Object::default().maybe("maxBodySize", route.max_body_bytes.map(show_size));
     let object =
         Object::default().put("name", route.name.as_str()).put("match", matches(&route.matches));
@@ -112,6 +119,7 @@ fn route(route: &Route) -> Value {
         .some("requestHeaders", headers(&route.request_headers))
         .some("responseHeaders", headers(&route.response_headers))
         .some("limits", limits)
+        .maybe("auth", auth(route.auth, default))
         .into()
 }
 

@@ -14,7 +14,7 @@ use super::decode::At;
 use super::decode::{Given, Map};
 use super::refusal::{Refusals, Spot, quote};
 use super::values::{HeaderName, HeaderValue};
-use super::{Code, Descriptor, HeaderRules, Parameters, Refusal, syntax};
+use super::{Auth, Code, Descriptor, HeaderRules, Parameters, Refusal, syntax};
 
 /// Builds the descriptor, and tells everything that is wrong with it. What was decoded without a
 /// refusal always builds.
@@ -25,7 +25,8 @@ pub(crate) fn descriptor(
     let service = written.service.value().cloned();
     let upstreams = upstreams::check(written, refusals);
     let hostnames = hosts::check(written, refusals);
-    let routes = routes::check(written, &hostnames, refusals);
+    let auth = auth(&written.auth).unwrap_or_default();
+    let routes = routes::check(written, &hostnames, auth, refusals);
     let request_headers = headers(&written.request_headers, refusals);
     let response_headers = headers(&written.response_headers, refusals);
     useful(written, spot, refusals);
@@ -39,6 +40,7 @@ pub(crate) fn descriptor(
             upstreams: upstreams.named,
             request_headers,
             response_headers,
+            auth,
         },
     })
 }
@@ -57,6 +59,11 @@ fn useful(written: &syntax::Descriptor, spot: &Spot, refusals: &mut Refusals) {
                 .help("say where requests go: `upstream: http://localhost:3000`"),
         );
     }
+}
+
+/// Who may call, where it is said.
+fn auth(written: &Given<syntax::Auth>) -> Option<Auth> {
+    written.value()?.require.value().copied()
 }
 
 /// Header rules, none of which contradicts another.

@@ -18,7 +18,7 @@ use rng::Rng;
 
 use super::check::sort;
 use super::{
-    Action, DEFAULT_UPSTREAM, Descriptor, Forward, Parameters, PathMatch, Route, RouteMatch,
+    Action, Auth, DEFAULT_UPSTREAM, Descriptor, Forward, Parameters, PathMatch, Route, RouteMatch,
     Weighted,
 };
 use crate::{Hostname, Plan, ServiceName};
@@ -55,8 +55,13 @@ fn build(rng: &mut Rng) -> Descriptor {
         routes,
         request_headers: text::header_rules(rng, 40),
         response_headers: text::header_rules(rng, 40),
+        auth: auth(rng),
     };
     Descriptor { visibility: rng.pick(&Plan::ALL), parameters }
+}
+
+fn auth(rng: &mut Rng) -> Auth {
+    rng.pick(&[Auth::None, Auth::None, Auth::Binding])
 }
 
 fn service(rng: &mut Rng) -> ServiceName {

@@ -2,6 +2,7 @@
 //!
 //! The comments of the keys are what the JSON Schema and the reference say about them.
 
+use super::Auth as Requirement;
 use super::decode::{Decode, Int, List, Map, Reader, Set, Shape, record};
 use super::tree::{Node, Value};
 use super::values::{
@@ -54,6 +55,16 @@ record! {
         optional request_headers: "requestHeaders" => HeaderRules,
         /// Changes to the headers of every response.
         optional response_headers: "responseHeaders" => HeaderRules,
+        /// Who may call it, where a route says nothing else. Default: whoever reaches it.
+        optional auth: "auth" => Auth,
+    }
+}
+
+record! {
+    /// Who may call.
+    Auth, "a rule such as `{require: binding}`", at_most_one: [] {
+        /// `binding`: only callers with a binding of this service. `none`: whoever reaches it.
+        required require: "require" => Requirement,
     }
 }
 
@@ -108,6 +119,8 @@ record! {
         optional response_headers: "responseHeaders" => HeaderRules,
         /// What is too much.
         optional limits: "limits" => Limits,
+        /// Who may call it. Default: as at the top level.
+        optional auth: "auth" => Auth,
     }
 }
 

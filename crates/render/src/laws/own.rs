@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
+use super::callers::Guard;
 use crate::{Input, Platform, view};
 
 /// What an instance may be called, may answer to and may refer to.
@@ -16,6 +17,8 @@ pub(crate) struct Own<'a> {
     pub(super) scopes: BTreeMap<String, String>,
     pub(super) hostnames: BTreeSet<&'a str>,
     pub(super) trusted_ca: &'a str,
+    /// Where a route requires a binding.
+    pub(super) guard: Option<Guard>,
     addresses: BTreeSet<SocketAddr>,
     platform: &'a Platform,
 }
@@ -38,6 +41,7 @@ impl<'a> Own<'a> {
             scopes,
             hostnames,
             trusted_ca: &platform.trusted_ca,
+            guard: Guard::new(input),
             addresses: input.endpoints.values().flatten().copied().collect(),
             platform,
         }

@@ -3,6 +3,7 @@
 use model::InstanceId;
 use model::descriptor::{Action, Forward, PathMatch, Redirect, Respond, Retry, Route, RouteMatch};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{HeadersView, Pair, duration, pairs, text, upstream};
 use crate::mark::quote;
@@ -19,10 +20,12 @@ pub(super) struct RouteView {
     request_headers: HeadersView,
     response_headers: HeadersView,
     max_body_bytes: Option<u64>,
+    /// What it says to the filter that lets callers in, if not what its virtual host says.
+    caller_filter: Option<Value>,
 }
 
 impl RouteView {
-    pub(super) fn new(route: &Route, id: &InstanceId) -> Self {
+    pub(super) fn new(route: &Route, id: &InstanceId, caller_filter: Option<Value>) -> Self {
         let (mut forward, mut redirect, mut respond) = (None, None, None);
         match &route.action {
             Action::Forward(to) => forward = Some(ForwardView::new(to, &route.matches.path, id)),
@@ -38,6 +41,7 @@ impl RouteView {
             request_headers: HeadersView::new(&route.request_headers),
             response_headers: HeadersView::new(&route.response_headers),
             max_body_bytes: route.max_body_bytes,
+            caller_filter,
         }
     }
 }

@@ -1,10 +1,11 @@
 //! What the tests of the renderer share: specs by hand, a platform, and a real Envoy.
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+pub(crate) mod callers;
 pub(crate) mod envoy;
 pub(crate) mod live;
 
-use model::{Descriptor, Hostname, InstanceId, Node, Spec};
+use model::{Caller, Descriptor, Hostname, InstanceId, Node, Spec};
 use render::{Complaint, Draft, Endpoints, Input, Platform, Sources, Templates};
 
 /// A platform as `margrave dev` has it.
@@ -45,7 +46,7 @@ pub(crate) fn hostname(text: &str) -> Hostname {
     text.parse().expect("it is a hostname")
 }
 
-/// Renders a spec as the instance `id`.
+/// Renders a spec as the instance `id`, which nobody is bound to.
 pub(crate) fn render(
     templates: &Templates,
     platform: &Platform,
@@ -53,6 +54,19 @@ pub(crate) fn render(
     spec: &Spec,
     endpoints: &Endpoints,
 ) -> Result<Vec<Draft>, Vec<Complaint>> {
+    render_for(templates, platform, id, spec, endpoints, &[])
+}
+
+/// Renders a spec as the instance `id` with these callers.
+pub(crate) fn render_for(
+    templates: &Templates,
+    platform: &Platform,
+    id: &str,
+    spec: &Spec,
+    endpoints: &Endpoints,
+    callers: &[Caller],
+) -> Result<Vec<Draft>, Vec<Complaint>> {
     let id: InstanceId = id.parse().expect("it is an id");
-    templates.instance(platform, &Node::default(), Input { id: &id, spec, endpoints })
+    let input = Input { id: &id, spec, endpoints, callers };
+    templates.instance(platform, &Node::default(), input)
 }

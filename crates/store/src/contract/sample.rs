@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::descriptor::HeaderRules;
+use model::descriptor::{Auth, HeaderRules};
 use model::{
     Hostname, Instance, InstanceId, InstanceState, Millis, Operation, OperationKind,
     OperationState, Owner, Parameters, Plan, Requester, Spec,
@@ -42,6 +42,7 @@ pub fn spec(service: &str, hostnames: &[&str]) -> Spec {
         upstreams: std::collections::BTreeMap::new(),
         request_headers: HeaderRules::default(),
         response_headers: HeaderRules::default(),
+        auth: Auth::None,
     };
     Spec { plan: Plan::Internal, parameters, hostnames }
 }

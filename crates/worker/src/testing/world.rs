@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::FutureExt;
-use model::descriptor::HeaderRules;
+use model::descriptor::{Auth, HeaderRules};
 use model::{
     Exposure, Hostname, Instance, InstanceId, InstanceState, Millis, Operation, OperationKind,
     OperationState, Owner, Parameters, Plan, Requester, Spec,
@@ -327,6 +327,7 @@ pub(crate) fn spec(plan: Plan, hostnames: &[&str]) -> Spec {
         upstreams: BTreeMap::new(),
         request_headers: HeaderRules::default(),
         response_headers: HeaderRules::default(),
+        auth: Auth::None,
     };
     Spec { plan, parameters, hostnames }
 }

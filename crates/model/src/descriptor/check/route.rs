@@ -7,8 +7,8 @@ use crate::descriptor::decode::{At, Given};
 use crate::descriptor::refusal::{Refusals, Spot, quote};
 use crate::descriptor::values::{RetryOn, show_duration};
 use crate::descriptor::{
-    Action, Code, DEFAULT_UPSTREAM, Forward, PathMatch, Redirect, Refusal, Respond, Retry, Route,
-    RouteMatch, Weighted, syntax,
+    Action, Auth, Code, DEFAULT_UPSTREAM, Forward, PathMatch, Redirect, Refusal, Respond, Retry,
+    Route, RouteMatch, Weighted, syntax,
 };
 
 /// What applies when a route says nothing.
@@ -22,6 +22,7 @@ const WEIGHT: u32 = 1;
 pub(super) fn build(
     At { value: written, spot }: &At<syntax::Route>,
     has_default: bool,
+    auth: Auth,
     refusals: &mut Refusals,
 ) -> Option<Route> {
     let matches = written.matches.at().and_then(|at| matching(at, refusals));
@@ -35,6 +36,7 @@ pub(super) fn build(
         request_headers,
         response_headers,
         max_body_bytes: written.limits.value().and_then(|l| l.max_body_size.value()).map(|s| s.0),
+        auth: super::auth(&written.auth).unwrap_or(auth),
     })
 }
 

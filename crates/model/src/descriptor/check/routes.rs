@@ -5,7 +5,7 @@ use crate::Hostname;
 use crate::descriptor::decode::At;
 use crate::descriptor::refusal::{Refusals, Spot, quote};
 use crate::descriptor::{
-    Action, Code, DEFAULT_UPSTREAM, PathMatch, Refusal, Route, RouteMatch, syntax,
+    Action, Auth, Code, DEFAULT_UPSTREAM, PathMatch, Refusal, Route, RouteMatch, syntax,
 };
 
 /// A route with the places that refusals point at.
@@ -19,6 +19,7 @@ pub(super) struct Placed<'w> {
 pub(super) fn check(
     written: &syntax::Descriptor,
     hostnames: &[Hostname],
+    auth: Auth,
     refusals: &mut Refusals,
 ) -> Vec<Route> {
     let list = written.routes.value().map(|list| list.0.as_slice()).unwrap_or_default();
@@ -27,7 +28,7 @@ pub(super) fn check(
     let placed: Vec<Placed<'_>> = list
         .iter()
         .filter_map(|at| {
-            let route = route::build(at, has_default, refusals)?;
+            let route = route::build(at, has_default, auth, refusals)?;
             let action = at.value.redirect.at().map_or(&at.spot, |redirect| &redirect.spot);
             Some(Placed { route, matches: &at.value.matches.at()?.spot, action })
         })

@@ -83,6 +83,10 @@ pub const ALL: &[&str] = &[
     "respond unicode",
     "respond lines",
     "limits",
+    "auth none",
+    "auth binding",
+    "route auth none",
+    "route auth binding",
     "headers set",
     "headers add",
     "headers remove",
@@ -119,6 +123,7 @@ pub fn features(descriptor: &Descriptor) -> BTreeSet<&'static str> {
         &parameters.response_headers,
         ["response headers set", "response headers add", "response headers remove"],
     );
+    found.word("auth", parameters.auth.as_str());
     parameters.routes.iter().for_each(|route| found.route(route));
     found.0
 }
@@ -169,6 +174,7 @@ impl Found {
             Action::Respond(respond) => self.respond(respond),
         }
         self.when(route.max_body_bytes.is_some(), "limits");
+        self.word("route auth", route.auth.as_str());
         self.rules(
             &route.request_headers,
             ["route headers set", "route headers add", "route headers remove"],

@@ -13,9 +13,24 @@ pub(super) fn respell(mut json: Value, rng: &mut Rng) -> Value {
     if json.get("visibility").is_none() && rng.chance(50) {
         json["visibility"] = json!("internal");
     }
+    auth(&mut json, rng);
     let has_upstream = json.get("upstream").is_some();
     walk("", &mut json, has_upstream, rng);
     json
+}
+
+/// Says who may call also where it is what it would be anyway.
+fn auth(json: &mut Value, rng: &mut Rng) {
+    let top = json.get("auth").cloned().unwrap_or_else(|| json!({"require": "none"}));
+    if rng.chance(20) {
+        json["auth"] = top.clone();
+    }
+    let routes = json.get_mut("routes").and_then(Value::as_array_mut);
+    for route in routes.into_iter().flatten() {
+        if route.get("auth").is_none() && rng.chance(20) {
+            route["auth"] = top.clone();
+        }
+    }
 }
 
 fn walk(key: &str, value: &mut Value, has_upstream: bool, rng: &mut Rng) {

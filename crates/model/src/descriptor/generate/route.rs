@@ -98,6 +98,7 @@ fn route(
         request_headers: text::header_rules(rng, if forwards { 25 } else { 0 }),
         response_headers: text::header_rules(rng, 25),
         max_body_bytes: rng.maybe(if forwards { 20 } else { 0 }, |rng| rng.pick(&sizes)),
+        auth: super::auth(rng),
     }
 }
 

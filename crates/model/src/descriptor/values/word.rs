@@ -6,7 +6,7 @@ use crate::Plan;
 use crate::descriptor::decode::{Decode, Reader, Scalar, Shape, Wrong};
 use crate::descriptor::refusal::quote;
 use crate::descriptor::tree::Node;
-use crate::descriptor::{Code, Refusal};
+use crate::descriptor::{Auth, Code, Refusal};
 
 /// An HTTP method. CONNECT is missing because it has no path to match.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +30,32 @@ impl Scalar for Plan {
             .into_iter()
             .find(|plan| plan.as_str() == text)
             .ok_or_else(|| Wrong::value(format!("{} is not a visibility", quote(text))))
+    }
+}
+
+impl Auth {
+    /// Both of them.
+    const ALL: [Self; 2] = [Self::None, Self::Binding];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Binding => "binding",
+        }
+    }
+}
+
+impl Scalar for Auth {
+    const WHAT: &'static str = "what a caller needs";
+    const CHARS_MAX: usize = 16;
+    const ONE_OF: &'static [&'static str] = &["none", "binding"];
+
+    fn parse(text: &str) -> Result<Self, Wrong> {
+        Self::ALL
+            .into_iter()
+            .find(|auth| auth.as_str() == text)
+            .ok_or_else(|| Wrong::value(format!("{} is not what a caller needs", quote(text))))
     }
 }
 
