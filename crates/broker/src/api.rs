@@ -35,6 +35,7 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         .route("/v1/audit/head", get(audit::head))
         .route("/v1/backup", post(operate::backup))
         .route("/v1/fleet", get(platform::fleet))
+        .route("/v1/fleet/confirm-removal", post(operate::confirm_removal))
         .route("/v1/records", get(platform::records))
         .route("/v1/schema", get(platform::schema))
         .route("/v1/openapi.json", get(platform::document))
@@ -71,6 +72,7 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         audit::list,
         audit::head,
         operate::backup,
+        operate::confirm_removal,
         platform::fleet,
         platform::records,
         platform::schema,

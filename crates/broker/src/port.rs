@@ -3,8 +3,9 @@
 use std::pin::Pin;
 
 use async_trait::async_trait;
-use model::{InstanceId, Spec};
+use model::{AuditEntry, InstanceId, Millis, Spec};
 use serde::Serialize;
+use store::StoreError;
 use tokio::io::AsyncRead;
 use utoipa::ToSchema;
 
@@ -46,8 +47,42 @@ pub struct FleetSummary {
     pub instances: usize,
     /// Instances that are served at an earlier revision than their latest.
     pub quarantined: usize,
+    /// Instances that the store knows no more, so many at once that they are served until an operator
+    /// confirms that they may go.
+    pub removals_held: usize,
+    /// What proxies have that is ahead of the store, as after a restore.
+    pub ahead: Vec<AheadLine>,
     /// Connected proxies.
     pub proxies: Vec<ProxyLine>,
+}
+
+/// Something that proxies have that is ahead of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AheadLine {
+    /// `instance`, `hostname` or `resource`.
+    pub kind: String,
+    /// Its id or name.
+    pub name: String,
+    /// The epoch that a proxy has it of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// The revision that a proxy has it of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// The store does not know it, and proxies keep it until an operator confirms that it may go.
+    /// Else they are given what the store has.
+    pub kept: bool,
+    /// How many proxies came back with it.
+    pub proxies: usize,
+}
+
+/// What was let go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct LetGo {
+    /// Instances that were served although the store did not know them any more.
+    pub instances: usize,
+    /// Proxies that are told to give up what the store does not know.
+    pub proxies: usize,
 }
 
 /// How an instance stands at the control plane.
@@ -114,4 +149,6 @@ pub struct BackupFile {
 pub trait Keeper: Send + Sync {
     /// Makes a backup; or why it cannot.
     async fn backup(&self) -> Result<BackupFile, String>;
+    /// What the store does not know may go from the proxies; `entry` is written first.
+    async fn confirm_removals(&self, at: Millis, entry: AuditEntry) -> Result<LetGo, StoreError>;
 }

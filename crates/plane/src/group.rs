@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::{Millis, Node, TypeUrl, type_urls};
 use tokio::time::Instant;
-use xds::{Cache, Change, Options, Owner, StreamId};
+use xds::{Ahead, Cache, Change, Options, Owner, StreamId};
 
 use crate::claims::Claims;
 use crate::diff::{Diff, Kept, Wish};
@@ -49,6 +49,8 @@ pub(crate) struct Stream {
     pub(crate) ready: bool,
     /// Whose change it refuses, alone.
     pub(crate) refuses: BTreeSet<Owner>,
+    /// What it came back with that is ahead of the store.
+    pub(crate) ahead: Vec<Ahead>,
 }
 
 /// What one owner has in this group.
@@ -211,7 +213,7 @@ impl Group {
     pub(crate) fn opened(&mut self, id: StreamId, node: Arc<Node>, since: Millis) {
         self.is_known = true;
         let refuses = BTreeSet::new();
-        self.streams.insert(id, Stream { node, since, ready: false, refuses });
+        self.streams.insert(id, Stream { node, since, ready: false, refuses, ahead: Vec::new() });
     }
 
     /// A proxy has everything up to `seq`.

@@ -7,6 +7,7 @@
 //! *Architecture invariant:* the work for one change does not depend on how many instances there
 //! are.
 
+mod ahead;
 mod claims;
 mod diff;
 mod flights;
@@ -23,6 +24,7 @@ mod verdict;
 mod view;
 mod words;
 
+pub use ahead::{AheadView, LetGo};
 pub use live::Convergence;
 pub use plane::{Config, Plane};
 pub use view::{Description, FleetView, Proxy, ProxyState};

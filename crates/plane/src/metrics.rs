@@ -33,6 +33,10 @@ pub fn describe() {
         "margrave_plane_removals_held",
         "Instances that the store knows no more, and that are served all the same"
     );
+    describe_gauge!(
+        "margrave_plane_ahead",
+        "Instances and hostnames that proxies have in a version that is ahead of the store"
+    );
 }
 
 pub(crate) fn rendered(well: bool) {
@@ -71,6 +75,7 @@ pub(crate) fn fleet(view: &FleetView) {
     gauge!("margrave_plane_quarantined").set(view.quarantined as f64);
     gauge!("margrave_plane_resources").set(view.resources as f64);
     gauge!("margrave_plane_in_flight").set(view.in_flight as f64);
+    gauge!("margrave_plane_ahead").set(view.ahead.len() as f64);
     for (state, count) in view.counts() {
         gauge!("margrave_plane_proxies", "state" => state).set(count as f64);
     }

@@ -39,6 +39,9 @@ pub struct Config {
     pub grace: Duration,
     /// For so long a change waits for names of upstreams that were never resolved before.
     pub address_wait: Duration,
+    /// Epoch and revision of the backup that the store was restored from, if what proxies have that
+    /// is ahead of it shall stay with them until [`Plane::confirm_removals`].
+    pub restored_from: Option<(u64, u64)>,
 }
 
 impl Config {
@@ -75,7 +78,7 @@ impl Plane {
     ) -> Result<Arc<Self>, Vec<Complaint>> {
         let renderer = Renderer::new(config.templates)?;
         let group = Group::new(DEFAULT_GROUP, config.platform.on_demand);
-        let mut state = State::new(config.platform);
+        let mut state = State::new(config.platform, config.restored_from);
         renderer.group(&state.platform, &group.node)?;
         state.groups.insert(DEFAULT_GROUP.into(), group);
         let (told, events) = mpsc::channel(EVENTS);
@@ -221,7 +224,9 @@ impl Directory for Plane {
         let name: Arc<str> = name.into();
         let cache = {
             let mut state = self.state();
-            state.groups.entry(name.clone()).or_insert(group).cache.clone()
+            let cache = state.groups.entry(name.clone()).or_insert(group).cache.clone();
+            state.guard_groups();
+            cache
         };
         if self.loaded.load(Ordering::Acquire) {
             self.prepare(name);

@@ -79,7 +79,11 @@ impl Plane {
             let (page, read_at) = (self.page(cursor.as_ref()).await, Instant::now());
             if page.reset {
                 let epoch = self.asked("epoch", || self.store.epoch()).await;
-                self.state().begin(epoch);
+                {
+                    let mut state = self.state();
+                    state.begin(epoch);
+                    state.watch_for_loss();
+                }
                 census = Some(HashSet::new());
             }
             if let Some(census) = &mut census {
@@ -105,7 +109,7 @@ impl Plane {
     }
 
     /// The feed began anew: what it does not know is gone. So much at once is more likely a fault
-    /// of the store than anybody's wish, and is left to an operator (who restarts the plane).
+    /// of the store than anybody's wish, and is left to an operator.
     fn drop_others(&self, census: &HashSet<InstanceId>) {
         let mut state = self.state();
         let known = state.tenants.len();
@@ -114,6 +118,7 @@ impl Plane {
         if gone.len() >= REMOVALS_MIN && gone.len() * REMOVALS_PART > known {
             tracing::error!(gone = gone.len(), known, "too many instances are gone; all are kept");
             metrics::removals_held(gone.len());
+            state.held_removals = gone.into_iter().collect();
             return;
         }
         for id in gone {
@@ -168,6 +173,7 @@ impl Plane {
                     (false, _) => {}
                 }
             }
+            state.guard_groups();
         }
         if self.loaded.load(Ordering::Acquire) {
             self.queue.urgent(known);

@@ -1,12 +1,12 @@
 //! Everything that the plane knows, behind one lock; nothing here waits or renders.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::{InstanceId, Millis, Node, Published};
 use render::{Complaint, Draft, Platform};
-use xds::{Event, Owner, StreamId};
+use xds::{Event, Guard, Owner, StreamId};
 
 use crate::diff::Wish;
 use crate::group::{Group, Outcome, Refusal, Stamp};
@@ -31,11 +31,19 @@ pub(crate) struct State {
     pub(crate) tenants: HashMap<InstanceId, Tenant>,
     pub(crate) groups: BTreeMap<Arc<str>, Group>,
     streams: HashMap<StreamId, Arc<str>>,
+    /// Epoch and revision of the backup that the store was restored from, while what is ahead of it
+    /// is held back.
+    pub(crate) restored_from: Option<(u64, u64)>,
+    /// What groups guard.
+    pub(crate) guard: Guard,
+    /// Instances that the store does not know any more: so many at once that they are served until
+    /// an operator confirms.
+    pub(crate) held_removals: BTreeSet<InstanceId>,
 }
 
 impl State {
     /// Nothing but the platform's facts.
-    pub(crate) fn new(platform: Platform) -> Self {
+    pub(crate) fn new(platform: Platform, restored_from: Option<(u64, u64)>) -> Self {
         Self {
             epoch: 0,
             position: 0,
@@ -43,6 +51,9 @@ impl State {
             tenants: HashMap::new(),
             groups: BTreeMap::new(),
             streams: HashMap::new(),
+            restored_from,
+            guard: Guard::default(),
+            held_removals: BTreeSet::new(),
         }
     }
 
@@ -61,6 +72,7 @@ impl State {
             self.remove(&instance);
             return false;
         };
+        self.held_removals.remove(&instance);
         let good = good.map(|(revision, spec)| (revision, Arc::new(spec)));
         let tenant = self.tenants.entry(instance);
         tenant.or_insert_with(|| Tenant::new(revision, spec.clone())).publish(
@@ -73,6 +85,7 @@ impl State {
 
     /// An instance is gone.
     pub(crate) fn remove(&mut self, id: &InstanceId) {
+        self.held_removals.remove(id);
         self.tenants.remove(id);
         let owner = owner_of(id);
         self.groups.values_mut().for_each(|group| group.remove(&owner));
@@ -169,6 +182,13 @@ impl State {
     }
 
     fn dispatch(&mut self, event: Event, now: Millis) -> Option<Vec<Outcome>> {
+        let event = match event {
+            Event::Ahead { stream, resources } => {
+                self.came_ahead(stream, resources);
+                return None;
+            }
+            other => other,
+        };
         if let Event::Opened { stream, node } = &event {
             self.streams.insert(*stream, group_name(node).ok()?.into());
         }
@@ -187,6 +207,8 @@ impl State {
                 metrics::refused();
                 group.rejected(stream, &owner, seq, Refusal { type_url, name, message })
             }
+            // Taken in above, as it concerns no group's changes.
+            Event::Ahead { .. } => Vec::new(),
             Event::Closed { stream } => {
                 let outcomes = group.closed(stream);
                 self.streams.remove(&stream);
@@ -271,6 +293,7 @@ fn stream_of(event: &Event) -> StreamId {
         | Event::Synced { stream, .. }
         | Event::Settled { stream, .. }
         | Event::Rejected { stream, .. }
+        | Event::Ahead { stream, .. }
         | Event::Closed { stream } => *stream,
     }
 }

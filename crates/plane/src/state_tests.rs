@@ -63,7 +63,7 @@ struct World {
 
 impl World {
     fn new(proxies: &[u64]) -> Self {
-        let mut state = State::new(platform());
+        let mut state = State::new(platform(), None);
         state.begin(1);
         let mut group = Group::new(DEFAULT_GROUP, false);
         group.open = true;

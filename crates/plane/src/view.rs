@@ -3,6 +3,7 @@
 use model::{InstanceId, Millis};
 use serde::Serialize;
 
+use crate::ahead::AheadView;
 use crate::group::{Group, Stream};
 use crate::state::State;
 
@@ -56,6 +57,10 @@ pub struct FleetView {
     pub groups: Vec<String>,
     /// Connected proxies.
     pub proxies: Vec<Proxy>,
+    /// Instances that the store knows no more, and that are served until an operator confirms.
+    pub removals_held: usize,
+    /// What proxies have that is ahead of the store.
+    pub ahead: Vec<AheadView>,
 }
 
 /// What is known of one published instance.
@@ -100,6 +105,8 @@ impl State {
             resources: groups().map(|(_, group)| Group::len(group)).sum(),
             groups: groups().map(|(name, _)| name.to_string()).collect(),
             proxies: proxies.collect(),
+            removals_held: self.held_removals.len(),
+            ahead: self.ahead(),
         }
     }
 

@@ -2,13 +2,26 @@
 
 use std::sync::Arc;
 
-use model::{Node, TypeUrl};
+use model::{Node, TypeUrl, Version};
 
 use crate::Owner;
 
 /// One stream of one proxy, unique in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u64);
+
+/// What a client came back with that is newer than what is here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ahead {
+    /// Its type.
+    pub type_url: TypeUrl,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its version; none when it is not one of ours.
+    pub version: Option<Version>,
+    /// The client keeps it, as nothing is known of it here. Else it is given what is here.
+    pub kept: bool,
+}
 
 /// Something that happened on a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +64,13 @@ pub enum Event {
         name: Arc<str>,
         /// The client's own words (`error_detail.message`).
         message: String,
+    },
+    /// A client came back with what a [`Guard`](crate::Guard) is about.
+    Ahead {
+        /// The stream.
+        stream: StreamId,
+        /// What it came back with, of one type.
+        resources: Vec<Ahead>,
     },
     /// The stream is gone.
     Closed {

@@ -19,8 +19,8 @@ mod sotw;
 mod stream;
 mod wire;
 
-pub use cache::{Cache, Change, Entry, Options, Owner};
-pub use event::{Event, StreamId};
+pub use cache::{Cache, Change, Entry, Guard, Options, Owner};
+pub use event::{Ahead, Event, StreamId};
 pub use limits::Limits;
 pub use server::serve;
 pub use service::{Ads, Directory};

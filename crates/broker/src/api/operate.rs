@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use model::AuditEntry;
+use model::{AuditEntry, Principal};
 use serde_json::json;
 use tokio_util::io::ReaderStream;
 
 use crate::error::{Error, ErrorBody};
 use crate::identity::requester;
-use crate::port::BackupFile;
+use crate::port::{BackupFile, LetGo};
 use crate::principal::Who;
 use crate::router::Broker;
 
@@ -33,13 +34,7 @@ pub(crate) async fn backup(
     let Ok(place) = Arc::clone(&broker.backups).try_acquire_owned() else {
         return Err(Error::conflict("another backup is being made; try again when it is done"));
     };
-    let entry = AuditEntry {
-        by: requester(&who, &headers)?,
-        action: "platform.backup".to_owned(),
-        object: "platform".to_owned(),
-        owner: None,
-        detail: json!({}),
-    };
+    let entry = entry(&who, &headers, "platform.backup")?;
     broker.parts.audit.append(broker.now(), entry).await?;
     let made = broker.parts.keeper.backup().await;
     let BackupFile { bytes, content } = made.map_err(|why| {
@@ -52,6 +47,33 @@ pub(crate) async fn backup(
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
     Ok(response)
+}
+
+/// An entry about the platform as a whole.
+fn entry(who: &Principal, headers: &HeaderMap, action: &str) -> Result<AuditEntry, Error> {
+    Ok(AuditEntry {
+        by: requester(who, headers)?,
+        action: action.to_owned(),
+        object: "platform".to_owned(),
+        owner: None,
+        detail: json!({}),
+    })
+}
+
+/// What the store does not know may go from the proxies: what `ahead` tells as kept, and what
+/// `removalsHeld` counts, in `GET /v1/fleet`.
+#[utoipa::path(post, path = "/v1/fleet/confirm-removal", tag = "platform", operation_id = "confirmRemoval", responses(
+    (status = 200, description = "It goes", body = LetGo),
+    (status = 403, description = "It is for operators", body = ErrorBody),
+))]
+pub(crate) async fn confirm_removal(
+    State(broker): State<Arc<Broker>>,
+    Who(who): Who,
+    headers: HeaderMap,
+) -> Result<Json<LetGo>, Error> {
+    crate::principal::operator(&who)?;
+    let entry = entry(&who, &headers, "fleet.confirm-removal")?;
+    Ok(Json(broker.parts.keeper.confirm_removals(broker.now(), entry).await?))
 }
 
 /// The next backup begins when this one was read, or its reader has gone.

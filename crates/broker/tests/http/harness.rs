@@ -9,11 +9,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use broker::{
-    BackupFile, Config, Coverage, FleetSummary, Keeper, PLAN_INTERNAL_ID, PLAN_PUBLIC_ID, Parts,
-    Password, RecordLine, RenderedLine, SERVICE_ID, Standing, View,
+    BackupFile, Config, Coverage, FleetSummary, Keeper, LetGo, PLAN_INTERNAL_ID, PLAN_PUBLIC_ID,
+    Parts, Password, RecordLine, RenderedLine, SERVICE_ID, Standing, View,
 };
 use http_body_util::BodyExt;
-use model::{InstanceId, InstanceState, Millis, Operation, OperationKind, OperationState, Spec};
+use model::{
+    AuditEntry, InstanceId, InstanceState, Millis, Operation, OperationKind, OperationState, Spec,
+};
 use serde_json::{Value, json};
 use store::sqlite::{Options, Sqlite};
 use store::{Fence, Queue, Save, Store, StoreError, Write};
@@ -50,7 +52,14 @@ impl View for NothingToSee {
         Ok(vec![RenderedLine { type_url: "t".to_owned(), name, resource: json!({}) }])
     }
     fn fleet(&self) -> FleetSummary {
-        FleetSummary { revision: 0, instances: 0, quarantined: 0, proxies: Vec::new() }
+        FleetSummary {
+            revision: 0,
+            instances: 0,
+            quarantined: 0,
+            removals_held: 0,
+            ahead: Vec::new(),
+            proxies: Vec::new(),
+        }
     }
     async fn standing(&self, _: &InstanceId) -> Option<Standing> {
         Some(Standing {
@@ -71,6 +80,9 @@ impl Keeper for NothingToSee {
     async fn backup(&self) -> Result<BackupFile, String> {
         let content = Box::pin(std::io::Cursor::new(b"a backup"));
         Ok(BackupFile { bytes: 8, content })
+    }
+    async fn confirm_removals(&self, _: Millis, _: AuditEntry) -> Result<LetGo, StoreError> {
+        Ok(LetGo { instances: 1, proxies: 2 })
     }
 }
 

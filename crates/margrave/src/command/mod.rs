@@ -8,6 +8,7 @@ mod delete;
 mod descriptor;
 mod dev;
 mod explain;
+mod fleet;
 mod list;
 mod outputs;
 mod render;
@@ -46,6 +47,7 @@ enum Command {
     Render(render::Args),
     Delete(delete::Args),
     Audit(audit::Args),
+    Fleet(fleet::Args),
     Backup(backup::Args),
     Restore(restore::Args),
     Schema(schema::Args),
@@ -96,6 +98,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Render(args) => args.run(),
         Command::Delete(args) => args.run(),
         Command::Audit(args) => args.run(),
+        Command::Fleet(args) => args.run(),
         Command::Backup(args) => args.run(),
         Command::Restore(args) => args.run(),
         Command::Schema(args) => args.run(),

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::audit::Verified;
-use super::{apply, backup, delete, explain, restore, validate};
+use super::{apply, backup, delete, explain, fleet, restore, validate};
 use crate::client::api::Instance;
 use crate::client::audit;
 
@@ -22,6 +22,8 @@ const OUTPUTS: &[Row] = &[
     ("backup", of::<backup::BackedUp>),
     ("delete", of::<delete::Deleted>),
     ("explain", of::<Vec<explain::Explained>>),
+    ("fleet confirm-removal", of::<fleet::LetGo>),
+    ("fleet status", of::<fleet::Fleet>),
     ("list", of::<Vec<Instance>>),
     ("restore", of::<restore::Brought>),
     ("status", of::<Instance>),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use broker::{Coverage, FleetSummary, ProxyLine, RecordLine, RenderedLine, Standing};
+use broker::{AheadLine, Coverage, FleetSummary, ProxyLine, RecordLine, RenderedLine, Standing};
 use model::{InstanceId, Spec};
 use plane::{Plane, ProxyState};
 use render::{Complaint, Draft};
@@ -66,6 +66,8 @@ impl broker::View for PlaneView {
             revision: fleet.revision,
             instances: fleet.instances,
             quarantined: fleet.quarantined,
+            removals_held: fleet.removals_held,
+            ahead: fleet.ahead.into_iter().map(ahead).collect(),
             proxies: fleet.proxies.into_iter().map(proxy).collect(),
         }
     }
@@ -91,6 +93,12 @@ impl broker::View for PlaneView {
         };
         Ok(records.into_iter().map(line).collect())
     }
+}
+
+fn ahead(ahead: plane::AheadView) -> AheadLine {
+    let plane::AheadView { kind, name, version, kept, proxies } = ahead;
+    let (epoch, revision) = version.unzip();
+    AheadLine { kind: kind.to_owned(), name, epoch, revision, kept, proxies }
 }
 
 fn proxy(proxy: plane::Proxy) -> ProxyLine {

@@ -2,16 +2,24 @@
 
 use std::io::Cursor;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use broker::{BackupFile, Content};
+use broker::{BackupFile, Content, LetGo};
+use model::{AuditEntry, Millis};
+use plane::Plane;
 use store::sqlite::backup;
+use store::{Recovery, StoreError};
 use tokio::io::AsyncReadExt;
 
 use crate::clock;
 
 /// The keeper of a platform whose state is here.
 pub struct Keeper {
+    /// Where is written what was decided.
+    pub recovery: Arc<dyn Recovery>,
+    /// Who carries it out.
+    pub plane: Arc<Plane>,
     /// The store.
     pub database: PathBuf,
     /// Where a backup is put together: on the disk that the store is on.
@@ -36,5 +44,11 @@ impl broker::Keeper for Keeper {
         let file = tokio::fs::File::from_std(file);
         let content: Content = Box::pin(Cursor::new(header).chain(file));
         Ok(BackupFile { bytes, content })
+    }
+
+    async fn confirm_removals(&self, at: Millis, entry: AuditEntry) -> Result<LetGo, StoreError> {
+        self.recovery.confirm(at, entry).await?;
+        let plane::LetGo { instances, proxies } = self.plane.confirm_removals();
+        Ok(LetGo { instances, proxies })
     }
 }

@@ -10,7 +10,7 @@ use model::OperationId;
 use plane::Plane;
 use render::{Complaint, Platform, Sources, Templates};
 use store::sqlite::{Options, Sqlite};
-use store::{Audit, Blobs, Queue, Store};
+use store::{Audit, Blobs, Queue, Recovery, Store};
 use uuid::Uuid;
 use worker::Worker;
 use worker::cloud::LocalCloud;
@@ -39,7 +39,7 @@ pub struct Line {
 }
 
 /// Opens the store and builds the rest upon it.
-pub fn build(
+pub async fn build(
     config: &Config,
     credentials: &Credentials,
     listen: &Listen,
@@ -60,6 +60,7 @@ pub fn build(
         clock: Arc::clone(&clock),
         grace: plane::Config::GRACE,
         address_wait: plane::Config::ADDRESS_WAIT,
+        restored_from: store.restored_from().await?,
     };
     let as_store: Arc<dyn Store> = Arc::<Sqlite>::clone(&store);
     let plane = Plane::new(plane_config, Arc::clone(&as_store), Arc::clone(&blobs), resolver)
@@ -70,7 +71,12 @@ pub fn build(
     let parts = broker::Parts {
         store: Arc::clone(&as_store),
         audit: Arc::<Sqlite>::clone(&store),
-        keeper: Arc::new(Keeper { scratch: state.path().join("backup.tmp"), database }),
+        keeper: Arc::new(Keeper {
+            recovery: Arc::<Sqlite>::clone(&store),
+            plane: Arc::clone(&plane),
+            scratch: state.path().join("backup.tmp"),
+            database,
+        }),
         view: Arc::new(view),
         clock: Arc::clone(&clock),
         new_id: Arc::new(operation_id),

@@ -39,7 +39,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         Some(given) => given.clone(),
         None => state.credentials_or_make()?,
     };
-    let line = line::build(&config, &credentials, &listen, &state)?;
+    let line = line::build(&config, &credentials, &listen, &state).await?;
     let envoy = match found {
         Some(found) => Some(supervisor(found, &config, &listen, &state).await?),
         None => None,

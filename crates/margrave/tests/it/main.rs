@@ -2,6 +2,7 @@
 //! between is the real binary. One file per thing that a user can count on.
 
 mod backend;
+mod edge;
 mod platform;
 mod wire;
 
@@ -11,6 +12,7 @@ mod examples;
 mod exposure;
 mod isolation;
 mod line;
+mod restore;
 mod sotw;
 mod strings;
 mod tenants;

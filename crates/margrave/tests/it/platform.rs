@@ -48,6 +48,7 @@ pub(crate) struct Platform {
 pub(crate) struct Endpoints {
     pub(crate) broker: String,
     pub(crate) metrics: String,
+    pub(crate) xds: SocketAddr,
     pub(crate) public: SocketAddr,
     pub(crate) internal: SocketAddr,
 }
@@ -352,7 +353,10 @@ fn spawn(state: &Path, options: &Options) -> Child {
     command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_margrave")]);
     command.arg("dev").arg("--state").arg(state);
     for port in ["broker", "metrics", "xds", "public", "internal", "envoy-admin"] {
-        command.arg(format!("--listen-{port}")).arg("0");
+        let flag = format!("--listen-{port}");
+        if !options.arguments.contains(&flag) {
+            command.arg(flag).arg("0");
+        }
     }
     command.args(&options.arguments);
     command.envs(options.environment.iter().map(|(name, value)| (name, value)));
@@ -363,7 +367,13 @@ fn spawn(state: &Path, options: &Options) -> Child {
 
 fn placeholder() -> Endpoints {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-    Endpoints { broker: String::new(), metrics: String::new(), public: nowhere, internal: nowhere }
+    Endpoints {
+        broker: String::new(),
+        metrics: String::new(),
+        xds: nowhere,
+        public: nowhere,
+        internal: nowhere,
+    }
 }
 
 fn read_endpoints(state: &Path) -> Option<Endpoints> {
@@ -373,6 +383,7 @@ fn read_endpoints(state: &Path) -> Option<Endpoints> {
     Some(Endpoints {
         broker: value["broker"].as_str()?.to_owned(),
         metrics: value["metrics"].as_str()?.to_owned(),
+        xds: address("xds")?,
         public: address("public")?,
         internal: address("internal")?,
     })

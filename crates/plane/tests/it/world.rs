@@ -139,6 +139,7 @@ impl World {
             clock: Arc::new(|| 0),
             grace: Duration::ZERO,
             address_wait: Duration::from_millis(50),
+            restored_from: None,
         };
         let plane = Plane::new(config, self.store.clone(), self.store.clone(), resolver).unwrap();
         let (stop, stopped) = oneshot::channel();

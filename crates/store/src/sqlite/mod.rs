@@ -27,6 +27,7 @@ mod ports_bindings;
 mod ports_search;
 mod read;
 mod reader;
+mod recovery;
 mod request;
 mod rows;
 mod save;

@@ -2,9 +2,11 @@
 
 mod content;
 mod graves;
+mod guard;
 mod state;
 mod table;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use model::{Resource, TypeUrl};
@@ -12,6 +14,7 @@ use tokio::sync::watch;
 
 pub(crate) use content::Content;
 pub(crate) use graves::Floor;
+pub use guard::Guard;
 pub(crate) use state::{OwnerId, State, View};
 pub(crate) use table::{Key, any_fields};
 
@@ -59,6 +62,7 @@ pub struct Entry {
 pub(crate) struct Beat {
     pub(crate) seq: u64,
     pub(crate) open: bool,
+    pub(crate) guard: Guard,
 }
 
 /// The resources of one group. Shared by its streams.
@@ -67,6 +71,8 @@ pub struct Cache {
     state: RwLock<State>,
     beat: watch::Sender<Beat>,
     options: Options,
+    /// See [`Cache::reach`].
+    reached: AtomicU64,
 }
 
 impl Cache {
@@ -99,6 +105,25 @@ impl Cache {
     /// that no proxy is ever emptied for want of data.
     pub fn open(&self) {
         self.beat.send_if_modified(|beat| !std::mem::replace(&mut beat.open, true));
+    }
+
+    /// What clients that come back from now on are not told to give up. Streams of those that kept
+    /// something under a guard end when it is taken away: they come back, and are told.
+    pub fn guard(&self, guard: Guard) {
+        self.beat.send_if_modified(|beat| std::mem::replace(&mut beat.guard, guard) != guard);
+    }
+
+    /// Revisions have come so far: nothing higher was ever made here.
+    pub fn reach(&self, revision: u64) {
+        self.reached.fetch_max(revision, Ordering::AcqRel);
+    }
+
+    pub(crate) fn reached(&self) -> u64 {
+        self.reached.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn guarded(&self) -> Guard {
+        self.beat.borrow().guard
     }
 
     /// Whether [`Cache::open`] was called.

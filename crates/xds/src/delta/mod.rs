@@ -20,7 +20,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tonic::Status;
 
-use crate::cache::{Cache, Floor, Key, OwnerId, State};
+use crate::cache::{Cache, Floor, Guard, Key, OwnerId, State};
 use crate::event::{Event, StreamId};
 use crate::expect::{Interest, expects_more};
 use crate::kind::{Kind, Step};
@@ -120,6 +120,10 @@ pub(crate) struct Delta {
     last_nonce: u64,
     alone: VecDeque<(Parcel, Origin)>,
     events: Vec<Event>,
+    /// The client keeps what a guard kept from being taken away.
+    keeps: bool,
+    /// And whatever else is gone: it has seen more than is known here.
+    keeps_all: bool,
     /// The sequence number last told as synced.
     synced: Option<u64>,
     /// When it last heard or said something.
@@ -148,6 +152,8 @@ impl Delta {
             last_nonce: 0,
             alone: VecDeque::new(),
             events: Vec::new(),
+            keeps: false,
+            keeps_all: false,
             synced: None,
             active: now,
         }
@@ -177,6 +183,16 @@ impl Delta {
         self.floor.rise(needed.min().unwrap_or(self.cursor).min(self.cursor));
         if self.floor.get() < state.horizon() {
             return Err(Status::unavailable("too far behind: come back and say what you have"));
+        }
+        Ok(())
+    }
+
+    /// What was kept may go: the client is told when it comes back and says what it has.
+    fn settle_guard(&self) -> Result<(), Status> {
+        if self.keeps && self.cache.guarded() == Guard::default() {
+            return Err(Status::unavailable(
+                "what was kept may go: come back and say what you have",
+            ));
         }
         Ok(())
     }
@@ -228,6 +244,7 @@ impl Talk for Delta {
         let cache = self.cache.clone();
         let state = cache.read();
         self.settle_floor(&state)?;
+        self.settle_guard()?;
         self.read_log(&state, now);
         let response = self.next(&state, now);
         self.settle_floor(&state)?;

@@ -1,6 +1,6 @@
 //! What a client says: acknowledgements, refusals, and what it wants.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use model::Version;
@@ -12,6 +12,7 @@ use super::round::Farewell;
 use super::subscription::Subscription;
 use crate::bits::Bits;
 use crate::cache::{Key, State};
+use crate::event::{Ahead, Event};
 use crate::kind::{Kind, Step};
 use crate::names::text;
 use crate::wire::{DeltaRequest, Held};
@@ -92,17 +93,19 @@ impl Delta {
         for name in &request.subscribe {
             names.push(text(name)?);
         }
-        let held = match first {
+        let (held, kept) = match first {
             true => self.held(&cache.read(), table, &request.initial_versions, &names, now)?,
-            false => Bits::default(),
+            false => Default::default(),
         };
         let silent = first && names.is_empty() && kind.silence_is_all();
         let wildcard = silent || names.contains(&"*");
         names.retain(|name| *name != "*");
         let Some(subscription) = self.subscription_mut(table) else { return Ok(()) };
         let places = cache.hold(table, &names, &mut subscription.names);
-        for (at, _) in places.into_iter().filter(|(at, _)| !held.contains(*at)) {
-            subscription.owed.insert(at);
+        for ((at, _), name) in places.into_iter().zip(names) {
+            if !held.contains(at) && !kept.contains(name) {
+                subscription.owed.insert(at);
+            }
         }
         if wildcard && !subscription.wildcard {
             subscription.wildcard = true;
@@ -118,40 +121,65 @@ impl Delta {
 
     /// What a client that comes back holds already: the places of those that are here. What
     /// changed or vanished meanwhile goes to the catch-up round, to be sent in order. (What
-    /// vanished and is named is answered as any name that does not exist.)
-    fn held(
+    /// vanished and is named is answered as any name that does not exist.) And what it keeps,
+    /// although it vanished, because of the cache's guard.
+    fn held<'a>(
         &mut self,
         state: &State,
         table: u16,
-        versions: &[Held],
+        versions: &'a [Held],
         named: &[&str],
         now: Instant,
-    ) -> Result<Bits, Status> {
+    ) -> Result<(Bits, BTreeSet<&'a str>), Status> {
+        let (guard, reached) = (self.cache.guarded(), self.cache.reached());
         let mut held = Bits::default();
         let mut changed = Vec::new();
-        let mut vanished: BTreeSet<&str> = BTreeSet::new();
+        let mut vanished: BTreeMap<&str, Option<Version>> = BTreeMap::new();
+        let mut ahead = Vec::new();
         for entry in versions {
             let name = text(&entry.name)?;
+            let version = std::str::from_utf8(&entry.version).ok().and_then(Version::parse);
+            self.keeps_all |= guard.is_beyond(version, reached);
             let key = state.find(table, name);
             let Some((key, content)) =
                 key.and_then(|key| Some((key, state.slot(key).content.as_ref()?)))
             else {
-                vanished.insert(name);
+                vanished.insert(name, version);
                 continue;
             };
             held.insert(key.slot);
-            let version = std::str::from_utf8(&entry.version).ok().and_then(Version::parse);
             if version.is_none_or(|version| version.hash != content.version.hash) {
                 changed.push(key);
+                if guard.is_lost(version) || guard.is_beyond(version, reached) {
+                    ahead.push(self.ahead(state, table, name, version, false));
+                }
             }
         }
-        for name in named {
-            vanished.remove(name);
+        let keeps = |version| self.keeps_all || guard.is_lost(version);
+        let (kept, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            vanished.into_iter().partition(|(_, version)| keeps(*version));
+        self.keeps |= !kept.is_empty();
+        ahead.extend(kept.iter().map(|(name, v)| self.ahead(state, table, name, *v, true)));
+        if !ahead.is_empty() {
+            self.events.push(Event::Ahead { stream: self.stream, resources: ahead });
         }
-        if !changed.is_empty() || !vanished.is_empty() {
-            self.gather(state.table(table).kind, table, changed, vanished.into_iter(), now);
+        let gone: Vec<&str> = gone.into_keys().filter(|name| !named.contains(name)).collect();
+        if !changed.is_empty() || !gone.is_empty() {
+            self.gather(state.table(table).kind, table, changed, gone.into_iter(), now);
         }
-        Ok(held)
+        Ok((held, kept.into_keys().collect()))
+    }
+
+    fn ahead(
+        &self,
+        state: &State,
+        table: u16,
+        name: &str,
+        version: Option<Version>,
+        kept: bool,
+    ) -> Ahead {
+        let type_url = state.table(table).url.clone();
+        Ahead { type_url, name: name.into(), version, kept }
     }
 
     fn gather<'a>(

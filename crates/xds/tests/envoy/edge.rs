@@ -186,7 +186,7 @@ async fn listen(mut events: mpsc::Receiver<Event>, teller: watch::Sender<Heard>)
                 heard.rejected.insert(owner.to_string(), (seq, name.to_string(), message));
             }
             Event::Closed { .. } => heard.closed += 1,
-            Event::Opened { .. } => {}
+            Event::Opened { .. } | Event::Ahead { .. } => {}
         });
     }
 }

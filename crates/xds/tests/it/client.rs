@@ -229,14 +229,12 @@ impl Speaker for Delta {
 
     /// The versions are such as another server might have made of the same content.
     async fn resume(&mut self, type_url: &str, names: &[&str], held: &[&str]) {
-        let version = |body: &str| {
-            Version { epoch: 9, revision: 9, hash: Version::hash_of(body.as_bytes()) }.to_string()
-        };
-        let held: Vec<(&str, String)> = held
-            .iter()
-            .map(|item| item.split_once('=').expect("name=body"))
-            .map(|(name, body)| (name, version(body)))
-            .collect();
+        let held = held.iter().map(|item| {
+            let (name, body) = item.split_once('=').expect("name=body");
+            let (name, order) = name.split_once('@').unwrap_or((name, "1.1"));
+            (name, format!("{order}-{:016x}", Version::hash_of(body.as_bytes())))
+        });
+        let held: Vec<(&str, String)> = held.collect();
         let held: Vec<_> = held.iter().map(|(name, version)| (*name, version.as_str())).collect();
         Self::resume(self, type_url, names, &held).await;
     }
@@ -261,6 +259,11 @@ impl Speaker for Delta {
 
     async fn quiet(&mut self) {
         Self::quiet(self).await;
+    }
+
+    async fn ended(&mut self) {
+        let end = tokio::time::timeout(PATIENCE, Self::hear(self)).await.expect("it ends");
+        assert_eq!(end.expect_err("and says why").code(), tonic::Code::Unavailable);
     }
 
     fn check(response: &DeltaResponse, type_url: &str, items: &[&str]) {

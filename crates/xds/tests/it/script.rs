@@ -13,7 +13,14 @@
 //! | `ack LABEL`, `nack LABEL words` | answers it |
 //! | `rejoin` | the client comes back on a new stream |
 //! | `synced`, `settled OWNER`, `rejected OWNER name` | the next event about it |
+//! | `guard EPOCH REVISION` | here nothing was made after these |
+//! | `guard EPOCH REVISION after EPOCH.REVISION` | and what was made after that, before this epoch, was lost |
+//! | `unguard` | whatever was kept may go |
+//! | `kept TYPE name`, `older TYPE name` | the next event about what a client came back with |
+//! | `ended` | delta only: the server ends the stream |
 //! | `quiet` | the server has nothing to say |
+//!
+//! What is held, `name=body`, is of version 1.1 unless it is `name@EPOCH.REVISION=body`.
 //!
 //! An item is `name` or `name=body`, `-name` when removed, and `name=` when it is there and blank.
 //! In state of the world, where resources bear no name, an item is the body, or `name=` when blank.
@@ -22,7 +29,7 @@ use std::collections::HashMap;
 
 use model::TypeUrl;
 use model::type_urls::{CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE, SECRET};
-use xds::Change;
+use xds::{Change, Guard};
 
 use crate::server::{Server, change, resource};
 
@@ -51,6 +58,7 @@ pub(crate) trait Speaker: Sized {
     async fn hear(&mut self) -> Self::Response;
     async fn answer(&mut self, response: &Self::Response, refusal: Option<&str>);
     async fn quiet(&mut self);
+    async fn ended(&mut self);
     /// Checks a response, whose items are in any order.
     fn check(response: &Self::Response, type_url: &str, items: &[&str]);
 }
@@ -89,6 +97,20 @@ pub(crate) async fn run<S: Speaker>(mut server: Server, name: &str, script: &str
             ["nack", label, ref words @ ..] => {
                 speaker.answer(&heard[label], Some(&words.join(" "))).await;
             }
+            ["guard", epoch, revision, ref after @ ..] => {
+                let number = |text: &str| text.parse().expect("a number");
+                let order = |text: &str| {
+                    let (epoch, revision) = text.split_once('.').expect("EPOCH.REVISION");
+                    (number(epoch), number(revision))
+                };
+                server.cache.reach(number(revision));
+                let lost_after = after.last().map(|text| order(text));
+                server.cache.guard(Guard { epoch: number(epoch), lost_after });
+            }
+            ["unguard"] => server.cache.guard(Guard::default()),
+            ["kept", kind, name] => server.ahead(type_url(kind), name, true).await,
+            ["older", kind, name] => server.ahead(type_url(kind), name, false).await,
+            ["ended"] => speaker.ended().await,
             ["rejoin"] => speaker = S::join(&server, Some(speaker)).await,
             ["quiet"] => speaker.quiet().await,
             ["synced"] => _ = server.synced().await,

@@ -105,6 +105,20 @@ impl Server {
         .await
     }
 
+    /// Waits for news of what a client came back with, which must be about this one.
+    pub(crate) async fn ahead(&mut self, type_url: &str, name: &str, kept: bool) {
+        let resources = self
+            .event(|event| match event {
+                Event::Ahead { resources, .. } => Some(resources),
+                _ => None,
+            })
+            .await;
+        let is_it = |it: &xds::Ahead| {
+            it.type_url.as_str() == type_url && &*it.name == name && it.kept == kept
+        };
+        assert!(resources.iter().any(is_it), "{resources:?}");
+    }
+
     pub(crate) fn apply(&self, owner: &str, set: &[Resource], remove: &[(&str, &str)]) -> u64 {
         self.cache.apply(vec![change(owner, set, remove)])
     }

@@ -190,6 +190,10 @@ impl Speaker for State {
         Self::quiet(self).await;
     }
 
+    async fn ended(&mut self) {
+        panic!("nothing ends a stream of the state of the world");
+    }
+
     fn check(response: &StateResponse, type_url: &str, items: &[&str]) {
         assert_eq!((response.type_url.as_str(), bodies(response)), (type_url, sorted(items)));
     }

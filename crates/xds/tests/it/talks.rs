@@ -44,6 +44,7 @@ talks! {
     delta_refusals: Delta, quick(), EAGER, "delta-refusals.txt";
     delta_order: Delta, quick(), EAGER, "delta-order.txt";
     delta_coming_back: Delta, quick(), EAGER, "delta-coming-back.txt";
+    delta_guarded: Delta, quick(), EAGER, "delta-guarded.txt";
     delta_patience: Delta, impatient(), EAGER, "delta-patience.txt";
     delta_on_demand: Delta, quick(), Options { on_demand: true }, "delta-on-demand.txt";
     state_subscriptions: State, quick(), EAGER, "state-subscriptions.txt";
