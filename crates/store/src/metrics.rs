@@ -32,7 +32,11 @@ pub fn describe() {
     describe_counter!(CHECKPOINTS, "Checkpoints of the write-ahead log, by outcome.");
     describe_counter!(GAVE_WAY, "Operations in whose place another came, by kind and how.");
     describe_gauge!(JOBS, "Jobs, leased or not, when the depth was last asked for.");
-    describe_gauge!(OLDEST, Unit::Seconds, "Age of the oldest job, at the same time.");
+    describe_gauge!(
+        OLDEST,
+        Unit::Seconds,
+        "How long the longest-ready job has been so, at the same time."
+    );
 }
 
 pub(crate) fn committed(done: bool, synced: bool, requests: usize, took: Duration) {

@@ -47,9 +47,10 @@ pub(crate) enum Left {
 /// Where pipelines come from: [`Pipeline::of`], but for tests that bend its steps.
 pub(crate) type Pipelines = dyn Fn(&Operation, Holdings, Limits) -> Pipeline + Send + Sync;
 
-/// An operation that the store does not have, cannot read or will not take is tried again after
-/// this. Such tries never end: it takes an operator or another release to mend it.
-pub(crate) const UNREADABLE_AGAIN_MS: Millis = 60_000;
+/// Leases of one job of which nothing came, after which it is not carried out any more: it has
+/// broken as many workers. That a worker dies for another reason this often in a row, each time
+/// before its first save, does not happen.
+pub(crate) const TRIES_MAX: u32 = 10;
 
 /// Carries out a leased job until it ends, must wait, or cannot be saved.
 pub(crate) async fn carry(
@@ -62,8 +63,7 @@ pub(crate) async fn carry(
     let leased_at = (ports.clock)();
     let id = &lease.job.operation_id;
     let Some(operation) = ports.store.operation(id).await? else {
-        tracing::error!(operation = %id, "a job names an operation that the store does not have");
-        return Ok(Left::Until(leased_at + UNREADABLE_AGAIN_MS));
+        return Err(StoreError::Corrupt("a job names an operation that is not there".into()));
     };
     let held = Holdings::read(ports.store.as_ref(), &operation).await?;
     let pipeline = pipelines(&operation, held, limits.clone());

@@ -33,7 +33,7 @@ pub fn describe() {
     describe_counter!(STORE_FAILURES, "Calls that the store refused or could not answer");
     describe_gauge!(RUNNING, "Operations being carried out now");
     describe_gauge!(QUEUE_DEPTH, "Jobs in the queue, leased or not");
-    describe_gauge!(QUEUE_AGE, Unit::Seconds, "Age of the oldest job");
+    describe_gauge!(QUEUE_AGE, Unit::Seconds, "How long the longest-ready job has been ready");
 }
 
 pub(crate) fn ended(kind: OperationKind, state: OperationState, took: Millis) {

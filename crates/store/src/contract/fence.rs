@@ -17,6 +17,7 @@ pub(super) const CASES: &[Case] = cases![
     a_fence_is_for_its_own_operation,
     the_dead_do_not_overtake_the_living,
     fences_rise_also_over_a_reopening,
+    what_cannot_be_carried_out_is_buried,
 ];
 
 const SHORT: Duration = Duration::from_millis(10);
@@ -152,4 +153,20 @@ async fn fences_rise_also_over_a_reopening(subject: Arc<dyn Subject>) {
     };
     assert!(living.fence.number > dead.number);
     assert_fenced(&state, &dead, &operation).await;
+}
+
+async fn what_cannot_be_carried_out_is_buried(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    let spec = sample::spec("shop", &["shop.example.com"]);
+    let (operation, fence) = begin(&state, OperationKind::Provision, "one", &spec, now).await;
+    let stale = Fence { number: fence.number + 1, ..fence.clone() };
+    assert_eq!(state.bury(&stale, "no", now).await, Err(StoreError::Fenced));
+    state.bury(&fence, "it broke ten workers", now + 3).await.unwrap();
+    let ended = state.operation(&operation.id).await.unwrap().expect("kept");
+    assert_eq!((ended.state, ended.finished_at), (OperationState::Failed, Some(now + 3)));
+    assert_eq!(ended.error.as_deref(), Some("it broke ten workers"));
+    let state_of = get(&state, "one").await.state;
+    assert_eq!(state_of, InstanceState::Deprovisioning, "it can be taken away");
+    assert_eq!(state.lease(now + 1_000_000, LEASE).await, Ok(None));
+    assert_fenced(&state, &fence, &operation).await;
 }

@@ -22,6 +22,8 @@ fn owner(space: &str) -> Owner {
 
 async fn filters_agree_with_each_other(subject: Arc<dyn Subject>) {
     let (state, now) = (subject.open().await, subject.now());
+    publish(&state, "e", &sample::spec("shop", &["e.example.com"]), now - 5).await;
+    remove(&state, "e", now - 4).await;
     for (id, service, space) in
         [("b", "shop", "web"), ("a", "shop", "web"), ("c", "blog", "web"), ("d", "shop", "ops")]
     {
@@ -31,8 +33,6 @@ async fn filters_agree_with_each_other(subject: Arc<dyn Subject>) {
         accepted(&state, wish).await;
     }
     let late = now + 5;
-    publish(&state, "e", &sample::spec("shop", &["e.example.com"]), now - 5).await;
-    remove(&state, "e", now - 4).await;
     assert!(state.lease(late, super::act::LEASE).await.unwrap().is_some());
 
     let (web, shop) = (Some(owner("web")), Some("shop".to_owned()));

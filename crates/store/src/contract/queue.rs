@@ -11,6 +11,9 @@ use super::{Case, PATIENCE, State, Subject, cases, sample, soon};
 
 pub(super) const CASES: &[Case] = cases![
     the_longest_ready_is_leased_first,
+    a_team_with_many_jobs_stands_before_nobody,
+    what_was_delayed_takes_its_turn_as_well,
+    a_lease_that_nothing_came_of_is_counted,
     a_job_is_leased_by_one,
     a_delayed_job_waits_its_time,
     an_expired_lease_is_given_to_the_next,
@@ -42,12 +45,90 @@ async fn leased(state: &Arc<dyn State>, now: Millis) -> Option<String> {
 
 async fn the_longest_ready_is_leased_first(subject: Arc<dyn Subject>) {
     let (state, now) = (subject.open().await, subject.now());
-    for (id, at) in [("third", now + 2), ("first", now), ("second", now + 1), ("later", now + 50)] {
+    let spec = sample::spec("shop", &["later.example.com"]);
+    let (_, later) = begin(&state, OperationKind::Provision, "later", &spec, now).await;
+    state.release(&later, now + 50).await.unwrap();
+    for (id, at) in [("first", now), ("second", now + 1), ("third", now + 2)] {
         provision(&state, id, at).await;
     }
     for id in [Some("first"), Some("second"), Some("third"), None] {
         assert_eq!(leased(&state, now + 10).await.as_deref(), id);
     }
+}
+
+async fn provision_for(state: &Arc<dyn State>, team: &str, id: &str, at: Millis) {
+    let spec = sample::spec("shop", &[&format!("{id}.example.com")]);
+    let mut wish = sample::accept(OperationKind::Provision, id, &spec, at);
+    wish.instance.owner.space = team.to_owned();
+    accepted(state, wish).await;
+}
+
+async fn a_team_with_many_jobs_stands_before_nobody(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    for index in 0..40 {
+        provision_for(&state, "many", &format!("m{index:02}"), now).await;
+    }
+    for expected in ["m00", "m01", "m02"] {
+        assert_eq!(leased(&state, now).await.as_deref(), Some(expected));
+    }
+    provision_for(&state, "few", "f0", now).await;
+    provision_for(&state, "few", "f1", now).await;
+    provision_for(&state, "one", "o0", now).await;
+    // By turns: nobody waits for more than one job of each other team.
+    for expected in ["m03", "f0", "o0", "m04", "f1", "m05", "m06"] {
+        assert_eq!(leased(&state, now).await.as_deref(), Some(expected));
+    }
+    // Who asked for nothing for a while has saved up nothing, and lost nothing.
+    provision_for(&state, "one", "o1", now).await;
+    let next = [leased(&state, now).await, leased(&state, now).await];
+    assert!(next.contains(&Some("o1".to_owned())), "{next:?}");
+    drop(state);
+    let state = subject.open().await;
+    provision_for(&state, "few", "f2", now).await;
+    let next = [leased(&state, now).await, leased(&state, now).await];
+    assert!(next.contains(&Some("f2".to_owned())), "over a reopening as well: {next:?}");
+}
+
+async fn what_was_delayed_takes_its_turn_as_well(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    // More than are found ready at once, of one team, due before anybody else's.
+    for index in 0..80 {
+        provision_for(&state, "many", &format!("m{index:02}"), now).await;
+    }
+    for _ in 0..80 {
+        let lease = state.lease(now, LEASE).await.unwrap().expect("ready");
+        state.release(&lease.fence, now + 10).await.unwrap();
+    }
+    provision_for(&state, "one", "o0", now + 20).await;
+    let next = [leased(&state, now + 20).await, leased(&state, now + 20).await];
+    assert!(next.contains(&Some("o0".to_owned())), "{next:?}");
+    let mut rest = BTreeSet::new();
+    while let Some(id) = leased(&state, now + 20).await {
+        rest.insert(id);
+    }
+    assert_eq!(rest.len(), 79, "nobody is forgotten");
+}
+
+async fn a_lease_that_nothing_came_of_is_counted(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    provision(&state, "one", now).await;
+    let mut at = now;
+    let mut lease_again = async |tries: u32| {
+        let lease = state.lease(at, Duration::from_millis(10)).await.unwrap().expect("ready");
+        assert_eq!(lease.tries, tries);
+        at = lease.until;
+        lease
+    };
+    lease_again(1).await;
+    lease_again(2).await;
+    let lease = lease_again(3).await;
+    let operation = state.operation(&lease.job.operation_id).await.unwrap().expect("there");
+    let save = sample::save(&lease.fence, &operation, vec![], now);
+    state.save(save).await.unwrap();
+    lease_again(2).await;
+    let lease = lease_again(3).await;
+    state.release(&lease.fence, now).await.unwrap();
+    lease_again(1).await;
 }
 
 async fn a_job_is_leased_by_one(subject: Arc<dyn Subject>) {
@@ -92,7 +173,7 @@ async fn depth_counts_what_is_leased_too(subject: Arc<dyn Subject>) {
     let spec = sample::spec("shop", &["shop.example.com"]);
     let begun = begin(&state, OperationKind::Provision, "one", &spec, now).await;
     provision(&state, "two", now + 10).await;
-    assert_eq!(state.depth(now + 30).await, Ok((2, 30)));
+    assert_eq!(state.depth(now + 30).await, Ok((2, 20)), "what is leased is not late");
     finish(&state, &begun, vec![], now).await;
     assert_eq!(state.depth(now + 30).await, Ok((1, 20)));
     assert_eq!(state.depth(now - 30).await, Ok((1, 0)), "a clock that was set back");

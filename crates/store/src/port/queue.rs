@@ -25,6 +25,9 @@ pub struct Lease {
     pub fence: Fence,
     /// When it ends unless extended.
     pub until: Millis,
+    /// The leases of this job, this one included, since anything was last saved or given back under
+    /// one: a job that breaks its workers has many.
+    pub tries: u32,
 }
 
 /// Jobs: at least once, leased, fenced. `now` is everywhere the same clock that the store was opened
@@ -32,8 +35,9 @@ pub struct Lease {
 /// a power failure, which ends whoever held it.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Leases the job that has been ready longest, if any, until `now + lease`. Ready is what is not
-    /// leased, or whose lease has expired, and is not delayed beyond `now`.
+    /// Leases a job that is ready, if any, until `now + lease`: of each team (organisation and
+    /// space) in the order in which they became ready, the teams by turns. Ready is what is
+    /// accepted, or whose lease has expired, and is not delayed beyond `now`.
     async fn lease(&self, now: Millis, lease: Duration) -> Result<Option<Lease>, StoreError>;
 
     /// Extends a lease (heartbeat), or fails as [`Store::save`] does. Of a lease that was revoked
@@ -48,6 +52,12 @@ pub trait Queue: Send + Sync {
     /// happened. Nothing happens to any other.
     async fn wake(&self, operation: &OperationId, now: Millis) -> Result<(), StoreError>;
 
+    /// Ends, as failed because of `why`, an operation that cannot be carried out: its document cannot
+    /// be read, or it breaks every worker. A document that cannot be read is kept as a blob below
+    /// `unreadable/operations/`. An instance that was being provisioned can then be taken away.
+    /// Fails as [`Store::save`] does.
+    async fn bury(&self, fence: &Fence, why: &str, now: Millis) -> Result<(), StoreError>;
+
     /// Returns when the lease was revoked: another operation came in place of its own, or its
     /// operation was changed from outside. Nothing can be saved under it any more; the holder
     /// brings the step that it is in to its end, and gives the lease back.
@@ -56,7 +66,8 @@ pub trait Queue: Send + Sync {
     /// Enqueues again every operation in progress that has no job; returns how many.
     async fn sweep(&self, now: Millis) -> Result<usize, StoreError>;
 
-    /// How many jobs there are, leased or not, and the age of the oldest in milliseconds.
+    /// How many jobs there are, leased or not, and for how many milliseconds the longest ready has
+    /// been so.
     async fn depth(&self, now: Millis) -> Result<(usize, Millis), StoreError>;
 
     /// Returns when a job may have become ready, or after `timeout`: at once when one is ready, when

@@ -48,8 +48,8 @@ pub(super) fn accept(
     forget_history(conn, &operation.instance)?;
     names::claim(conn, &operation.instance, &accept.claim, now)?;
     match &accept.over {
-        Some(older) => jobs::hand_over(tx, older, &operation.id, now)?,
-        None => jobs::enqueue(tx, &operation.id, now)?,
+        Some(older) => jobs::hand_over(tx, older, &operation.id, &operation.instance, now)?,
+        None => jobs::enqueue(tx, &operation.id, &operation.instance, now)?,
     }
     story::accepted(tx, operation, owner)?;
     Ok(Accepted::Yes)

@@ -2,20 +2,28 @@
 
 use std::time::Duration;
 
-use model::{Job, Millis, OperationId};
+use model::{InstanceId, Job, Millis, OperationId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::request::Tx;
-use super::rows;
+use super::{rows, turns};
 use crate::{Fence, Lease, StoreError};
 
 /// Writes a job that is due at once.
-pub(super) fn enqueue(tx: &Tx<'_>, id: &OperationId, now: Millis) -> Result<(), StoreError> {
+pub(super) fn enqueue(
+    tx: &Tx<'_>,
+    id: &OperationId,
+    instance: &InstanceId,
+    now: Millis,
+) -> Result<(), StoreError> {
+    let team = turns::team(tx.conn, instance)?;
+    let turn = turns::next(tx.conn, &team)?;
     tx.conn
         .prepare_cached(
-            "INSERT INTO jobs (operation, queued_at, due_at, fence) VALUES (?1, ?2, ?2, 0)",
+            "INSERT INTO jobs (operation, queued_at, due_at, fence, team, turn) \
+             VALUES (?1, ?2, ?2, 0, ?3, ?4)",
         )?
-        .execute(params![id.as_str(), now])?;
+        .execute(params![id.as_str(), now, team, turn])?;
     tx.queued();
     Ok(())
 }
@@ -26,12 +34,13 @@ pub(super) fn hand_over(
     tx: &Tx<'_>,
     from: &OperationId,
     to: &OperationId,
+    instance: &InstanceId,
     now: Millis,
 ) -> Result<(), StoreError> {
     let held = tx
         .conn
         .prepare_cached(
-            "UPDATE jobs SET operation = ?2, queued_at = ?3, fence = 0, \
+            "UPDATE jobs SET operation = ?2, queued_at = ?3, fence = 0, turn = NULL, tries = 0, \
              revoked = CASE WHEN fence <> 0 THEN fence ELSE revoked END, \
              due_at = CASE WHEN fence <> 0 OR revoked IS NOT NULL THEN due_at ELSE ?3 END \
              WHERE operation = ?1 RETURNING revoked",
@@ -39,7 +48,7 @@ pub(super) fn hand_over(
         .query_row(params![from.as_str(), to.as_str(), now], |row| row.get::<_, Option<u64>>(0))
         .optional()?;
     match held {
-        None => return enqueue(tx, to, now),
+        None => return enqueue(tx, to, instance, now),
         Some(Some(fence)) => tx.revoked(fence),
         Some(None) => {}
     }
@@ -74,14 +83,11 @@ pub(super) fn lease(
     now: Millis,
     lease: Duration,
 ) -> Result<Option<Lease>, StoreError> {
-    let found = tx
-        .conn
-        .prepare_cached(
-            "SELECT seq, operation FROM jobs WHERE due_at <= ?1 ORDER BY due_at, seq LIMIT 1",
-        )?
-        .query_row([now], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))
-        .optional()?;
-    let Some((seq, operation)) = found else { return Ok(None) };
+    turns::find_ready(tx, now)?;
+    let Some(Ready { seq, operation, team, turn, tries }) = first(tx.conn)? else {
+        return Ok(None);
+    };
+    turns::taken(tx.conn, &team, turn)?;
     let operation_id: OperationId = rows::name(&operation)?;
     let until = now.saturating_add(Millis::try_from(lease.as_millis()).unwrap_or(Millis::MAX));
     let number: u64 = tx
@@ -89,11 +95,50 @@ pub(super) fn lease(
         .prepare_cached("UPDATE meta SET fence = fence + 1 RETURNING fence")?
         .query_row([], |row| row.get(0))?;
     tx.conn
-        .prepare_cached("UPDATE jobs SET due_at = ?2, fence = ?3, revoked = NULL WHERE seq = ?1")?
-        .execute(params![seq, until, number])?;
+        .prepare_cached(
+            "UPDATE jobs SET due_at = ?2, fence = ?3, tries = ?4, revoked = NULL, turn = NULL \
+             WHERE seq = ?1",
+        )?
+        .execute(params![seq, until, number, tries])?;
     tx.queued();
     let fence = Fence { operation: operation_id.clone(), number };
-    Ok(Some(Lease { job: Job { operation_id }, fence, until }))
+    Ok(Some(Lease { job: Job { operation_id }, fence, until, tries }))
+}
+
+/// The job whose turn it is.
+struct Ready {
+    seq: i64,
+    operation: String,
+    team: String,
+    turn: i64,
+    /// This lease included.
+    tries: u32,
+}
+
+fn first(conn: &Connection) -> Result<Option<Ready>, StoreError> {
+    let ready = conn
+        .prepare_cached(
+            "SELECT seq, operation, coalesce(team, ''), turn, coalesce(tries, 0) + 1 FROM jobs \
+             WHERE turn IS NOT NULL ORDER BY turn, seq LIMIT 1",
+        )?
+        .query_row([], |row| {
+            Ok(Ready {
+                seq: row.get(0)?,
+                operation: row.get(1)?,
+                team: row.get(2)?,
+                turn: row.get(3)?,
+                tries: row.get(4)?,
+            })
+        })
+        .optional()?;
+    Ok(ready)
+}
+
+/// Something came of the lease under which this was saved.
+pub(super) fn moved(conn: &Connection, id: &OperationId) -> Result<(), StoreError> {
+    conn.prepare_cached("UPDATE jobs SET tries = 1 WHERE operation = ?1 AND tries > 1")?
+        .execute([id.as_str()])?;
+    Ok(())
 }
 
 /// See [`Queue::extend`](crate::Queue::extend).
@@ -103,7 +148,7 @@ pub(super) fn extend(tx: &Tx<'_>, fence: &Fence, until: Millis) -> Result<(), St
     }
     let extended = tx
         .conn
-        .prepare_cached("UPDATE jobs SET due_at = ?2 WHERE revoked = ?1")?
+        .prepare_cached("UPDATE jobs SET due_at = ?2, turn = NULL WHERE revoked = ?1")?
         .execute(params![fence.number, until])?;
     told(tx, extended)
 }
@@ -115,7 +160,9 @@ pub(super) fn release(tx: &Tx<'_>, fence: &Fence, at: Millis) -> Result<(), Stor
     }
     let freed = tx
         .conn
-        .prepare_cached("UPDATE jobs SET due_at = ?2, revoked = NULL WHERE revoked = ?1")?
+        .prepare_cached(
+            "UPDATE jobs SET due_at = ?2, revoked = NULL, turn = NULL WHERE revoked = ?1",
+        )?
         .execute(params![fence.number, at])?;
     told(tx, freed)
 }
@@ -140,7 +187,7 @@ fn reschedule(tx: &Tx<'_>, fence: &Fence, due: Millis, held: bool) -> Result<boo
     let moved = tx
         .conn
         .prepare_cached(
-            "UPDATE jobs SET due_at = ?3, fence = fence * ?4 \
+            "UPDATE jobs SET due_at = ?3, fence = fence * ?4, tries = tries * ?4, turn = NULL \
              WHERE operation = ?1 AND fence = ?2 AND fence <> 0",
         )?
         .execute(params![fence.operation.as_str(), fence.number, due, held])?;
@@ -163,8 +210,9 @@ pub(super) fn sweep(tx: &Tx<'_>, now: Millis) -> Result<usize, StoreError> {
     let swept = tx
         .conn
         .prepare_cached(
-            "INSERT INTO jobs (operation, queued_at, due_at, fence) \
-             SELECT o.id, ?1, ?1, 0 FROM operations o WHERE o.state = 'in progress' \
+            "INSERT INTO jobs (operation, queued_at, due_at, fence, team) \
+             SELECT o.id, ?1, ?1, 0, i.organization || char(31) || i.space \
+             FROM operations o JOIN instances i ON i.id = o.instance WHERE o.state = 'in progress' \
              AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.operation = o.id)",
         )?
         .execute([now])?;
@@ -177,7 +225,7 @@ pub(super) fn sweep(tx: &Tx<'_>, now: Millis) -> Result<usize, StoreError> {
 /// See [`Queue::depth`](crate::Queue::depth).
 pub(super) fn depth(conn: &Connection, now: Millis) -> Result<(usize, Millis), StoreError> {
     let (jobs, oldest) = conn
-        .prepare_cached("SELECT count(*), min(queued_at) FROM jobs")?
+        .prepare_cached("SELECT count(*), min(due_at) FROM jobs")?
         .query_row([], |row| Ok((row.get(0)?, row.get::<_, Option<Millis>>(1)?)))?;
     let age = oldest.map_or(0, |oldest| now.saturating_sub(oldest).max(0));
     Ok((jobs, age))

@@ -9,6 +9,7 @@ mod audit_file;
 pub mod backup;
 mod bindings;
 mod blobs;
+mod bury;
 mod checkpoint;
 mod credentials;
 mod fault;
@@ -37,6 +38,7 @@ mod sessions;
 mod story;
 #[cfg(test)]
 mod syncs;
+mod turns;
 mod writer;
 
 use std::fs::File;

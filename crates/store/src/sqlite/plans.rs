@@ -190,9 +190,14 @@ fn populate(path: &std::path::Path, count: usize) {
         let operation =
             "INSERT INTO operations VALUES (?1, ?1, ?2, 'succeeded', 'null', 'acme', 'web')";
         tx.execute(operation, params![index, id]).unwrap();
-        let job = "INSERT INTO jobs (operation, queued_at, due_at, fence) \
-                   VALUES (?1, 1, 9000000000000, 0)";
-        tx.execute(job, params![index]).unwrap();
+        // Half of them are delayed, half are ready: of a team with many turns to come.
+        let (due_at, turn) = match index % 2 {
+            0 => (1, Some(1_000_000 + index)),
+            _ => (9_000_000_000_000_i64, None),
+        };
+        let job = "INSERT INTO jobs (operation, queued_at, due_at, fence, team, turn) \
+                   VALUES (?1, 1, ?2, 0, 'many', ?3)";
+        tx.execute(job, params![index, due_at, turn]).unwrap();
         let published =
             "INSERT INTO published (instance, revision, spec, proven) VALUES (?1, ?2, ?3, 1)";
         tx.execute(published, params![id, index, spec]).unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::{AuditEntry, Hostname, Instance, InstanceId, Millis, Operation, OperationId};
 
-use super::{Sqlite, accept, audit, blobs, feed, forget, jobs, names, read, save};
+use super::{Sqlite, accept, audit, blobs, bury, feed, forget, jobs, names, read, save};
 use crate::{
     Accept, Accepted, Audit, AuditFilter, AuditHead, AuditPage, Blobs, Changes, Cursor, Fence,
     Filter, HostnameOwner, Lease, Page, Queue, Save, Store, StoreError, metrics,
@@ -124,6 +124,11 @@ impl Queue for Sqlite {
     async fn wake(&self, operation: &OperationId, now: Millis) -> Result<(), StoreError> {
         let id = operation.clone();
         self.inner.writer.write_unsynced(move |tx| jobs::wake(tx, &id, now)).await
+    }
+
+    async fn bury(&self, fence: &Fence, why: &str, now: Millis) -> Result<(), StoreError> {
+        let (fence, why) = (fence.clone(), why.to_owned());
+        self.inner.writer.write(move |tx| bury::bury(tx, &fence, &why, now)).await
     }
 
     async fn revoked(&self, fence: &Fence) {

@@ -22,6 +22,8 @@ pub(super) fn save(tx: &Tx<'_>, mut save: Save) -> Result<Option<u64>, StoreErro
     write_operation(tx, operation)?;
     if operation.state != OperationState::InProgress {
         jobs::end(tx, &operation.id)?;
+    } else {
+        jobs::moved(tx.conn, &operation.id)?;
     }
     story::ended(tx, operation, save.now)?;
     Ok(revision)

@@ -18,6 +18,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("schema/0005_restored.sql"),
     include_str!("schema/0006_search.sql"),
     include_str!("schema/0007_bindings.sql"),
+    include_str!("schema/0008_turns.sql"),
 ];
 
 /// Brings the file to the newest schema, or says why not.

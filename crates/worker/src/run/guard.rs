@@ -8,10 +8,17 @@ use store::{Lease, StoreError};
 
 use super::Worker;
 use super::parked::Parked;
-use crate::carry::{Left, UNREADABLE_AGAIN_MS, Watch, carry};
+use crate::carry::{Left, TRIES_MAX, Watch, carry};
 use crate::config::millis;
 use crate::metrics;
 
+/// What is said of an operation that broke every worker that took it.
+const POISON: &str =
+    "every worker that took this operation broke; the log of the platform tells how";
+/// Tries of an operation that cannot be read or written, spread over half an hour.
+const UNREADABLE_TRIES_MAX: u32 = 5;
+/// Before the second of them, in half; doubled before each further one.
+const UNREADABLE_AGAIN_MS: i64 = 60_000;
 /// Doublings of the pause between two tries of a store that does not answer.
 const PAUSE_DOUBLINGS_MAX: u32 = 5;
 /// The first such pause.
@@ -22,11 +29,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) async fn guard(worker: &Worker, lease: Lease, watch: &Watch) -> Option<Parked> {
     let operation = &lease.job.operation_id;
     watch.moved_at.store(worker.now(), Ordering::Relaxed);
+    let is_poison = lease.tries > TRIES_MAX;
     let left = tokio::select! {
         biased;
         lost = heartbeat(worker, &lease, watch) => Err(lost),
         lost = told_to_stop(worker, &lease, watch) => Err(lost),
-        left = persist(worker, &lease, watch) => left,
+        left = persist(worker, &lease, watch), if !is_poison => left,
+        lost = bury(worker, &lease, POISON), if is_poison => Err(lost),
     };
     match left {
         Ok(Left::Ended(_)) => {}
@@ -77,14 +86,37 @@ async fn persist(worker: &Worker, lease: &Lease, watch: &Watch) -> Result<Left, 
                 tracing::warn!(operation = %lease.job.operation_id, %error, failures, "not saved");
                 tokio::time::sleep(pause(worker, failures)).await;
             }
-            // Nothing that waiting a little would mend; nor is it ever given up.
-            Err(error) => {
-                metrics::store_failed();
-                tracing::error!(operation = %lease.job.operation_id, %error, "cannot be carried out");
-                return Ok(Left::Until(worker.now() + UNREADABLE_AGAIN_MS));
-            }
+            Err(error) => return Err(unreadable(worker, lease, &error).await),
         }
     }
+}
+
+/// What cannot be read, or written, may be so again once the release that wrote it is back: it is
+/// tried a few times, ever more rarely, and then ended for all to see.
+async fn unreadable(worker: &Worker, lease: &Lease, error: &StoreError) -> &'static str {
+    let operation = &lease.job.operation_id;
+    metrics::store_failed();
+    tracing::error!(%operation, %error, tries = lease.tries, "cannot be carried out");
+    if lease.tries >= UNREADABLE_TRIES_MAX {
+        let why = "the platform cannot read what it has stored of this operation";
+        return bury(worker, lease, why).await;
+    }
+    // Held without being worked on, so that the next lease counts this one.
+    let again = worker.now() + (UNREADABLE_AGAIN_MS << lease.tries);
+    if let Err(error) = worker.ports.queue.extend(&lease.fence, again).await {
+        tracing::warn!(%operation, %error, "a lease was not extended");
+    }
+    "unreadable"
+}
+
+/// Ends what cannot be carried out.
+async fn bury(worker: &Worker, lease: &Lease, why: &str) -> &'static str {
+    let operation = &lease.job.operation_id;
+    match worker.ports.queue.bury(&lease.fence, why, worker.now()).await {
+        Ok(()) => tracing::error!(%operation, why, "an operation was given up"),
+        Err(error) => tracing::error!(%operation, %error, "an operation cannot even be given up"),
+    }
+    "buried"
 }
 
 /// Returns when the lease is lost, with the reason.

@@ -41,13 +41,14 @@ pub(crate) struct Waiting {
     pub(crate) ready_at: Millis,
     since: Millis,
     leased: bool,
+    tries: u32,
     /// The lease that was taken away.
     pub(crate) revoked: Option<Fence>,
 }
 
 impl Waiting {
     fn new(now: Millis) -> Self {
-        Self { ready_at: now, since: now, leased: false, revoked: None }
+        Self { ready_at: now, since: now, leased: false, tries: 0, revoked: None }
     }
 
     /// Waits for whoever still holds the job in whose place this one comes.
@@ -153,7 +154,7 @@ impl State {
         let job = job.ok_or(StoreError::Fenced)?;
         job.ready_at = at;
         if !held {
-            (job.leased, job.revoked) = (false, None);
+            (job.leased, job.revoked, job.tries) = (false, None, 0);
         }
         Ok(())
     }
@@ -277,6 +278,7 @@ impl Store for Memory {
             state.published_twice = Some(operation.id.clone());
         }
         operation.revision = revision.or(operation.revision);
+        state.jobs.entry(fence.operation.clone()).and_modify(|job| job.tries = 1);
         if operation.state != OperationState::InProgress {
             state.jobs.remove(&fence.operation);
         }
@@ -315,11 +317,13 @@ impl Queue for Memory {
         let ready = state.jobs.iter_mut().filter(|(_, job)| job.ready_at <= now);
         let Some((id, job)) = ready.min_by_key(|(_, job)| job.ready_at) else { return Ok(None) };
         (job.ready_at, job.leased, job.revoked) = (until, true, None);
+        job.tries += 1;
+        let tries = job.tries;
         let id = id.clone();
         let number = state.fences.entry(id.clone()).or_default();
         *number += 1;
         let fence = Fence { operation: id.clone(), number: *number };
-        Ok(Some(Lease { job: Job { operation_id: id }, fence, until }))
+        Ok(Some(Lease { job: Job { operation_id: id }, fence, until, tries }))
     }
 
     async fn extend(&self, fence: &Fence, until: Millis) -> Result<(), StoreError> {
@@ -336,6 +340,21 @@ impl Queue for Memory {
         if let Some(job) = job.filter(|job| !job.leased && job.revoked.is_none()) {
             job.ready_at = job.ready_at.min(now);
         }
+        Ok(())
+    }
+
+    async fn bury(&self, fence: &Fence, why: &str, now: Millis) -> Result<(), StoreError> {
+        let mut state = self.up()?;
+        if state.fenced(fence) {
+            return Err(StoreError::Fenced);
+        }
+        state.jobs.remove(&fence.operation);
+        let found = state.operations.iter_mut().find(|o| o.id == fence.operation);
+        found.into_iter().for_each(|operation| {
+            operation.state = OperationState::Failed;
+            operation.error = Some(why.to_owned());
+            operation.finished_at = Some(now);
+        });
         Ok(())
     }
 

@@ -325,3 +325,24 @@ async fn a_store_that_is_down_for_a_while_loses_nothing() {
         run.stop().await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_breaks_every_worker_is_given_up_for_all_to_see() {
+    let (world, bad) = (World::new(), id("bad"));
+    let poison = world.accept(&bad, &wish(1));
+    let pipelines = move |operation: &Operation, held, limits| {
+        if operation.instance == bad {
+            // Beyond what is watched over as a step.
+            std::panic::resume_unwind(Box::new("as the test said"));
+        }
+        plain(operation, held, limits)
+    };
+    let run = Run::new(ports(&world), Arc::new(pipelines));
+    let good = world.accept(&id("good"), &wish(2));
+    assert_eq!(end(&world, &good).await.state, OperationState::Succeeded);
+    let ended = end(&world, &poison).await;
+    let error = ended.error.expect("an error");
+    assert!(error.starts_with("every worker that took this operation broke"), "{error}");
+    assert_eq!(world.store.state().fences[&poison.id], 11);
+    run.stop().await;
+}
