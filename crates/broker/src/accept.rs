@@ -37,7 +37,7 @@ impl Broker {
             let standing = Standing::read(self.parts.store.as_ref(), id).await?;
             let accept = match decide(&standing)? {
                 Decision::Answer(response) => return Ok(response),
-                Decision::Same(operation) => return Ok(accepted(&operation)),
+                Decision::Same(operation) => return Ok(self.accepted(&operation)),
                 Decision::Change(accept) => accept,
             };
             let operation = accept.operation.clone();
@@ -45,7 +45,7 @@ impl Broker {
             match self.parts.store.accept(*accept, expected).await? {
                 store::Accepted::Yes => {
                     tracing::info!(instance = %id, operation = %operation.id, kind = ?operation.kind, "accepted");
-                    return Ok(accepted(&operation));
+                    return Ok(self.accepted(&operation));
                 }
                 store::Accepted::No(Refusal::Taken(owners)) => return Err(Error::taken(&owners)),
                 store::Accepted::No(Refusal::Changed | Refusal::Busy(_)) => {}
@@ -65,7 +65,22 @@ impl Broker {
     ) -> Operation {
         let id = (self.parts.new_id)();
         let fresh = Operation::new(id, instance.clone(), kind, requested_by, self.now());
-        Operation { target, previous, ..fresh }
+        let maintenance = Some(self.config.maintenance.version.clone());
+        Operation { target, previous, maintenance, ..fresh }
+    }
+
+    fn accepted(&self, operation: &Operation) -> Response {
+        let body = Accepted {
+            operation: operation.id.to_string(),
+            dashboard_url: self.dashboard_url(&operation.instance),
+        };
+        (StatusCode::ACCEPTED, Json(body)).into_response()
+    }
+
+    /// It is so already (OSB 2.17: 200 of a provision or an update).
+    pub(crate) fn unchanged(&self, id: &InstanceId) -> Decision {
+        let body = Unchanged { dashboard_url: self.dashboard_url(id) };
+        Decision::Answer((StatusCode::OK, Json(body)).into_response())
     }
 }
 
@@ -74,9 +89,15 @@ impl Broker {
 pub(crate) struct Accepted {
     /// What to ask the last operation for.
     operation: String,
+    /// The page of the instance, where there is a console.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dashboard_url: Option<String>,
 }
 
-fn accepted(operation: &Operation) -> Response {
-    let body = Accepted { operation: operation.id.to_string() };
-    (StatusCode::ACCEPTED, Json(body)).into_response()
+/// Nothing was to be done.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Unchanged {
+    /// The page of the instance, where there is a console.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dashboard_url: Option<String>,
 }

@@ -3,11 +3,13 @@
 
 mod audit;
 mod document;
+mod history;
 mod instances;
 mod operate;
 mod operations;
 mod platform;
 mod render;
+mod search;
 mod views;
 pub(crate) mod words;
 
@@ -24,10 +26,11 @@ use crate::{catalog, deprovision, fetch, last_operation, provision, update};
 /// The routes of the platform API.
 pub(crate) fn routes() -> Router<Arc<Broker>> {
     Router::new()
-        .route("/v1/instances", get(instances::list))
+        .route("/v1/instances", get(search::instances))
         .route("/v1/instances/{id}", get(instances::one))
         .route("/v1/instances/{id}/operations", get(instances::history))
         .route("/v1/instances/{id}/resources", get(render::instance))
+        .route("/v1/operations", get(search::operations))
         .route("/v1/operations/{id}", get(operations::one))
         .route("/v1/render", post(render::descriptor))
         .route("/v1/validate", post(render::validate))
@@ -62,7 +65,8 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         deprovision::delete,
         fetch::get,
         last_operation::get,
-        instances::list,
+        search::instances,
+        search::operations,
         instances::one,
         instances::history,
         operations::one,

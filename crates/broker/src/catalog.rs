@@ -10,7 +10,7 @@ use model::Plan;
 use serde_json::{Value, json};
 
 use crate::error::Error;
-use crate::router::Broker;
+use crate::router::{Broker, Config};
 
 /// The offering's id. Never changes.
 pub const SERVICE_ID: &str = "6a0b5b1e-6c1a-4d0e-9b0a-6d6172677276";
@@ -18,9 +18,6 @@ pub const SERVICE_ID: &str = "6a0b5b1e-6c1a-4d0e-9b0a-6d6172677276";
 pub const PLAN_INTERNAL_ID: &str = "6a0b5b1e-6c1a-4d0e-9b0a-696e7465726e";
 /// The id of the plan `public`. Never changes.
 pub const PLAN_PUBLIC_ID: &str = "6a0b5b1e-6c1a-4d0e-9b0a-7075626c6963";
-/// After this a platform may give up polling; every operation ends well before.
-const POLLING_S_MAX: u32 = 1800;
-
 /// The catalog, made once.
 #[derive(Debug)]
 pub(crate) struct Catalog {
@@ -50,9 +47,10 @@ fn describe(plan: Plan) -> (&'static str, [&'static str; 2]) {
 }
 
 impl Catalog {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let schema = model::descriptor::schema::parameters();
-        let plans: Vec<_> = Plan::ALL.into_iter().map(|plan| plan_entry(plan, &schema)).collect();
+        let plans: Vec<_> =
+            Plan::ALL.into_iter().map(|plan| plan_entry(plan, &schema, config)).collect();
         let body = json!({"services": [{
             "id": SERVICE_ID,
             "name": "load-balancer",
@@ -61,7 +59,7 @@ impl Catalog {
             "bindable": false,
             "instances_retrievable": true,
             "bindings_retrievable": false,
-            "allow_context_updates": false,
+            "allow_context_updates": true,
             "plan_updateable": true,
             "metadata": {"displayName": "Load balancer"},
             "plans": plans,
@@ -86,7 +84,7 @@ pub(crate) fn plan(id: Option<&str>) -> Result<Plan, Error> {
     known.ok_or_else(|| Error::bad_request("this plan_id is not in the catalog"))
 }
 
-fn plan_entry(plan: Plan, schema: &Value) -> Value {
+fn plan_entry(plan: Plan, schema: &Value, config: &Config) -> Value {
     let (description, bullets) = describe(plan);
     json!({
         "id": plan_id(plan),
@@ -94,7 +92,11 @@ fn plan_entry(plan: Plan, schema: &Value) -> Value {
         "description": description,
         "free": true,
         "plan_updateable": true,
-        "maximum_polling_duration": POLLING_S_MAX,
+        "maximum_polling_duration": config.polling.as_secs(),
+        "maintenance_info": {
+            "version": config.maintenance.version,
+            "description": config.maintenance.description,
+        },
         "metadata": {"bullets": bullets},
         "schemas": {"service_instance": {
             "create": {"parameters": schema},

@@ -3,6 +3,7 @@
 
 use model::{Owner, Parameters, Plan};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
@@ -34,13 +35,18 @@ pub(crate) struct Envelope {
     /// provision; absent in an update: as it is.
     #[schema(value_type = Option<Object>)]
     parameters: Option<Box<RawValue>>,
-    /// Not used by this offering.
+    /// The version of the platform that the catalog was read at; another is refused. In an update
+    /// of an instance that was last changed under an earlier one: it is published anew.
     maintenance_info: Option<MaintenanceInfo>,
+    /// What the platform believes that an update changes: accepted, and not needed.
+    #[schema(value_type = Option<Object>)]
+    #[expect(dead_code, reason = "it is told in the document, and what it holds does not matter")]
+    previous_values: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct MaintenanceInfo {
-    /// No plan has a version: any is another one.
+    /// The catalog's.
     version: Option<String>,
 }
 
@@ -141,16 +147,26 @@ impl Envelope {
         Parameters::from_json(text).map_err(Error::refused)
     }
 
-    /// OSB 2.17, "Maintenance Info Object": no plan has one, so any version is another one.
-    pub(crate) fn check_maintenance(&self) -> Result<(), Error> {
+    /// OSB 2.17, "Maintenance Info Object": whether a version is asked for, which must then be the
+    /// present one. An empty object asks for nothing, as client libraries always send one.
+    pub(crate) fn check_maintenance(&self, present: &str) -> Result<bool, Error> {
         match self.maintenance_info.as_ref().and_then(|info| info.version.as_ref()) {
-            None => Ok(()),
+            None => Ok(false),
+            Some(version) if version == present => Ok(true),
             Some(version) => Err(Error::unprocessable(
                 "MaintenanceInfoConflict",
                 format!(
-                    "no plan has maintenance_info, so `{version}` is not its version; read the catalog again"
+                    "the platform is at version `{present}`, not `{version}`; read the catalog again"
                 ),
             )),
         }
+    }
+
+    /// Whether nothing but the context is there.
+    pub(crate) fn is_context_only(&self) -> bool {
+        self.context.is_some()
+            && self.plan_id.is_none()
+            && self.parameters.is_none()
+            && self.maintenance_info.as_ref().is_none_or(|info| info.version.is_none())
     }
 }

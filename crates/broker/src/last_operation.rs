@@ -95,7 +95,7 @@ fn answer(operation: &Operation, now: Millis) -> Response {
         // deprovision that failed before its commit.
         instance_usable: usable
             .then_some(operation.kind == OperationKind::Update || operation.revision.is_none()),
-        update_repeatable: changed.then_some(true),
+        update_repeatable: changed.then_some(!operation.hopeless),
     };
     let mut response = Json(body).into_response();
     if operation.state == OperationState::InProgress {

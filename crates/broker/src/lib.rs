@@ -11,6 +11,7 @@ mod api;
 mod auth;
 mod body;
 mod catalog;
+mod context;
 mod deprovision;
 mod envelope;
 mod error;
@@ -36,4 +37,4 @@ pub use port::{
     AheadLine, BackupFile, Content, Coverage, FleetSummary, Keeper, LetGo, ProxyLine, RecordLine,
     RenderedLine, Standing, View,
 };
-pub use router::{Config, Parts, router};
+pub use router::{Config, Maintenance, Parts, router};

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use model::{Instance, InstanceId, InstanceState, OperationKind, Owner, Requester, Spec};
 use serde_json::{Value, json};
 use store::Accept;
 
-use crate::accept::{Accepted, Decision};
+use crate::accept::{Accepted, Decision, Unchanged};
 use crate::body::JsonBody;
 use crate::envelope::{ChangeQuery, Envelope, Incomplete};
 use crate::error::{Error, ErrorBody};
@@ -32,7 +31,7 @@ struct Wish {
 /// Provision an instance.
 #[utoipa::path(put, path = "/v2/service_instances/{id}", tag = "osb", operation_id = "provision",
     params(("id" = String, Path, description = "The OSB `instance_id`, chosen by the platform"), Incomplete), request_body = Envelope, responses(
-    (status = 200, description = "It is there, as asked for", body = Object),
+    (status = 200, description = "It is there, as asked for", body = Unchanged),
     (status = 202, description = "It is being provisioned", body = Accepted),
     (status = 400, description = "Malformed, or parameters that are refused", body = ErrorBody),
     (status = 409, description = "It is there, otherwise than asked for", body = ErrorBody),
@@ -51,7 +50,7 @@ pub(crate) async fn put(
     let context = envelope.context()?.unwrap_or_else(|| json!({}));
     query.require_async()?;
     let spec = broker.spec(plan, envelope.all_parameters()?)?;
-    envelope.check_maintenance()?;
+    envelope.check_maintenance(&broker.config.maintenance.version)?;
     let wish = Wish { id, spec, owner, context, requester };
     broker.change(&wish.id, |standing| decide(&broker, &wish, standing)).await
 }
@@ -73,7 +72,7 @@ fn decide(broker: &Broker, wish: &Wish, standing: &Standing) -> Result<Decision,
                 Some(failed) if failed.kind == OperationKind::Provision => {
                     again(broker, wish, instance)
                 }
-                _ => Decision::Answer((StatusCode::OK, Json(json!({}))).into_response()),
+                _ => broker.unchanged(&wish.id),
             })
         }
         Phase::HalfGone(_) => Err(Error::conflict(

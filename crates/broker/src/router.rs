@@ -1,13 +1,14 @@
 //! Who answers what.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, put};
-use model::{Hostname, Millis, OperationId, Parameters, Plan, Spec};
-use store::{Audit, Store};
+use model::{Hostname, InstanceId, Millis, OperationId, Parameters, Plan, Spec};
+use store::{Audit, Contexts, Search, Store};
 use tokio::sync::Semaphore;
 
 use crate::auth::{Door, Password};
@@ -30,6 +31,21 @@ pub struct Config {
     pub password: Password,
     /// The zone of default hostnames: `<service>.<zone>`.
     pub zone: String,
+    /// The URL of the console, without a slash at its end; `None`: there is none.
+    pub console: Option<String>,
+    /// What everything is rendered with.
+    pub maintenance: Maintenance,
+    /// Within this every operation has ended, unless it waits for a person.
+    pub polling: Duration,
+}
+
+/// The version of the platform: its release and its templates (OSB 2.17, "Maintenance Info Object").
+#[derive(Debug, Clone)]
+pub struct Maintenance {
+    /// A semantic version.
+    pub version: String,
+    /// What it consists of, for people.
+    pub description: String,
 }
 
 /// What the broker is built upon.
@@ -37,6 +53,10 @@ pub struct Config {
 pub struct Parts {
     /// Where everything is kept.
     pub store: Arc<dyn Store>,
+    /// What people look for in it.
+    pub search: Arc<dyn Search>,
+    /// Contexts of platforms.
+    pub contexts: Arc<dyn Contexts>,
     /// What happened.
     pub audit: Arc<dyn Audit>,
     /// What operators do with it.
@@ -64,6 +84,11 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
+    /// The page of an instance, for its people (OSB 2.17, `dashboard_url`).
+    pub(crate) fn dashboard_url(&self, id: &InstanceId) -> Option<String> {
+        self.config.console.as_ref().map(|console| format!("{console}/instances/{id}"))
+    }
+
     pub(crate) fn now(&self) -> Millis {
         (self.parts.clock)()
     }
@@ -85,7 +110,7 @@ impl Broker {
 /// The broker as an HTTP service.
 pub fn router(config: Config, parts: Parts) -> Router {
     let broker = Arc::new(Broker {
-        catalog: catalog::Catalog::new(),
+        catalog: catalog::Catalog::new(&config),
         door: Door::new(&config),
         requests: Semaphore::new(REQUESTS_MAX),
         waits: Semaphore::new(WAITS_MAX),

@@ -58,6 +58,12 @@ impl Standing {
         }
     }
 
+    /// Whether it was last changed under this version of the platform.
+    pub(crate) fn is_at(&self, version: &str) -> bool {
+        let under = self.latest.as_ref().and_then(|operation| operation.maintenance.as_deref());
+        under == Some(version)
+    }
+
     /// The operation that is in progress.
     pub(crate) fn in_progress(&self) -> Option<OperationId> {
         let latest = self.latest.as_ref();

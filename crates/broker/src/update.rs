@@ -5,17 +5,17 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use model::descriptor::{Code, Refusal};
 use model::{Instance, InstanceId, Operation, OperationKind, Parameters, Plan, Requester, Spec};
-use serde_json::{Value, json};
+use serde_json::Value;
 use store::Accept;
 
-use crate::accept::{Accepted, Decision};
+use crate::accept::{Accepted, Decision, Unchanged};
 use crate::body::JsonBody;
+use crate::context;
 use crate::envelope::{ChangeQuery, Envelope, Incomplete};
 use crate::error::{Error, ErrorBody};
 use crate::extract::{Asked, Id};
@@ -30,13 +30,15 @@ struct Wish {
     plan: Option<Plan>,
     parameters: Option<Parameters>,
     context: Option<Value>,
+    /// Whether it is to be published anew, should it be of an earlier version of the platform.
+    upgrade: bool,
     requester: Requester,
 }
 
 /// Update an instance. Parameters replace the present ones; what is absent stays.
 #[utoipa::path(patch, path = "/v2/service_instances/{id}", tag = "osb", operation_id = "update",
     params(("id" = String, Path, description = "The OSB `instance_id`, chosen by the platform"), Incomplete), request_body = Envelope, responses(
-    (status = 200, description = "It is so already", body = Object),
+    (status = 200, description = "It is so already, or nothing but its context was changed", body = Unchanged),
     (status = 202, description = "It is being updated", body = Accepted),
     (status = 400, description = "Malformed, or parameters that are refused", body = ErrorBody),
     (status = 404, description = "There is no such instance", body = ErrorBody),
@@ -55,8 +57,11 @@ pub(crate) async fn patch(
     let context = envelope.context()?;
     query.require_async()?;
     let parameters = envelope.parameters()?;
-    envelope.check_maintenance()?;
-    let wish = Wish { id, plan, parameters, context, requester };
+    let upgrade = envelope.check_maintenance(&broker.config.maintenance.version)?;
+    let wish = Wish { id, plan, parameters, context, upgrade, requester };
+    if let Some(settled) = context::settle(&broker, &wish.id, &envelope, &wish.requester).await? {
+        return Ok(settled);
+    }
     broker.change(&wish.id, |standing| decide(&broker, &wish, standing)).await
 }
 
@@ -70,8 +75,9 @@ fn decide(broker: &Broker, wish: &Wish, standing: &Standing) -> Result<Decision,
         )),
         Phase::Settled(instance) => {
             let target = target(broker, wish, instance)?;
-            if target == instance.spec && standing.failed().is_none() {
-                return Ok(Decision::Answer((StatusCode::OK, Json(json!({}))).into_response()));
+            let is_current = !wish.upgrade || standing.is_at(&broker.config.maintenance.version);
+            if target == instance.spec && standing.failed().is_none() && is_current {
+                return Ok(broker.unchanged(&wish.id));
             }
             Ok(Decision::Change(Box::new(change(broker, wish, instance, target))))
         }

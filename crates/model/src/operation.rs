@@ -164,6 +164,9 @@ pub struct Operation {
     pub created_at: Millis,
     /// When it ended.
     pub finished_at: Option<Millis>,
+    /// The version of the platform that it was accepted under (OSB `maintenance_info`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<String>,
     /// The operation that cut it short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub successor: Option<Successor>,
@@ -210,6 +213,7 @@ impl Operation {
             requested_by,
             created_at,
             finished_at: None,
+            maintenance: None,
             successor: None,
             hopeless: false,
             force: false,

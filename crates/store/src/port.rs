@@ -3,6 +3,7 @@
 mod audit;
 mod bindings;
 mod blobs;
+mod contexts;
 mod credentials;
 mod queue;
 mod recovery;
@@ -13,6 +14,7 @@ mod store;
 pub use audit::*;
 pub use bindings::*;
 pub use blobs::*;
+pub use contexts::*;
 pub use credentials::*;
 pub use queue::*;
 pub use recovery::*;

@@ -12,7 +12,7 @@ use axum::Json;
 use axum::extract::State;
 use model::OperationId;
 use serde::Deserialize;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use utoipa::IntoParams;
 
 use super::views::OperationView;
@@ -22,12 +22,6 @@ use crate::router::Broker;
 
 /// The longest wait, in seconds.
 const WAIT_S_MAX: u64 = 30;
-/// Between the first two looks while somebody waits: far below what a person notices, and a look is
-/// a read of one row.
-const LOOK_MIN: Duration = Duration::from_millis(10);
-/// Between the last two, as what has taken long will not end at once.
-const LOOK_MAX: Duration = Duration::from_millis(100);
-
 /// Whether to wait.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -53,6 +47,8 @@ pub(crate) async fn one(
     if wait > WAIT_S_MAX {
         return Err(Error::bad_request("wait is at most 30 seconds"));
     }
+    // Before the first look, so that nothing is missed between the two.
+    let mut written = broker.parts.search.news(&id);
     let first = look(&broker, &id).await?;
     let is_news = |view: &OperationView| !view.is_open() || query.seen.as_ref() != Some(&view.tag);
     if wait == 0 || is_news(&first) {
@@ -61,13 +57,12 @@ pub(crate) async fn one(
     // So many wait already that this one is answered like a plain request.
     let Ok(_place) = broker.waits.try_acquire() else { return Ok(Json(first)) };
     let deadline = Instant::now() + Duration::from_secs(wait);
-    let (mut last, mut pause) = (first, LOOK_MIN);
-    while timeout_at(deadline, sleep(pause)).await.is_ok() {
+    let mut last = first;
+    while timeout_at(deadline, written.next()).await.is_ok() {
         last = look(&broker, &id).await?;
         if is_news(&last) {
             break;
         }
-        pause = (pause * 5 / 4).min(LOOK_MAX);
     }
     Ok(Json(last))
 }

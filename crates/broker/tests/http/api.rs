@@ -131,6 +131,25 @@ async fn its_document_is_true() {
     }
 }
 
+/// And whatever is there is described: the routes are read from the code that makes them.
+#[tokio::test]
+async fn each_route_is_in_its_document() {
+    let harness = Harness::new();
+    let document = harness.send("GET", "/v1/openapi.json", &[], "").await.body;
+    let mut seen = 0;
+    for file in ["src/api.rs", "src/router.rs"] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let text = std::fs::read_to_string(file).expect("the router");
+        for route in text.split(".route(").skip(1) {
+            let path = route.split('"').nth(1).expect("a path");
+            let described = &document["paths"][path];
+            assert!(described.is_object() || path == "/v1/openapi.json", "{path} is not described");
+            seen += 1;
+        }
+    }
+    assert!(seen > 15, "only {seen} routes were seen");
+}
+
 fn references(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Object(map) => {

@@ -9,8 +9,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use broker::{
-    BackupFile, Config, Coverage, FleetSummary, Keeper, LetGo, PLAN_INTERNAL_ID, PLAN_PUBLIC_ID,
-    Parts, Password, RecordLine, RenderedLine, SERVICE_ID, Standing, View,
+    BackupFile, Config, Coverage, FleetSummary, Keeper, LetGo, Maintenance, PLAN_INTERNAL_ID,
+    PLAN_PUBLIC_ID, Parts, Password, RecordLine, RenderedLine, SERVICE_ID, Standing, View,
 };
 use http_body_util::BodyExt;
 use model::{
@@ -31,6 +31,7 @@ pub(crate) struct Harness {
     pub(crate) store: Arc<Sqlite>,
     pub(crate) meddler: Arc<Meddler>,
     router: Router,
+    remade: (Config, Parts),
     now: Arc<AtomicI64>,
     _folder: TempDir,
 }
@@ -108,6 +109,8 @@ impl Harness {
         let meddler = Arc::new(Meddler::new(Arc::clone(&store)));
         let parts = Parts {
             store: Arc::<Meddler>::clone(&meddler),
+            search: Arc::<Sqlite>::clone(&store),
+            contexts: Arc::<Sqlite>::clone(&store),
             audit: Arc::<Sqlite>::clone(&store),
             keeper: Arc::new(NothingToSee),
             view: Arc::new(NothingToSee),
@@ -118,8 +121,20 @@ impl Harness {
             username: "user".to_owned(),
             password: Password::new("secret".to_owned()),
             zone: "edge.example".to_owned(),
+            console: Some("https://console.example".to_owned()),
+            maintenance: maintenance("1.2.3"),
+            polling: Duration::from_secs(3600),
         };
-        Self { store, meddler, router: broker::router(config, parts), now, _folder: folder }
+        let remade = (config.clone(), parts.clone());
+        let router = broker::router(config, parts);
+        Self { store, meddler, router, remade, now, _folder: folder }
+    }
+
+    /// The same platform, started again at another version.
+    pub(crate) fn at_version(mut self, version: &str) -> Self {
+        self.remade.0.maintenance = maintenance(version);
+        self.router = broker::router(self.remade.0.clone(), self.remade.1.clone());
+        self
     }
 
     /// Any request with these headers, and one that every answer must echo.
@@ -213,6 +228,11 @@ impl Harness {
         let save = Save { fence: held.fence, operation: held.operation, writes, now };
         self.store.save(save).await.expect("saves");
     }
+}
+
+/// What everything is rendered with.
+pub(crate) fn maintenance(version: &str) -> Maintenance {
+    Maintenance { version: version.to_owned(), description: "as it is now".to_owned() }
 }
 
 /// An operation that a worker has taken.

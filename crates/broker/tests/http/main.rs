@@ -5,9 +5,11 @@ mod limits;
 mod meddler;
 
 mod api;
+mod checklist;
 mod edges;
 mod osb;
 mod over;
 mod phases;
 mod races;
+mod search;
 mod watch;

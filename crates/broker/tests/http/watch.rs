@@ -12,6 +12,9 @@ fn a_configuration_can_be_printed() {
         username: "user".to_owned(),
         password: Password::new("hush-hush".to_owned()),
         zone: "edge.example".to_owned(),
+        console: None,
+        maintenance: crate::harness::maintenance("1.2.3"),
+        polling: std::time::Duration::from_secs(3600),
     };
     let text = format!("{config:?} {config:#?}");
     assert!(!text.contains("hush"), "{text}");

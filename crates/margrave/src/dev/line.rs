@@ -53,7 +53,12 @@ pub async fn build(
     let blobs: Arc<dyn Blobs> = Arc::<Sqlite>::clone(&store);
     let resolver =
         Resolver::new(Arc::new(SystemLookup), AddressPolicy::dev(own(listen)), Arc::new(chance));
-    let templates = templates(config.templates.as_deref())?;
+    let files = config.templates.as_deref().map(read_templates).transpose()?.unwrap_or_default();
+    let version = version(&files);
+    let templates = match config.templates {
+        Some(_) => Templates::compile(&files).map_err(|complaints| unusable(&complaints))?,
+        None => Templates::builtin(),
+    };
     let plane_config = plane::Config {
         platform: platform(config, listen, access_log(config, state)?),
         templates,
@@ -70,6 +75,8 @@ pub async fn build(
     let view = PlaneView { plane: Arc::clone(&plane), cloud: Arc::clone(&cloud) };
     let parts = broker::Parts {
         store: Arc::clone(&as_store),
+        search: Arc::<Sqlite>::clone(&store),
+        contexts: Arc::<Sqlite>::clone(&store),
         audit: Arc::<Sqlite>::clone(&store),
         keeper: Arc::new(Keeper {
             recovery: Arc::<Sqlite>::clone(&store),
@@ -81,7 +88,7 @@ pub async fn build(
         clock: Arc::clone(&clock),
         new_id: Arc::new(operation_id),
     };
-    let broker = broker::router(broker_config(config, credentials), parts);
+    let broker = broker::router(broker_config(config, credentials, version), parts);
     let queue: Arc<dyn Queue> = Arc::<Sqlite>::clone(&store);
     let ports = worker::Ports {
         store: as_store,
@@ -95,12 +102,29 @@ pub async fn build(
     Ok(Line { broker, sources, plane, worker, audit: store })
 }
 
-fn broker_config(config: &Config, credentials: &Credentials) -> broker::Config {
+fn broker_config(config: &Config, credentials: &Credentials, version: String) -> broker::Config {
+    let limits = worker::Config::default().limits;
     broker::Config {
         username: credentials.username.clone(),
         password: broker::Password::new(credentials.password.clone()),
         zone: config.zone.clone(),
+        console: None,
+        maintenance: broker::Maintenance {
+            description: "This release of Margrave with its templates".to_owned(),
+            version,
+        },
+        polling: limits.deadline.max(limits.deadline_deprovision) + limits.converge,
     }
+}
+
+/// What everything is rendered with: the release, and templates in place of its own.
+fn version(files: &[(String, String)]) -> String {
+    let release = env!("CARGO_PKG_VERSION");
+    if files.is_empty() {
+        return release.to_owned();
+    }
+    let hash = model::Version::hash_of(format!("{files:?}").as_bytes());
+    format!("{release}+templates.{hash:016x}")
 }
 
 /// UUIDs of version 7: they rise with time.
@@ -150,8 +174,7 @@ fn own(listen: &Listen) -> Vec<SocketAddr> {
     vec![broker, metrics, xds, public, internal, envoy_admin]
 }
 
-fn templates(folder: Option<&Path>) -> anyhow::Result<Templates> {
-    let Some(folder) = folder else { return Ok(Templates::builtin()) };
+fn read_templates(folder: &Path) -> anyhow::Result<Vec<(String, String)>> {
     let reading = || format!("cannot read the templates in {}", folder.display());
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).with_context(reading)? {
@@ -167,7 +190,7 @@ fn templates(folder: Option<&Path>) -> anyhow::Result<Templates> {
         files.push((name, std::fs::read_to_string(entry.path()).with_context(reading)?));
     }
     files.sort();
-    Templates::compile(&files).map_err(|complaints| unusable(&complaints))
+    Ok(files)
 }
 
 fn unusable(complaints: &[Complaint]) -> anyhow::Error {

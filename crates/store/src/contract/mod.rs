@@ -31,15 +31,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::Millis;
 
-use crate::{Audit, Bindings, Blobs, Credentials, Queue, Search, Sessions, Store};
+use crate::{Audit, Bindings, Blobs, Contexts, Credentials, Queue, Search, Sessions, Store};
 
 /// All ports of one state.
 pub trait State:
-    Store + Queue + Blobs + Audit + Bindings + Credentials + Sessions + Search
+    Store + Queue + Blobs + Audit + Bindings + Credentials + Sessions + Search + Contexts
 {
 }
 impl<T> State for T where
-    T: Store + Queue + Blobs + Audit + Bindings + Credentials + Sessions + Search
+    T: Store + Queue + Blobs + Audit + Bindings + Credentials + Sessions + Search + Contexts
 {
 }
 

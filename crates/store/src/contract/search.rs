@@ -14,6 +14,7 @@ pub(super) const CASES: &[Case] = cases![
     operations_are_found_by_all_that_is_asked,
     pages_of_a_search_are_whole,
     news_comes_with_each_write,
+    a_context_is_written_where_it_was_seen,
 ];
 
 fn owner(space: &str) -> Owner {
@@ -48,11 +49,11 @@ async fn instances_are_found_by_all_that_is_asked(subject: Arc<dyn Subject>) {
     let provisioning = Some(InstanceState::Provisioning);
     for (search, expected) in [
         (all(), &["d", "a", "b", "r", "c"][..]),
-        (InstanceSearch { service: shop(), ..all() }, &["a", "b", "r", "c"]),
-        (InstanceSearch { service: Some("shopp".to_owned()), ..all() }, &["c"]),
+        (InstanceSearch { service: shop(), deleted: true, ..all() }, &["a", "b", "gone", "r"]),
+        (InstanceSearch { prefix: Some("shopp".to_owned()), ..all() }, &["c"]),
         (InstanceSearch { plan: Some(Plan::Public), ..all() }, &["a", "c"]),
         (InstanceSearch { state: Some(InstanceState::Ready), ..all() }, &["r"]),
-        (InstanceSearch { state: provisioning, service: shop(), ..all() }, &["a", "b", "c"]),
+        (InstanceSearch { state: provisioning, prefix: shop(), ..all() }, &["a", "b", "c"]),
         (InstanceSearch { state: Some(InstanceState::Deleted), ..all() }, &["gone"]),
         (InstanceSearch { hostname: Some(sample::hostname("c.example.com")), ..all() }, &["c"]),
         (InstanceSearch { hostname: Some(sample::hostname("x.example.com")), ..all() }, &[]),
@@ -67,7 +68,7 @@ async fn instances_are_found_by_all_that_is_asked(subject: Arc<dyn Subject>) {
         ),
         (InstanceSearch { owners: Some(vec![]), ..all() }, &[]),
         (
-            InstanceSearch { after: Some("shop/a".to_owned()), service: shop(), ..all() },
+            InstanceSearch { after: Some("shop/a".to_owned()), prefix: shop(), ..all() },
             &["b", "r", "c"],
         ),
     ] {
@@ -175,4 +176,33 @@ async fn news_comes_with_each_write(subject: Arc<dyn Subject>) {
     assert!(state.save(sample::save(&other, &operation, vec![], now)).await.is_err());
     let none = tokio::time::timeout(Duration::ZERO, news.next()).await;
     assert!(none.is_err(), "nothing was written");
+}
+
+async fn a_context_is_written_where_it_was_seen(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    publish(&state, "a", &sample::spec("shop", &["a.example.com"]), now - 9).await;
+    let id = sample::instance_id("a");
+    let before = state.instance(&id).await.unwrap().unwrap();
+    let entry = model::AuditEntry {
+        by: sample::requester(),
+        action: "instance.context".to_owned(),
+        object: "a".to_owned(),
+        owner: Some(owner("web")),
+        detail: serde_json::json!({}),
+    };
+    let context = serde_json::json!({"space_name": "new"});
+    let head = state.head().await.unwrap();
+    for (seen, written) in [(before.updated_at - 1, false), (before.updated_at, true)] {
+        let set = state.set_context(&id, context.clone(), seen, now - 99, entry.clone()).await;
+        assert_eq!(set, Ok(written));
+    }
+    let after = state.instance(&id).await.unwrap().unwrap();
+    assert_eq!(after.platform_context, context);
+    assert!(after.updated_at > before.updated_at, "it is seen as a change");
+    assert_eq!(after.spec, before.spec);
+    assert_eq!(state.head().await.unwrap().seq, head.seq + 1);
+    remove(&state, "a", now).await;
+    let gone = state.instance(&id).await.unwrap().unwrap();
+    let set = state.set_context(&id, context, gone.updated_at, now, entry).await;
+    assert_eq!(set, Ok(false), "nothing is left to have a context");
 }

@@ -19,12 +19,16 @@ pub const SEARCH_LOOKED_AT_MAX: usize = 10_000;
 pub struct InstanceSearch {
     /// Only of these owners, [`SEARCH_OWNERS_MAX`] at most; none: nothing. `None`: of all.
     pub owners: Option<Vec<Owner>>,
-    /// Only those whose service name begins so.
+    /// Only those of this service.
     pub service: Option<String>,
+    /// Only those whose service name begins so.
+    pub prefix: Option<String>,
     /// Only the one that holds this hostname.
     pub hostname: Option<Hostname>,
-    /// Only in this state. Tombstones are found only when `Deleted` is asked for.
+    /// Only in this state.
     pub state: Option<InstanceState>,
+    /// Also tombstones, where no state is asked for.
+    pub deleted: bool,
     /// Only of this plan.
     pub plan: Option<Plan>,
     /// The `next` of the page before.

@@ -11,6 +11,7 @@ mod bindings;
 mod blobs;
 mod bury;
 mod checkpoint;
+mod contexts;
 mod credentials;
 mod fault;
 mod feed;

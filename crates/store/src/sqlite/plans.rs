@@ -137,7 +137,7 @@ fn a_search_finds_its_index_and_needs_no_sorting() {
         (all.clone(), None, "instances_of_service"),
         (InstanceSearch { after: after.clone(), ..all.clone() }, None, "instances_of_service"),
         (
-            InstanceSearch { service: Some("sh".to_owned()), ..all.clone() },
+            InstanceSearch { prefix: Some("sh".to_owned()), ..all.clone() },
             None,
             "instances_of_service",
         ),

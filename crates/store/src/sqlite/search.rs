@@ -153,7 +153,11 @@ pub(super) fn instance_query(search: &InstanceSearch, owner: Option<&Owner>) -> 
         terms.walked.push("id = (SELECT instance FROM hostnames WHERE hostname = :hostname)");
         terms.bind(":hostname", hostname.as_str());
     }
-    if let Some(prefix) = &search.service {
+    if let Some(service) = &search.service {
+        terms.walked.push("service = :named");
+        terms.bind(":named", service);
+    }
+    if let Some(prefix) = &search.prefix {
         terms.walked.push("service >= :from AND service < :to");
         terms.bind(":from", prefix);
         terms.bind(":to", &format!("{prefix}\u{10ffff}"));
@@ -164,6 +168,7 @@ pub(super) fn instance_query(search: &InstanceSearch, owner: Option<&Owner>) -> 
         terms.bind(":id", id);
     }
     match search.state {
+        None if search.deleted => {}
         None => terms.judged.push("state <> 'deleted'"),
         Some(state) => {
             // The index of what is not ready must be told that this is not.
