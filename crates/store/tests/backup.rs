@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{OnDisk, now};
-use model::{InstanceState, OperationKind, OperationState, Requester};
+use model::{AuditEntry, InstanceState, OperationKind, OperationState, Requester};
 use store::chain::{Broken, Check};
 use store::contract::{State, sample};
 use store::sqlite::backup::{BackupError, Manifest, Order, Restored, copy, restore};
 use store::sqlite::verify;
-use store::{Store, Write};
+use store::{Audit, Recovery, Store, Write};
 
 /// A backup of what is there, as a file beside it.
 fn back_up(disk: &OnDisk) -> PathBuf {
@@ -127,6 +127,7 @@ async fn yesterday_comes_back_and_is_told_from_today() {
         check.next(&record).unwrap();
     }
     drop(store);
+    what_is_ahead_is_decided(&disk).await;
 
     // And again: the epoch rises above both.
     let again = bring(&backup, &disk, true);
@@ -244,4 +245,25 @@ fn its_copies_are_for_their_owner_alone() {
     let fresh = OnDisk::fresh();
     bring(&backup, &fresh, false).unwrap();
     assert_eq!(std::fs::metadata(fresh.path()).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+/// The backup is remembered until an operator confirms, also when the platform was started again.
+async fn what_is_ahead_is_decided(disk: &OnDisk) {
+    let by = Requester {
+        credential: "operator".to_owned(),
+        originating_identity: None,
+        request_identity: None,
+    };
+    let entry = AuditEntry {
+        by,
+        action: "fleet.confirm-removal".to_owned(),
+        object: "platform".to_owned(),
+        owner: None,
+        detail: serde_json::json!({}),
+    };
+    let before = disk.sqlite().head().await.unwrap();
+    assert_eq!(disk.sqlite().restored_from().await, Ok(Some((1, 3))));
+    disk.sqlite().confirm(9_000, entry).await.unwrap();
+    assert_eq!(disk.sqlite().restored_from().await, Ok(None));
+    assert_eq!(disk.sqlite().head().await.unwrap().seq, before.seq + 1);
 }

@@ -239,5 +239,11 @@ async fn a_store_that_was_restored_takes_away_what_it_does_not_know_but_not_near
     }
     assert!(running.held("i04").is_empty());
     assert_eq!(running.held("i10").len(), 4);
+    assert_eq!(running.plane.fleet().removals_held, 15);
+    let gone = running.plane.confirm_removals();
+    assert_eq!((gone.instances, gone.proxies), (15, 0));
+    assert_eq!((instances(), running.plane.fleet().removals_held), (20, 0));
+    assert!(running.held("i10").is_empty());
+    assert_eq!(running.held("i30").len(), 4);
     running.end().await;
 }
