@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use async_trait::async_trait;
+use keys::Secret;
 use model::{AuditEntry, InstanceId, Millis, Spec};
 use serde::Serialize;
 use store::StoreError;
@@ -147,8 +148,8 @@ pub struct BackupFile {
 /// What operators do with the platform as a whole.
 #[async_trait]
 pub trait Keeper: Send + Sync {
-    /// Makes a backup; or why it cannot.
-    async fn backup(&self) -> Result<BackupFile, String>;
+    /// Makes a backup; or why it cannot. With a passphrase, the keys of secrets are in it, wrapped.
+    async fn backup(&self, passphrase: Option<Secret>) -> Result<BackupFile, String>;
     /// What the store does not know may go from the proxies; `entry` is written first.
     async fn confirm_removals(&self, at: Millis, entry: AuditEntry) -> Result<LetGo, StoreError>;
 }

@@ -22,6 +22,7 @@ mod signals;
 mod state;
 mod suggest;
 mod when;
+mod wrapped;
 
 use std::process::ExitCode;
 

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Body;
-use axum::extract::State;
+use axum::body::{Body, HttpBody};
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use keys::{PASSPHRASE_BYTES_MIN, Secret};
 use model::{AuditEntry, Principal};
+use serde::Deserialize;
 use serde_json::json;
 use tokio_util::io::ReaderStream;
+use utoipa::ToSchema;
 
+use crate::body::{JsonBody, says_json};
 use crate::error::{Error, ErrorBody};
 use crate::identity::requester;
 use crate::port::{BackupFile, LetGo};
@@ -19,8 +23,10 @@ use crate::router::Broker;
 
 /// A backup of the whole platform, as it is at one moment: a file for `margrave restore`. It holds what
 /// every team has, and goes to operators only. One at a time.
-#[utoipa::path(post, path = "/v1/backup", tag = "platform", operation_id = "backup", responses(
+#[utoipa::path(post, path = "/v1/backup", tag = "platform", operation_id = "backup",
+    request_body = inline(Option<BackupWish>), responses(
     (status = 200, description = "The backup", body = Vec<u8>, content_type = "application/octet-stream"),
+    (status = 400, description = "It cannot be read, or is refused", body = ErrorBody),
     (status = 403, description = "It is for operators", body = ErrorBody),
     (status = 409, description = "Another is being made", body = ErrorBody),
     (status = 500, description = "It cannot be made", body = ErrorBody),
@@ -29,14 +35,16 @@ pub(crate) async fn backup(
     State(broker): State<Arc<Broker>>,
     Who(who): Who,
     headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Error> {
     crate::principal::operator(&who)?;
+    let passphrase = passphrase(request).await?;
     let Ok(place) = Arc::clone(&broker.backups).try_acquire_owned() else {
         return Err(Error::conflict("another backup is being made; try again when it is done"));
     };
     let entry = entry(&who, &headers, "platform.backup")?;
     broker.parts.audit.append(broker.now(), entry).await?;
-    let made = broker.parts.keeper.backup().await;
+    let made = broker.parts.keeper.backup(passphrase).await;
     let BackupFile { bytes, content } = made.map_err(|why| {
         tracing::error!(%why, "a backup was not made");
         Error::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the backup cannot be made: {why}"))
@@ -47,6 +55,28 @@ pub(crate) async fn backup(
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
     Ok(response)
+}
+
+/// What is wished of a backup.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BackupWish {
+    /// Wraps the keys of secrets, which are left out without it: 12 bytes or more.
+    #[serde(default)]
+    passphrase: Option<String>,
+}
+
+/// The passphrase of a request, which may go without a body.
+async fn passphrase(request: Request) -> Result<Option<Secret>, Error> {
+    if request.body().is_end_stream() || !says_json(request.headers()) {
+        return Ok(None);
+    }
+    let JsonBody(wish) = JsonBody::<BackupWish>::from_request(request, &()).await?;
+    let passphrase = wish.passphrase.map(Secret::from);
+    if passphrase.as_ref().is_some_and(|it| it.expose().len() < PASSPHRASE_BYTES_MIN) {
+        return Err(Error::bad_request("the passphrase has fewer than 12 bytes"));
+    }
+    Ok(passphrase)
 }
 
 /// An entry about the platform as a whole.

@@ -202,6 +202,10 @@ async fn a_backup_is_handed_out_whole_and_told() {
         assert_eq!(answer.headers["content-length"], "8");
         assert_eq!(answer.headers["content-type"], "application/octet-stream");
     }
+    let wish = |word: &str| Some(json!({"passphrase": word}));
+    assert_eq!(harness.call("POST", "/v1/backup", wish("short")).await.status, 400);
+    let unknown = Some(json!({"password": "correct horse battery"}));
+    assert_eq!(harness.call("POST", "/v1/backup", unknown).await.status, 400);
     let told = harness.call("GET", "/v1/audit?action=platform.backup", None).await.body;
     assert_eq!(told["entries"].as_array().map(Vec::len), Some(2), "{told}");
 }

@@ -78,7 +78,7 @@ impl View for NothingToSee {
 
 #[async_trait]
 impl Keeper for NothingToSee {
-    async fn backup(&self) -> Result<BackupFile, String> {
+    async fn backup(&self, _: Option<keys::Secret>) -> Result<BackupFile, String> {
         let content = Box::pin(std::io::Cursor::new(b"a backup"));
         Ok(BackupFile { bytes: 8, content })
     }

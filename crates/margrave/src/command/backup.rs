@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use keys::Secret;
 use reqwest::Method;
 use serde::Serialize;
 use store::sqlite::backup::{self, Manifest};
@@ -16,12 +17,14 @@ use utoipa::ToSchema;
 use crate::client::Connect;
 use crate::failure::Failure;
 use crate::output::Format;
-use crate::{clock, when};
+use crate::{clock, when, wrapped};
 
 /// How long a backup may take to arrive.
 const ARRIVAL_MAX: Duration = Duration::from_hours(6);
 
 /// Back up the whole platform to one file, as it is at one moment, while it runs
+///
+/// The keys of secrets are in it, wrapped by the passphrase in MARGRAVE_BACKUP_PASSPHRASE, if there is one.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The file to make, for its owner alone; it holds what every team has
@@ -56,6 +59,8 @@ pub struct BackedUp {
     instances: u64,
     /// The last entry of the audit log in it, as `SEQ:HASH`.
     audit_head: String,
+    /// Whether the keys of secrets are in it, wrapped.
+    keyring: bool,
 }
 
 impl Args {
@@ -78,16 +83,23 @@ impl Args {
             let _ = std::fs::remove_file(&part);
         })?;
         let Manifest { at, bytes, sha256, revision, instances, audit_head, .. } = manifest;
+        let keyring = manifest.keyring.is_some();
         let file = file.display().to_string();
-        let made = BackedUp { file, at, bytes, sha256, revision, instances, audit_head };
+        let made = BackedUp { file, at, bytes, sha256, revision, instances, audit_head, keyring };
         Ok(self.output.print(&made, || text(&made))?)
     }
 }
 
 fn text(made: &BackedUp) -> String {
     let BackedUp { file, at, bytes, instances, audit_head, .. } = made;
+    let keys = match made.keyring {
+        true => "the keys of secrets are in it, wrapped by the passphrase",
+        false => {
+            "keys of secrets, where there are any, are not in it: MARGRAVE_BACKUP_PASSPHRASE wraps them"
+        }
+    };
     format!(
-        "{file}: {instances} instances as of {}, {bytes} bytes, audit head {audit_head}\n\
+        "{file}: {instances} instances as of {}, {bytes} bytes, audit head {audit_head}\n{keys}\n\
          `margrave restore {file} --state DIR` brings it back",
         when::shown(*at)
     )
@@ -107,7 +119,10 @@ fn private(path: &Path) -> anyhow::Result<File> {
 
 async fn fetch(connect: &Connect, part: &Path) -> Result<(), Failure> {
     let client = connect.client()?;
+    let passphrase = wrapped::passphrase();
+    let passphrase = passphrase.as_ref().and_then(Secret::expose_str);
     let request = client.request(Method::POST, "/v1/backup").timeout(ARRIVAL_MAX);
+    let request = request.json(&serde_json::json!({"passphrase": passphrase}));
     let mut answer = client.stream(request).await?;
     let mut file = private(part)?;
     while let Some(chunk) = answer.chunk().await.context("the backup was cut off")? {
@@ -119,7 +134,10 @@ async fn fetch(connect: &Connect, part: &Path) -> Result<(), Failure> {
 fn assemble(database: &Path, part: &Path) -> anyhow::Result<()> {
     let scratch = with_suffix(part, ".store");
     let put_together = || {
-        let manifest = backup::copy(database, &scratch, clock::now())?;
+        let mut manifest = backup::copy(database, &scratch, clock::now())?;
+        if let (Some(passphrase), Some(state)) = (wrapped::passphrase(), database.parent()) {
+            manifest.keyring = wrapped::wrap(state, &passphrase)?;
+        }
         let mut file = private(part)?;
         file.write_all(manifest.header().as_bytes())?;
         std::io::copy(&mut File::open(&scratch)?, &mut file)?;

@@ -3,20 +3,24 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
+use keys::Keyring;
 use model::Requester;
 use serde::Serialize;
-use store::sqlite::backup::{self, BackupError, Named, Order, Replaced, Restored};
+use store::sqlite::backup::{self, BackupError, Manifest, Named, Order, Replaced, Restored};
 use utoipa::ToSchema;
 
 use crate::failure::Failure;
 use crate::output::Format;
 use crate::state::{self, State};
-use crate::{clock, when};
+use crate::{clock, when, wrapped};
 
 /// Instances named of each kind for people; programs get more.
 const NAMED_MAX: usize = 10;
 
 /// Make a state folder what a backup has; the platform of that folder must be stopped
+///
+/// The keys of secrets are unwrapped by the passphrase in MARGRAVE_BACKUP_PASSPHRASE.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A file that `margrave backup` made
@@ -91,14 +95,40 @@ impl Args {
                 request_identity: None,
             },
         };
-        let restored = backup::restore(&order).map_err(|error| match error {
-            BackupError::Occupied(_) | BackupError::NotABackup(_) | BackupError::Damaged(_) => {
-                Failure::Refused(error.to_string())
-            }
-            other => Failure::Error(other.into()),
-        })?;
+        let ring = self.keyring()?;
+        let restored = backup::restore(&order).map_err(refused)?;
+        if let Some(ring) = &ring {
+            wrapped::place(&self.state, ring, &aside)?;
+        }
         let brought = Brought::of(restored);
         Ok(self.output.print(&brought, || words(&brought, &self.state))?)
+    }
+}
+
+impl Args {
+    /// The keys that the backup holds; those that are there already do without a passphrase.
+    fn keyring(&self) -> Result<Option<Keyring>, Failure> {
+        let file = std::fs::File::open(&self.file);
+        let file = file.with_context(|| format!("cannot read {}", self.file.display()))?;
+        let manifest = Manifest::read(&self.file, &mut std::io::BufReader::new(file));
+        let Some(wrapped) = manifest.map_err(refused)?.keyring else { return Ok(None) };
+        match wrapped::passphrase() {
+            Some(passphrase) => Ok(Some(wrapped::unwrap(&wrapped, &passphrase)?)),
+            None if wrapped::has_keyring(&self.state) => Ok(None),
+            None => Err(Failure::Refused(format!(
+                "the backup holds the keys of its secrets, wrapped: set {} to their passphrase",
+                wrapped::VARIABLE
+            ))),
+        }
+    }
+}
+
+fn refused(error: BackupError) -> Failure {
+    match error {
+        BackupError::Occupied(_) | BackupError::NotABackup(_) | BackupError::Damaged(_) => {
+            Failure::Refused(error.to_string())
+        }
+        other => Failure::Error(other.into()),
     }
 }
 

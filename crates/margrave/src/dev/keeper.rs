@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use broker::{BackupFile, Content, LetGo};
+use keys::Secret;
 use model::{AuditEntry, Millis};
 use plane::Plane;
 use store::sqlite::backup;
 use store::{Recovery, StoreError};
 use tokio::io::AsyncReadExt;
 
-use crate::clock;
+use crate::{clock, wrapped};
 
 /// The keeper of a platform whose state is here.
 pub struct Keeper {
@@ -20,6 +21,8 @@ pub struct Keeper {
     pub recovery: Arc<dyn Recovery>,
     /// Who carries it out.
     pub plane: Arc<Plane>,
+    /// The state folder.
+    pub state: PathBuf,
     /// The store.
     pub database: PathBuf,
     /// Where a backup is put together: on the disk that the store is on.
@@ -28,10 +31,14 @@ pub struct Keeper {
 
 #[async_trait]
 impl broker::Keeper for Keeper {
-    async fn backup(&self) -> Result<BackupFile, String> {
+    async fn backup(&self, passphrase: Option<Secret>) -> Result<BackupFile, String> {
         let (database, scratch) = (self.database.clone(), self.scratch.clone());
+        let state = self.state.clone();
         let copy = move || -> anyhow::Result<_> {
-            let manifest = backup::copy(&database, &scratch, clock::now())?;
+            let mut manifest = backup::copy(&database, &scratch, clock::now())?;
+            if let Some(passphrase) = passphrase {
+                manifest.keyring = wrapped::wrap(&state, &passphrase)?;
+            }
             let file = std::fs::File::open(&scratch)?;
             // What is open can be read, and nothing stays behind.
             std::fs::remove_file(&scratch)?;

@@ -81,6 +81,7 @@ pub async fn build(
         keeper: Arc::new(Keeper {
             recovery: Arc::<Sqlite>::clone(&store),
             plane: Arc::clone(&plane),
+            state: state.path().to_owned(),
             scratch: state.path().join("backup.tmp"),
             database,
         }),
