@@ -1,5 +1,6 @@
 //! The worlds that tests are run in, and the laws that hold in each.
 
+mod dice;
 mod memory;
 mod world;
 
@@ -10,5 +11,4 @@ mod laws;
 mod moves;
 mod real;
 mod runner;
-mod shaky;
 mod simulation;

@@ -8,7 +8,7 @@ use model::{Exposure, InstanceId, InstanceState, OperationState, Plan, Spec};
 use store::sqlite::{Options, Sqlite};
 use store::{Accepted, Blobs, Store};
 
-use super::shaky::Dice;
+use super::dice::Dice;
 use super::world::{Wish, id, request, spec};
 use crate::cloud::LocalCloud;
 use crate::{Clock, CloudError, Config, Convergence, Fleet, Ports, Record, Worker};
