@@ -89,13 +89,20 @@ impl Turn<'_> {
         self.align();
         let Some(at) = self.current() else { return self.go_on(again) };
         match self.record(at).next_at {
-            // What waits may be looked at whenever there is news of it.
-            Some(next_at) if next_at > self.now && self.record(at).waits_now().is_none() => {
+            Some(next_at) if self.is_early(at, next_at) => {
                 self.effect(Effect::Yield { at: next_at });
             }
             _ if self.too_late(at) => self.fail(at, self.lateness(at)),
             _ => self.go_on(again),
         }
+    }
+
+    /// What waits may be looked at whenever there is news of it; and a delay longer than any was
+    /// drawn before the clock was set back.
+    fn is_early(&self, at: usize, next_at: Millis) -> bool {
+        let longest = self.now + millis(self.budget(at).backoff_max);
+        let waits = self.record(at).waits_now().is_some();
+        next_at > self.now && next_at <= longest && !waits
     }
 
     fn reported(&mut self, outcome: Outcome, jitter: f64) {

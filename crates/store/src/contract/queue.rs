@@ -26,6 +26,7 @@ pub(super) const CASES: &[Case] = cases![
     a_ready_job_is_not_waited_for,
     nothing_to_do_ends_with_the_timeout,
     nothing_is_swept_that_is_not_lost,
+    a_clock_that_is_set_back_holds_nobody_up,
 ];
 
 /// A delay short enough to sit out.
@@ -268,4 +269,20 @@ async fn nothing_is_swept_that_is_not_lost(subject: Arc<dyn Subject>) {
     provision(&state, "two", now).await;
     assert_eq!(state.sweep(now).await, Ok(0));
     assert_eq!(state.depth(now).await, Ok((2, 0)));
+}
+
+async fn a_clock_that_is_set_back_holds_nobody_up(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    let hours = 3 * 60 * 60 * 1_000;
+    let spec = sample::spec("shop", &["shop.example.com"]);
+    let begun = begin(&state, OperationKind::Provision, "held", &spec, now + hours).await;
+    provision(&state, "free", now + hours).await;
+    assert_eq!(leased(&state, now).await, None, "they are due in hours");
+    assert_eq!(state.sweep(now).await, Ok(0), "and are not lost");
+    // Who is at work extends its lease by its own clock, before anybody else is given the job.
+    assert_eq!(leased(&state, now + 50_000).await, None);
+    assert_eq!(state.extend(&begun.1, now + 200_000).await, Ok(()));
+    assert_eq!(leased(&state, now + 60_000).await.as_deref(), Some("free"));
+    assert_eq!(leased(&state, now + 60_000).await, None);
+    assert_eq!(leased(&state, now + 200_000).await.as_deref(), Some("held"));
 }

@@ -63,7 +63,9 @@ pub trait Queue: Send + Sync {
     /// brings the step that it is in to its end, and gives the lease back.
     async fn revoked(&self, fence: &Fence);
 
-    /// Enqueues again every operation in progress that has no job; returns how many.
+    /// Enqueues again every operation in progress that has no job; returns how many. A job that is
+    /// due in ten minutes or more, as no lease or delay makes it, is due within a minute or so: the clock was set
+    /// back.
     async fn sweep(&self, now: Millis) -> Result<usize, StoreError>;
 
     /// How many jobs there are, leased or not, and for how many milliseconds the longest ready has

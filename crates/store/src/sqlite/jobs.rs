@@ -9,6 +9,12 @@ use super::request::Tx;
 use super::{rows, turns};
 use crate::{Fence, Lease, StoreError};
 
+/// Twice the longest lease or delay: what is due later than this was written before the clock was set
+/// back, and would wait until it has caught up.
+const FAR_MS: Millis = 10 * 60 * 1_000;
+/// When such a job is due: whoever holds it still has until then to extend its lease, some times over.
+const PULLED_MS: Millis = 60 * 1_000;
+
 /// Writes a job that is due at once.
 pub(super) fn enqueue(
     tx: &Tx<'_>,
@@ -216,8 +222,15 @@ pub(super) fn sweep(tx: &Tx<'_>, now: Millis) -> Result<usize, StoreError> {
              AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.operation = o.id)",
         )?
         .execute([now])?;
-    if swept > 0 {
+    let pulled = tx
+        .conn
+        .prepare_cached("UPDATE jobs SET due_at = ?2 WHERE due_at > ?1")?
+        .execute([now.saturating_add(FAR_MS), now.saturating_add(PULLED_MS)])?;
+    if swept + pulled > 0 {
         tx.queued();
+    }
+    if pulled > 0 {
+        tracing::warn!(pulled, "jobs were due hours ahead: the clock was set back");
     }
     Ok(swept)
 }

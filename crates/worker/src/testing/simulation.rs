@@ -28,7 +28,7 @@ use self::scene::Weather;
 use self::schedule::{Move, schedule};
 
 /// Seeds in every run of the tests, and in a soak.
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 1_500;
 const SEEDS_SOAK: u64 = 200_000;
 /// Threads, each with seeds of its own.
 const THREADS: usize = 2;

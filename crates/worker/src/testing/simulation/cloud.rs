@@ -28,6 +28,9 @@ pub(crate) struct Call {
 pub(crate) struct SimulatedCloud {
     /// Copies of calls that were answered, still under way in the network.
     pub(crate) late: Mutex<Vec<Call>>,
+    /// Calls that did not arrive in time, by the token that their repetition has. They arrive after
+    /// one of those.
+    lost: Mutex<Vec<(String, Call)>>,
     pub(crate) records: Mutex<BTreeMap<Hostname, Record>>,
     /// What each token was used for: an effect may be repeated, a token may not be reused.
     tokens: Mutex<BTreeMap<String, Change>>,
@@ -104,6 +107,18 @@ impl SimulatedCloud {
             self.wrong(format!("{operation} has had the effect {change:?} twice"));
         }
         effects.push(effect);
+    }
+
+    /// Keeps a call that its caller has given up.
+    pub(crate) fn lose(&self, token: &str, call: Call) {
+        lock(&self.lost).push((token.to_owned(), call));
+    }
+
+    /// A call with this token has arrived: what was lost of it may, from now on.
+    pub(crate) fn find(&self, token: &str) {
+        let mut lost = lock(&self.lost);
+        let found = lost.extract_if(.., |(of, _)| of == token).map(|(_, call)| call);
+        lock(&self.late).extend(found);
     }
 
     /// Takes a call, and notes what it has changed.

@@ -24,7 +24,9 @@ use crate::config::millis;
 /// Instances that requests are about.
 const INSTANCES: [&str; 3] = ["i", "j", "k"];
 /// Rounds in which everything has to end once nothing goes wrong any more.
-const ROUNDS_MAX: usize = 3_000;
+const ROUNDS_MAX: usize = 500;
+/// Of such rounds, one that looks for operations without a job.
+const SWEEP_EVERY: usize = 12;
 /// Workers at a time, and clients.
 const HANDS_MAX: usize = 4;
 
@@ -204,6 +206,8 @@ impl Crew {
         scene.pass(if jumps_back { -passed } else { passed });
         let until = scene.now() + millis(LEASE);
         for hand in &mut self.hands {
+            // However the clock is set, a worker looks after its lease each few seconds.
+            hand.lease.until = hand.lease.until.min(until);
             let stalls = scene.strikes(scene.weather.stalls);
             if stalls && hand.lease.until <= scene.now() {
                 hand.eyes.expired.store(true, Ordering::Relaxed);
@@ -272,7 +276,6 @@ impl Crew {
         self.scene.tell(|| "calm".into());
         self.hands.clear();
         self.clients.clear();
-        self.sweep();
         self.end_all()?;
         for id in self.ids.clone() {
             let state = self.scene.store.find(&id).map(|instance| instance.state);
@@ -283,8 +286,8 @@ impl Crew {
         self.end_all()?;
         let failed = {
             let watched = lock(&self.scene.store.watched);
-            let newest = watched.newest.values().filter_map(|id| watched.operations.get(id));
-            newest.filter(|o| o.state != OperationState::Succeeded).cloned().next()
+            let mut newest = watched.newest.values().filter_map(|id| watched.operations.get(id));
+            newest.find(|o| o.state != OperationState::Succeeded).cloned()
         };
         // One that was never there was never taken away.
         let gone = |id: &InstanceId| {
@@ -293,11 +296,18 @@ impl Crew {
         if !self.ids.iter().all(gone) {
             return Err(format!("a last deprovision has failed: {failed:?}"));
         }
+        while !lock(&self.scene.cloud.late).is_empty() {
+            self.late_call();
+        }
+        self.checks.check(&self.scene)?;
         all_gone(&self.scene, &self.ids)
     }
 
     fn end_all(&mut self) -> Result<(), Wrong> {
-        for _ in 0..ROUNDS_MAX {
+        for round in 0..ROUNDS_MAX {
+            if round % SWEEP_EVERY == 0 {
+                self.sweep();
+            }
             while !self.clients.is_empty() {
                 self.client();
                 self.checks.check(&self.scene)?;

@@ -122,6 +122,9 @@ impl Eyes {
             self.die().await;
         }
         if scene.strikes(weather.cloud_fails) {
+            if scene.strikes(weather.cloud_repeats) {
+                scene.cloud.lose(token, self.form(token, change));
+            }
             return Err(CloudError::Transient("the line is bad".into()));
         }
         if scene.strikes(weather.cloud_refuses) {
@@ -139,18 +142,22 @@ impl Eyes {
         answer
     }
 
+    fn form(&self, token: &str, change: Change) -> Call {
+        let fence = self.fence.as_ref().expect("only workers call the cloud");
+        let mut token = token.to_owned();
+        if self.scene.has(Bug::NoToken) {
+            token = format!("{token}#{}", self.scene.number());
+        }
+        Call { operation: fence.operation.clone(), token, change }
+    }
+
     fn call(&self, token: &str, change: Change) -> Result<(), CloudError> {
-        let Self { scene, fence, .. } = self;
-        let fence = fence.as_ref().expect("only workers call the cloud");
-        let token = if scene.has(Bug::NoToken) {
-            format!("{token}#{}", scene.number())
-        } else {
-            token.to_owned()
-        };
-        let call = Call { operation: fence.operation.clone(), token, change };
+        let (scene, call) = (&self.scene, self.form(token, change));
         let changed = scene.cloud.call(&call);
+        scene.cloud.find(token);
         scene.tell(|| format!("{} calls: {:?} → {changed:?}", self.who(), call.change));
-        if changed == Ok(true) && lock(&scene.store.watched).is_overtaken(fence) {
+        let overtaken = |fence| lock(&scene.store.watched).is_overtaken(fence);
+        if changed == Ok(true) && self.fence.as_ref().is_some_and(overtaken) {
             scene.cloud.wrong(format!("{}, fenced out, has changed the world", self.who()));
         }
         if scene.strikes(scene.weather.cloud_repeats) {

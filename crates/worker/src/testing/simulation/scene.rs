@@ -53,11 +53,11 @@ impl Weather {
             cloud_lies: some(15),
             cloud_refuses: some(6),
             cloud_pends: some(10),
-            cloud_repeats: some(30),
+            cloud_repeats: some(60),
             plane_refuses: some(20),
             plane_rejects: some(20),
             dies: some(5),
-            stalls: some(50),
+            stalls: some(80),
             jumps: some(15),
         }
     }

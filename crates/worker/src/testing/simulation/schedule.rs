@@ -7,7 +7,7 @@ use super::super::dice::Dice;
 use super::scene::Weather;
 
 /// Moves of a schedule before it is brought to its end.
-const MOVES: u64 = 220;
+const MOVES: u64 = 300;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -41,19 +41,19 @@ pub(crate) enum Kind {
 
 /// Of a thousand.
 const WEIGHTS: [(Kind, Range<u64>); 13] = [
-    (Kind::Work, 0..530),
-    (Kind::Lease, 530..640),
-    (Kind::Ask, 640..680),
-    (Kind::Client, 680..790),
-    (Kind::Plane, 790..860),
-    (Kind::PlaneRestarts, 860..865),
-    (Kind::Time, 865..935),
-    (Kind::LateCall, 935..950),
-    (Kind::Loss, 950..955),
-    (Kind::Drain, 955..960),
-    (Kind::Crash, 960..968),
-    (Kind::LostJob, 968..980),
-    (Kind::Sweep, 980..1_000),
+    (Kind::Work, 0..455),
+    (Kind::Lease, 455..545),
+    (Kind::Ask, 545..605),
+    (Kind::Client, 605..775),
+    (Kind::Plane, 775..855),
+    (Kind::PlaneRestarts, 855..860),
+    (Kind::Time, 860..930),
+    (Kind::LateCall, 930..950),
+    (Kind::Loss, 950..956),
+    (Kind::Drain, 956..962),
+    (Kind::Crash, 962..970),
+    (Kind::LostJob, 970..982),
+    (Kind::Sweep, 982..1_000),
 ];
 
 #[derive(Debug, Clone, Copy)]
