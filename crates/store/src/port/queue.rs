@@ -64,7 +64,7 @@ pub trait Queue: Send + Sync {
     async fn revoked(&self, fence: &Fence);
 
     /// Enqueues again every operation in progress that has no job; returns how many. A job that is
-    /// due in ten minutes or more, as no lease or delay makes it, is due within a minute or so: the clock was set
+    /// due in more than an hour, as no lease or delay makes it, is due within a minute or so: the clock was set
     /// back.
     async fn sweep(&self, now: Millis) -> Result<usize, StoreError>;
 

@@ -11,7 +11,7 @@ use crate::{Fence, Lease, StoreError};
 
 /// Twice the longest lease or delay: what is due later than this was written before the clock was set
 /// back, and would wait until it has caught up.
-const FAR_MS: Millis = 10 * 60 * 1_000;
+const FAR_MS: Millis = 60 * 60 * 1_000;
 /// When such a job is due: whoever holds it still has until then to extend its lease, some times over.
 const PULLED_MS: Millis = 60 * 1_000;
 

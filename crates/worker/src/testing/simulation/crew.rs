@@ -24,7 +24,7 @@ use crate::config::millis;
 /// Instances that requests are about.
 const INSTANCES: [&str; 3] = ["i", "j", "k"];
 /// Rounds in which everything has to end once nothing goes wrong any more.
-const ROUNDS_MAX: usize = 500;
+const ROUNDS_MAX: usize = 1_000;
 /// Of such rounds, one that looks for operations without a job.
 const SWEEP_EVERY: usize = 12;
 /// Workers at a time, and clients.

@@ -202,6 +202,10 @@ impl Watched {
     }
 
     pub(crate) fn leased(&mut self, lease: &Lease, now: Millis) {
+        // What has run out once has, also where the clock is set back after it.
+        for holder in self.holders.values_mut() {
+            holder.holds &= holder.until > now;
+        }
         let id = &lease.job.operation_id;
         let Some(operation) = self.operations.get(id) else { return };
         let (instance, ended) =
@@ -211,7 +215,7 @@ impl Watched {
         }
         let holder = Holder { fence: lease.fence.clone(), until: lease.until, holds: true };
         let before = self.holders.insert(instance, holder);
-        if let Some(before) = before.filter(|before| before.holds && before.until > now) {
+        if let Some(before) = before.filter(|before| before.holds) {
             self.wrong(format!("{id} was leased while {:?} held it", before.fence));
         }
     }
@@ -318,10 +322,18 @@ impl Queue for Witness {
         Ok(())
     }
 
+    async fn bury(&self, fence: &Fence, why: &str, now: Millis) -> Result<(), StoreError> {
+        self.sqlite().bury(fence, why, now).await?;
+        if let Some(buried) = self.sqlite().operation(&fence.operation).await? {
+            lock(&self.watched).saved(&buried);
+        }
+        Ok(())
+    }
+
     async fn sweep(&self, now: Millis) -> Result<usize, StoreError> {
         // What is due in hours was so before the clock was set back.
         for holder in lock(&self.watched).holders.values_mut() {
-            if holder.until > now + 600_000 {
+            if holder.until > now + 3_600_000 {
                 holder.until = now + 60_000;
             }
         }
