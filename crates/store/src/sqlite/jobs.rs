@@ -224,7 +224,7 @@ pub(super) fn sweep(tx: &Tx<'_>, now: Millis) -> Result<usize, StoreError> {
         .execute([now])?;
     let pulled = tx
         .conn
-        .prepare_cached("UPDATE jobs SET due_at = ?2 WHERE due_at > ?1")?
+        .prepare_cached("UPDATE jobs SET due_at = ?2 WHERE due_at > ?1 AND turn IS NULL")?
         .execute([now.saturating_add(FAR_MS), now.saturating_add(PULLED_MS)])?;
     if swept + pulled > 0 {
         tx.queued();

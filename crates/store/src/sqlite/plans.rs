@@ -193,7 +193,7 @@ fn populate(path: &std::path::Path, count: usize) {
         // Half of them are delayed, half are ready: of a team with many turns to come.
         let (due_at, turn) = match index % 2 {
             0 => (1, Some(1_000_000 + index)),
-            _ => (9_000_000_000_000_i64, None),
+            _ => (now() + 1_200_000, None),
         };
         let job = "INSERT INTO jobs (operation, queued_at, due_at, fence, team, turn) \
                    VALUES (?1, 1, ?2, 0, 'many', ?3)";
