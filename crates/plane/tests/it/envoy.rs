@@ -149,6 +149,16 @@ pub(crate) async fn upstream(text: &'static str) -> SocketAddr {
 
 /// The status and body that a request is answered with; waits until somebody listens.
 pub(crate) async fn get(at: SocketAddr, host: &str, path: &str) -> (u16, String) {
+    get_with(at, host, path, "").await
+}
+
+/// The same with further lines of headers.
+pub(crate) async fn get_with(
+    at: SocketAddr,
+    host: &str,
+    path: &str,
+    headers: &str,
+) -> (u16, String) {
     let connect = async {
         loop {
             match TcpStream::connect(at).await {
@@ -158,11 +168,28 @@ pub(crate) async fn get(at: SocketAddr, host: &str, path: &str) -> (u16, String)
         }
     };
     let mut stream = tokio::time::timeout(PATIENCE, connect).await.expect("somebody listens");
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n{headers}connection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    let answer = read_answer(&mut stream).await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     (status.unwrap_or_else(|| panic!("no answer: {answer:?}")), body.to_owned())
+}
+
+/// Up to the end of its body: Envoy closes a connection up to a second after its own answers.
+async fn read_answer(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&answer);
+        let length =
+            text.split_once("content-length: ").and_then(|(_, rest)| rest.split_once('\r'));
+        let length = length.and_then(|(length, _)| length.parse::<usize>().ok());
+        let body = text.split_once("\r\n\r\n").map(|(_, body)| body.len());
+        if body.zip(length).is_some_and(|(body, length)| body >= length)
+            || stream.read_buf(&mut answer).await.unwrap() == 0
+        {
+            return String::from_utf8_lossy(&answer).into_owned();
+        }
+    }
 }

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod callers;
 mod envoy;
 mod feed;
+mod line;
 mod proxies;
 mod world;

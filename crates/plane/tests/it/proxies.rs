@@ -1,83 +1,13 @@
 //! What a real Envoy gets, takes and refuses.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use model::InstanceId;
 use plane::{Convergence, ProxyState};
 use render::Templates;
 
-use crate::envoy::{Envoy, Xds, free_port, get, upstream};
-use crate::world::{PATIENCE, Running, World, spec, until, with_template};
-
-fn id(text: &str) -> InstanceId {
-    text.parse().unwrap()
-}
-
-fn live(proxies: usize) -> Convergence {
-    Convergence::Live { proxies, notice: None }
-}
-
-async fn converged(running: &Running, instance: &str, revision: u64) -> Convergence {
-    running.plane.converged(&id(instance), revision, PATIENCE).await
-}
-
-/// A running plane with its proxies, which answer at `front`.
-struct Line {
-    world: World,
-    running: Running,
-    xds: Xds,
-    front: SocketAddr,
-    envoys: Vec<Envoy>,
-}
-
-impl Line {
-    /// With one proxy whose listeners answer.
-    async fn up(templates: Templates) -> Self {
-        let mut world = World::new();
-        world.platform.internal = free_port();
-        world.platform.public = free_port();
-        let front = world.platform.internal;
-        let running = world.start_with(templates, Arc::default());
-        let xds = Xds::serve(&running.plane, None).await;
-        let envoys = vec![Envoy::start("p1", xds.address)];
-        let line = Self { world, running, xds, front, envoys };
-        assert_eq!(line.get("nobody.example.com").await.0, 404);
-        line
-    }
-
-    async fn get(&self, host: &str) -> (u16, String) {
-        get(self.front, host, "/").await
-    }
-
-    async fn publish(&self, instance: &str, upstream: SocketAddr) -> Convergence {
-        let revision =
-            self.world.publish(instance, Some(&spec(instance, &upstream.to_string()))).await;
-        converged(&self.running, instance, revision).await
-    }
-
-    /// Another plane in place of this one; `between` happens while there is none. Returns when the
-    /// proxy has found it.
-    async fn restart<T>(
-        &mut self,
-        templates: Templates,
-        between: impl AsyncFnOnce(&World) -> T,
-    ) -> T {
-        self.xds.end().await;
-        self.running.end().await;
-        let result = between(&self.world).await;
-        self.running = self.world.start_with(templates, Arc::default());
-        self.xds = Xds::serve(&self.running.plane, Some(self.xds.address)).await;
-        until("the proxy comes back", || !self.running.plane.fleet().proxies.is_empty()).await;
-        result
-    }
-
-    async fn down(mut self) {
-        drop(self.envoys);
-        self.xds.end().await;
-        self.running.end().await;
-    }
-}
+use crate::envoy::{Envoy, get, upstream};
+use crate::line::{Line, converged, id, live};
+use crate::world::{spec, until, with_template};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_route_comes_changes_and_goes() {
@@ -228,5 +158,24 @@ async fn two_proxies_agree_and_one_that_goes_holds_nobody_up() {
     line.envoys.pop();
     let two = upstream("two").await;
     assert_eq!(line.publish("blog", two).await, live(1));
+    line.down().await;
+}
+
+/// Each begins on its way while the one before it waits for Envoy.
+#[tokio::test(flavor = "multi_thread")]
+async fn revisions_that_follow_each_other_closely_all_arrive() {
+    const INSTANCES: usize = 8;
+    let line = Line::up(Templates::builtin()).await;
+    let at = upstream("shop").await.to_string();
+    for n in 0..INSTANCES {
+        let name = format!("shop{n}");
+        let mut revision = 0;
+        for k in 0..4 {
+            let mut spec = spec(&name, &at);
+            spec.parameters.response_headers.set.insert("x-k".to_owned(), k.to_string());
+            revision = line.world.publish(&name, Some(&spec)).await;
+        }
+        assert_eq!(converged(&line.running, &name, revision).await, live(1), "{name}");
+    }
     line.down().await;
 }

@@ -11,14 +11,14 @@ use async_trait::async_trait;
 use context::{AddressPolicy, Lookup, Resolver};
 use futures::future::join_all;
 use model::descriptor::{Address, Upstream};
-use model::{InstanceId, Node, OperationKind, Spec};
+use model::{BindingId, InstanceId, Node, OperationKind, Spec};
 use plane::{Config, Plane};
 use render::{Platform, Templates};
 use store::contract::sample;
 use store::sqlite::{Options, Sqlite};
 use store::{
-    Accept, Accepted, Blobs, Changes, Cursor, Filter, HostnameOwner, Page, Queue, Save, Store,
-    StoreError, Write,
+    Accept, Accepted, Bind, Bindings, Binds, Blobs, Changes, Cursor, Filter, HostnameOwner, Page,
+    Queue, Save, Store, StoreError, Write,
 };
 use tokio::sync::{Notify, oneshot};
 use xds::{Cache, Directory};
@@ -67,6 +67,25 @@ impl World {
     /// The same of an instance that need not hold its hostnames.
     pub(crate) async fn publish_unclaimed(&self, instance: &str, spec: &Spec) -> u64 {
         self.write(instance, Some(spec), None, false).await
+    }
+
+    /// Lets a caller call an instance.
+    pub(crate) async fn bind(&self, bind: Bind) -> u64 {
+        match self.store.sqlite.bind(bind).await.unwrap() {
+            Binds::Yes(revision) => revision,
+            other => panic!("not bound: {other:?}"),
+        }
+    }
+
+    /// Takes that away again.
+    pub(crate) async fn unbind(&self, instance: &str, binding: &BindingId) {
+        let (instance, by) = (sample::instance_id(instance), sample::requester());
+        assert!(self.store.sqlite.unbind(&instance, binding, by, 2).await.unwrap());
+    }
+
+    /// Takes out of the feed what has expired by then.
+    pub(crate) async fn expire(&self, now: i64) {
+        assert_eq!(self.store.sqlite.expire(now).await.unwrap().expired, 1);
     }
 
     /// Publishes many new instances, side by side so that they share commits.

@@ -96,7 +96,6 @@ impl Delta {
     pub(super) fn next(&mut self, state: &State, now: Instant) -> Option<DeltaResponse> {
         loop {
             self.advance(state, now);
-            self.read_log(state, now);
             if self.is_full() {
                 return None;
             }

@@ -95,12 +95,22 @@ impl Delta {
         round
     }
 
-    /// Moves every round as far as it goes.
+    /// Begins and moves rounds as far as they go: until nothing more happens unless the client, the
+    /// cache or the clock says something.
     pub(super) fn advance(&mut self, state: &State, now: Instant) {
         self.release_held_up(now);
-        let ids: Vec<RoundId> = self.rounds.keys().copied().collect();
-        for id in ids {
-            self.advance_one(state, id, now);
+        loop {
+            let mut next = 0;
+            // A round that ends may begin another one, which comes after it.
+            while let Some(id) = self.rounds.range(next..).next().map(|(id, _)| *id) {
+                self.advance_one(state, id, now);
+                next = id + 1;
+            }
+            let begun = self.last_round;
+            self.read_log(state, now);
+            if self.last_round == begun {
+                return;
+            }
         }
     }
 
