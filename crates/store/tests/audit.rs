@@ -82,6 +82,7 @@ async fn the_first_entry_that_is_not_what_was_written_is_found() {
             "UPDATE audit SET seq = 0 WHERE seq = 4",
             "entry 1 is missing: after entry 0 comes entry 0",
         ),
+        ("UPDATE audit SET seq = -4 WHERE seq = 4", "entry 1 is missing"),
         ("DELETE FROM audit WHERE seq = 4", "entry 4 is missing"),
         ("DELETE FROM audit WHERE seq < 4", "entry 1 is missing"),
         // One more, in the middle.

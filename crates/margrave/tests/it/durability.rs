@@ -69,6 +69,9 @@ async fn campaign(kills: usize, seed: u64) {
         }
     }
     settle_and_compare(&platform, &mut beliefs).await;
+    // However often it was killed, the audit log is whole.
+    let verified = platform.margrave(&["audit", "verify"]).await;
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
 }
 
 /// One request about one instance; what is answered with 202 is believed from then on.

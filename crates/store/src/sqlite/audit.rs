@@ -59,7 +59,8 @@ pub(super) const RECORD: &str = "seq, at, writer, entry, hash";
 /// An entry, of a row of [`RECORD`].
 pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<AuditRecord> {
     Ok(AuditRecord {
-        seq: row.get(0)?,
+        // A place below zero, which nobody gave, is then none that is expected.
+        seq: row.get::<_, i64>(0)?.cast_unsigned(),
         at: row.get(1)?,
         writer: row.get(2)?,
         text: row.get(3)?,
