@@ -32,11 +32,11 @@ pub(crate) struct ChangeView {
     path: String,
     /// What was there; absent: nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     before: Option<Value>,
     /// What comes in its place; absent: nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>)]
     after: Option<Value>,
 }
 
