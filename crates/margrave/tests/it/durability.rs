@@ -1,166 +1,14 @@
-//! Nothing accepted is lost: kill -9 of the real binary at random moments, under a stream of
-//! requests; every accepted operation ends, nothing is half-made, nothing happens twice.
+//! What the edge and the broker do while the machine is hostile: the control plane away, the disk full,
+//! the database locked, a second process on the same state.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::process::Stdio;
 
-use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
 
 use crate::backend::Backend;
 use crate::platform::{Options, Platform};
 use crate::{service, wire};
-
-/// How often the binary is killed in `make test`, and in `make soak`.
-const KILLS: usize = 25;
-const KILLS_SOAK: usize = 500;
-/// How many instances the requests are about.
-const INSTANCES: usize = 6;
-
-/// A generator of numbers that look random and can be repeated.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
-
-/// What the user believes of an instance: what was last accepted.
-#[derive(Debug, Clone, PartialEq)]
-enum Belief {
-    Absent,
-    /// Deprovision accepted, not yet seen to end.
-    Going,
-    /// This descriptor was accepted.
-    Wanted(Value),
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_again_and_again_it_keeps_every_promise() {
-    campaign(KILLS, 20_261_121).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "the long form, run by make soak"]
-async fn soak_killed_five_hundred_times_it_keeps_every_promise() {
-    campaign(KILLS_SOAK, 42).await;
-}
-
-async fn campaign(kills: usize, seed: u64) {
-    // Envoy would only make each start slower: what is promised here ends at the published state,
-    // which is compared with what a proxy is given at the end.
-    let options = Options::default().argument("--envoy", "none");
-    let mut platform = Platform::start_with(options).await;
-    let mut dice = Dice(seed);
-    let mut beliefs: BTreeMap<String, Belief> =
-        (0..INSTANCES).map(|n| (format!("i{n}"), Belief::Absent)).collect();
-    for round in 0..kills {
-        let requests = 1 + dice.roll(6);
-        for _ in 0..requests {
-            ask_for_something(&platform, &mut dice, &mut beliefs).await;
-        }
-        tokio::time::sleep(Duration::from_micros(dice.roll(30_000))).await;
-        platform.kill().await;
-        platform.restart().await;
-        if round % 5 == 4 {
-            settle_and_compare(&platform, &mut beliefs).await;
-        }
-    }
-    settle_and_compare(&platform, &mut beliefs).await;
-    // However often it was killed, the audit log is whole.
-    let verified = platform.margrave(&["audit", "verify"]).await;
-    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
-}
-
-/// One request about one instance; what is answered with 202 is believed from then on.
-async fn ask_for_something(
-    platform: &Platform,
-    dice: &mut Dice,
-    beliefs: &mut BTreeMap<String, Belief>,
-) {
-    let id = format!("i{}", dice.roll(INSTANCES as u64));
-    let visibility = if dice.roll(2) == 0 { "public" } else { "internal" };
-    let mut wish =
-        service(&id, &format!("http://127.0.0.1:{}", 20_000 + dice.roll(9_000)), visibility);
-    if dice.roll(2) == 0 {
-        wish["hostnames"] =
-            json!([format!("{id}.example.com"), format!("{id}-{}.example.com", dice.roll(3))]);
-    }
-    let (reply, belief) = match &beliefs[&id] {
-        Belief::Absent => (platform.put(&id, &wish).await, Belief::Wanted(wish)),
-        _ if dice.roll(3) == 0 => (platform.delete(&id).await, Belief::Going),
-        Belief::Wanted(_) => (platform.patch(&id, &wish).await, Belief::Wanted(wish)),
-        Belief::Going => return,
-    };
-    assert!(reply.status < 500, "{reply:?}");
-    if reply.status == 202 {
-        beliefs.insert(id, belief);
-    }
-}
-
-/// Awaits the end of everything, and compares each instance, each hostname and each record with
-/// what was accepted last.
-async fn settle_and_compare(platform: &Platform, beliefs: &mut BTreeMap<String, Belief>) {
-    for (id, belief) in beliefs.iter_mut() {
-        if *belief == Belief::Absent {
-            continue;
-        }
-        let ended = platform.end(id).await;
-        assert!(ended.succeeded(), "{id} {belief:?}: {ended:?}\n{}", platform.log());
-        let fetched = platform.call("GET", &format!("/v2/service_instances/{id}"), None).await;
-        match belief {
-            Belief::Going => {
-                assert_eq!(fetched.status, 404, "{id}: {fetched:?}");
-                *belief = Belief::Absent;
-            }
-            Belief::Wanted(wish) => {
-                assert_eq!(fetched.status, 200, "{id}: {fetched:?}");
-                let envelope = platform.envelope(wish);
-                assert_eq!(fetched.body["plan_id"], envelope["plan_id"], "{id}");
-                let hostnames = &fetched.body["parameters"]["hostnames"];
-                assert_eq!(
-                    sorted(hostnames),
-                    sorted(&envelope["parameters"]["hostnames"]),
-                    "{id}: {fetched:?}"
-                );
-                let upstream = fetched.body["parameters"]["upstream"].to_string();
-                let port = envelope["parameters"]["upstream"]
-                    .as_str()
-                    .and_then(|u| u.rsplit(':').next())
-                    .unwrap_or("?");
-                assert!(upstream.contains(port), "{id}: {upstream} is not {port}");
-            }
-            Belief::Absent => {}
-        }
-    }
-    nothing_is_left_over(platform, beliefs).await;
-}
-
-/// No job waits, and the state folder knows exactly the hostnames and records that are wanted.
-async fn nothing_is_left_over(platform: &Platform, beliefs: &BTreeMap<String, Belief>) {
-    let wanted: Vec<String> = beliefs
-        .values()
-        .filter_map(|belief| match belief {
-            Belief::Wanted(wish) => wish["hostnames"].as_array().cloned(),
-            _ => None,
-        })
-        .flatten()
-        .filter_map(|name| name.as_str().map(str::to_owned))
-        .collect();
-    let listed = platform.call("GET", "/v1/records", None).await;
-    let mut records: Vec<String> = listed.body["records"]
-        .as_array()
-        .unwrap_or_else(|| panic!("{listed:?}"))
-        .iter()
-        .filter_map(|record| record["hostname"].as_str().map(str::to_owned))
-        .collect();
-    let mut wanted = wanted;
-    wanted.sort();
-    records.sort();
-    assert_eq!(records, wanted, "the DNS records are not those that are wanted");
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn envoy_goes_on_while_its_control_plane_is_away() {
@@ -197,9 +45,66 @@ async fn on_a_full_disk_nothing_is_promised_and_envoy_goes_on() {
     assert_eq!(wire::get(public, "shop.example.com", "/").await.backend(), Some("new"));
 }
 
-fn sorted(names: &Value) -> Vec<String> {
-    let names = names.as_array().into_iter().flatten();
-    let mut names: Vec<_> = names.filter_map(|name| name.as_str().map(str::to_owned)).collect();
-    names.sort();
-    names
+/// Takes the write lock of the database, as somebody's script would, until it is told to go.
+struct Locker(Child);
+
+const LOCK: &str = "import sqlite3, sys\n\
+                    lock = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)\n\
+                    lock.execute('BEGIN IMMEDIATE')\n\
+                    print('held', flush=True)\n\
+                    sys.stdin.readline()\n";
+
+impl Locker {
+    async fn lock(platform: &Platform) -> Self {
+        let mut command = Command::new("python3");
+        command.args(["-c", LOCK]).arg(platform.state().join("margrave.db")).kill_on_drop(true);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3 runs");
+        let mut told = String::new();
+        let stdout = child.stdout.as_mut().expect("piped");
+        BufReader::new(stdout).read_line(&mut told).await.expect("reads");
+        assert_eq!(told.trim(), "held");
+        Self(child)
+    }
+
+    async fn release(mut self) {
+        let stdin = self.0.stdin.as_mut().expect("piped");
+        stdin.write_all(b"go\n").await.expect("it listens");
+        assert!(self.0.wait().await.expect("waited").success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_another_process_has_locked_promises_nothing_and_loses_nothing() {
+    let platform = Platform::start_with(Options::default().argument("--envoy", "none")).await;
+    let wish = |visibility| service("shop", "http://127.0.0.1:20001", visibility);
+    platform.provision("a", &wish("internal")).await;
+
+    // Accepted, and perhaps not yet carried out.
+    assert_eq!(platform.patch("a", &wish("public")).await.status, 202);
+    let locker = Locker::lock(&platform).await;
+    let refused = platform.put("b", &service("other", "http://127.0.0.1:20002", "internal")).await;
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.retry_after.is_some(), "{refused:?}");
+    let words = refused.body["description"].as_str().unwrap_or_default();
+    assert!(words.contains("again"), "{refused:?}");
+    let read = platform.call("GET", "/v2/service_instances/b", None).await;
+    assert_eq!(read.status, 404, "what is known is still told: {read:?}");
+    assert_eq!(platform.last_operation("a").await.status, 200);
+    locker.release().await;
+
+    assert!(platform.end("a").await.succeeded(), "what was accepted goes on");
+    platform.provision("b", &service("other", "http://127.0.0.1:20002", "internal")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_on_the_same_state_is_refused_with_words() {
+    let platform = Platform::start_with(Options::default().argument("--envoy", "none")).await;
+    let mut second = Command::new(env!("CARGO_BIN_EXE_margrave"));
+    second.arg("dev").arg("--state").arg(platform.state()).args(["--envoy", "none"]);
+    let second = second.output().await.expect("it runs");
+    let words = String::from_utf8_lossy(&second.stderr);
+    assert!(!second.status.success() && words.contains("in use by another"), "{words}");
+    let wish = service("shop", "http://127.0.0.1:20001", "internal");
+    platform.provision("a", &wish).await;
 }

@@ -116,6 +116,18 @@ impl Platform {
         assert!(set.expect("prlimit runs").success());
     }
 
+    /// The state folder.
+    pub(crate) fn state(&self) -> &Path {
+        self.state.path()
+    }
+
+    /// SIGKILL while others still talk to it; [`kill`](Self::kill) then waits for its end.
+    pub(crate) async fn strike(&self) {
+        let pid = self.child.id().expect("running").to_string();
+        let sent = Command::new("kill").args(["-KILL", &pid]).status().await.expect("kill runs");
+        assert!(sent.success());
+    }
+
     /// SIGKILL, as the machine would: nothing is flushed, nobody is told.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.expect("killed");
