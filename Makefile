@@ -7,7 +7,7 @@ BIN = $(CARGO_TARGET_DIR)/debug/margrave
 
 FUZZ_SECONDS ?= 300
 
-.PHONY: help demo test lint fmt build envoy soak soak-kill soak-simulation soak-descriptors bench fuzz golden clean-cache advisories
+.PHONY: help demo test lint fmt build envoy soak soak-kill soak-simulation soak-descriptors soak-store soak-xds bench fuzz golden clean-cache advisories
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -33,7 +33,7 @@ build: ## the binary, as `make demo` runs it; ./margrave leads to it
 envoy: ## Envoy, pinned, into the cache folder
 	@tools/fetch.py envoy >/dev/null
 
-soak: soak-kill soak-simulation soak-descriptors ## the long forms of what `make test` runs short; each of the following can be run alone
+soak: soak-kill soak-simulation soak-descriptors soak-store soak-xds ## the long forms of what `make test` runs short; each of the following can be run alone
 
 soak-kill: envoy ## a thousand kill -9 of the binary under load (MARGRAVE_KILLS: so many)
 	MARGRAVE_ENVOY=$$(tools/fetch.py envoy) cargo test --package margrave --all-features --locked --test it -- soak --include-ignored --nocapture
@@ -43,6 +43,12 @@ soak-simulation: ## two hundred thousand simulated schedules (MARGRAVE_SEEDS: so
 
 soak-descriptors: envoy ## 28,000 generated descriptors through the renderer and a real Envoy
 	MARGRAVE_ENVOY=$$(tools/fetch.py envoy) cargo test --package render --all-features --locked -- soak --include-ignored --nocapture
+
+soak-store: ## the store alone, killed again and again while it writes
+	MARGRAVE_SOAK=1 cargo test --package store --all-features --locked --test kill -- --nocapture
+
+soak-xds: envoy ## a real Envoy through many more changes than `make test` has
+	MARGRAVE_SOAK=1 MARGRAVE_ENVOY=$$(tools/fetch.py envoy) cargo test --package xds --all-features --locked --test envoy -- --nocapture
 
 fuzz: envoy ## requests and inputs that nobody thought of, for long: schemathesis on both documents, then each target of fuzz/ for FUZZ_SECONDS
 	MARGRAVE_SOAK=1 MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_SCHEMATHESIS=$$(tools/fetch.py schemathesis) cargo test --package margrave --test it --locked -- conform --nocapture
