@@ -2,6 +2,7 @@
 //! OSB.
 
 mod audit;
+mod direct;
 mod document;
 mod history;
 mod instances;
@@ -27,11 +28,14 @@ use crate::{catalog, deprovision, fetch, last_operation, provision, update};
 pub(crate) fn routes() -> Router<Arc<Broker>> {
     Router::new()
         .route("/v1/instances", get(search::instances))
-        .route("/v1/instances/{id}", get(instances::one))
+        .route("/v1/instances/{id}", get(instances::one).delete(direct::force_delete))
         .route("/v1/instances/{id}/operations", get(instances::history))
         .route("/v1/instances/{id}/resources", get(render::instance))
         .route("/v1/operations", get(search::operations))
         .route("/v1/operations/{id}", get(operations::one))
+        .route("/v1/operations/{id}/retry", post(direct::retry))
+        .route("/v1/operations/{id}/skip", post(direct::skip))
+        .route("/v1/operations/{id}/cancel", post(direct::cancel))
         .route("/v1/render", post(render::descriptor))
         .route("/v1/validate", post(render::validate))
         .route("/v1/audit", get(audit::list))
@@ -70,6 +74,10 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         instances::one,
         instances::history,
         operations::one,
+        direct::retry,
+        direct::skip,
+        direct::cancel,
+        direct::force_delete,
         render::instance,
         render::descriptor,
         render::validate,

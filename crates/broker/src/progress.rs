@@ -26,6 +26,10 @@ fn succeeded(operation: &Operation) -> String {
         }
         OperationKind::Deprovision => "gone".to_owned(),
     };
+    let done = match operation.leftovers.len() {
+        0 => done,
+        _ => format!("{done}; left behind: {}", operation.leftovers.join("; ")),
+    };
     match &operation.notice {
         Some(notice) if *notice != done => format!("{done}: {notice}"),
         _ => done,

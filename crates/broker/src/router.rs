@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, put};
 use model::{Hostname, InstanceId, Millis, OperationId, Parameters, Plan, Spec};
-use store::{Audit, Contexts, Search, Store};
+use store::{Audit, Contexts, Operators, Search, Store};
 use tokio::sync::Semaphore;
 
 use crate::auth::{Door, Password};
@@ -59,6 +59,8 @@ pub struct Parts {
     pub contexts: Arc<dyn Contexts>,
     /// What happened.
     pub audit: Arc<dyn Audit>,
+    /// What operators do about single operations.
+    pub operators: Arc<dyn Operators>,
     /// What operators do with it.
     pub keeper: Arc<dyn Keeper>,
     /// What is shown of the rest of the platform.

@@ -8,6 +8,7 @@ mod audit;
 mod binding;
 mod change;
 pub mod descriptor;
+mod direction;
 mod instance;
 mod names;
 mod operation;
@@ -20,6 +21,7 @@ pub use audit::AuditEntry;
 pub use binding::{Binding, Caller};
 pub use change::{Change, ExposureChange, changes};
 pub use descriptor::{Descriptor, Parameters};
+pub use direction::Direction;
 pub use instance::{Instance, InstanceState, Owner, Published, Spec};
 pub use names::{
     BindingId, CredentialId, CredentialName, Hostname, InstanceId, NameError, OperationId,

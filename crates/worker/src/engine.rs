@@ -24,6 +24,9 @@ use crate::{Budget, Done, Outcome, Pipeline};
 /// read by people.
 const TEXT_BYTES_MAX: usize = 2_000;
 
+/// How often a step of a forced deprovision is begun: what is wrong is known by then.
+const ATTEMPTS_FORCED_MAX: u32 = 3;
+
 /// What happened.
 #[derive(Debug, Clone)]
 pub enum Event {
@@ -112,7 +115,10 @@ impl Turn<'_> {
             Outcome::Wait { on, note } => self.wait(at, on, clip(note)),
             Outcome::Late { why } => self.fail(at, clip(why)),
             Outcome::Retry { why } => self.retry(at, clip(why), jitter),
-            Outcome::Refused { why } => self.fail(at, clip(why)),
+            Outcome::Refused { why } => {
+                self.operation.hopeless |= !self.backward();
+                self.fail(at, clip(why));
+            }
         }
     }
 
@@ -123,10 +129,23 @@ impl Turn<'_> {
         let records = self.pipeline.steps().map(|step| {
             match known.iter().position(|record| record.name == step.name()) {
                 Some(at) => known.swap_remove(at),
-                None => StepRecord::new(step.name(), step.says(&self.operation)),
+                None => StepRecord {
+                    skippable: step.is_skippable(),
+                    ..StepRecord::new(step.name(), step.says(&self.operation))
+                },
             }
         });
         self.operation.steps = records.collect();
+        self.claims_are_undone();
+    }
+
+    /// What was cancelled before a worker had begun it has made claims all the same: they came with
+    /// its acceptance, and the first step's undo gives them up.
+    fn claims_are_undone(&mut self) {
+        let untouched = self.operation.steps.iter().all(|it| it.state == StepState::Pending);
+        if self.backward() && untouched && self.pipeline.commit_at() > 0 {
+            self.record_mut(0).state = StepState::Running;
+        }
     }
 
     fn backward(&self) -> bool {
@@ -260,11 +279,25 @@ impl Turn<'_> {
         record.finished_at = Some(now);
         // What fails before the commit may have half happened, and is undone like what was done.
         record.state = if at < commit { StepState::Running } else { StepState::Failed };
+        if self.operation.force && at > commit {
+            return self.pass_over(at, &why);
+        }
         self.operation.error = Some(why);
         if at > commit {
             return self.end(OperationState::Failed, None);
         }
         // Saved at once: whoever resumes goes on backward.
+        self.go_on(true);
+    }
+
+    /// An operator wants it gone, whatever stays: that is told.
+    fn pass_over(&mut self, at: usize, why: &str) {
+        let leaves = self.pipeline.step(at).leaves(&self.operation, &self.pipeline.held);
+        self.operation.leftovers.extend(leaves.iter().map(|what| clip(format!("{what}: {why}"))));
+        self.operation.hopeless = false;
+        let record = self.record_mut(at);
+        record.state = StepState::Done;
+        record.skipped = Some("it failed, and the deprovision was forced".to_owned());
         self.go_on(true);
     }
 
@@ -309,7 +342,9 @@ impl Turn<'_> {
     }
 
     fn budget(&self, at: usize) -> Budget {
-        self.pipeline.step(at).budget(&self.pipeline.limits)
+        let budget = self.pipeline.step(at).budget(&self.pipeline.limits);
+        let most = if self.operation.force { ATTEMPTS_FORCED_MAX } else { u32::MAX };
+        Budget { attempts: budget.attempts.min(most), ..budget }
     }
 
     fn lateness(&self, at: usize) -> String {

@@ -76,7 +76,9 @@ impl Past {
         let mut past = Self { widest: BTreeMap::new(), settled: true };
         let mut whole = operation.kind == OperationKind::Provision;
         for earlier in history.iter().filter(|earlier| earlier.id != operation.id) {
-            let succeeded = earlier.state == OperationState::Succeeded;
+            // What an operator has passed over may or may not be as it should.
+            let whole_steps = earlier.steps.iter().all(|step| step.skipped.is_none());
+            let succeeded = earlier.state == OperationState::Succeeded && whole_steps;
             if succeeded || left_something(earlier) {
                 past.settled &= succeeded;
                 earlier.target.iter().for_each(|spec| past.add(spec));

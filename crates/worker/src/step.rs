@@ -31,6 +31,16 @@ pub trait Step: Send + Sync {
         limits.budget
     }
 
+    /// Whether an operator may pass it over, having seen to what it does.
+    fn is_skippable(&self) -> bool {
+        false
+    }
+
+    /// What stays in the world when it is given up, each in a few words.
+    fn leaves(&self, _operation: &Operation, _held: &Holdings) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Makes it so.
     async fn apply(&self, work: &Work<'_>) -> Outcome;
 

@@ -112,6 +112,7 @@ impl Harness {
             search: Arc::<Sqlite>::clone(&store),
             contexts: Arc::<Sqlite>::clone(&store),
             audit: Arc::<Sqlite>::clone(&store),
+            operators: Arc::<Sqlite>::clone(&store),
             keeper: Arc::new(NothingToSee),
             view: Arc::new(NothingToSee),
             clock,

@@ -7,6 +7,7 @@ mod meddler;
 mod api;
 mod checklist;
 mod edges;
+mod operators;
 mod osb;
 mod over;
 mod phases;

@@ -94,6 +94,12 @@ impl Operation {
         }
     }
 
+    /// What a forced deprovision, or a step that was passed over, has left behind.
+    pub fn leftovers(&self) -> impl Iterator<Item = &str> {
+        let listed = self.more.get("leftovers").and_then(Value::as_array);
+        listed.into_iter().flatten().filter_map(Value::as_str)
+    }
+
     /// What its last step that was done said, such as `live on 1/1 proxies`; of what is gone
     /// there is nothing to say.
     pub fn last_word(&self) -> Option<&str> {

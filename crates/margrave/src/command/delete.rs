@@ -3,13 +3,14 @@
 use std::io::{BufRead, IsTerminal};
 
 use anyhow::anyhow;
-use model::{OperationKind, OperationState, ServiceName};
+use model::{InstanceId, OperationKind, OperationState, ServiceName};
+use reqwest::{Method, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::service::{Service, unknown};
 use super::wait::Wait;
-use crate::client::{Accepted, Catalog, Connect, api, follow};
+use crate::client::{Accepted, Catalog, Client, Connect, api, follow};
 use crate::failure::Failure;
 use crate::output::{self, Format};
 
@@ -18,6 +19,10 @@ use crate::output::{self, Format};
 pub struct Args {
     #[command(flatten)]
     service: Service,
+
+    /// For operators: whatever is in progress, and whatever fails; what could not be taken away is told
+    #[arg(long)]
+    force: bool,
 
     /// Do not ask
     #[arg(short, long)]
@@ -61,10 +66,7 @@ impl Args {
         if !self.yes {
             confirm(&service, &instance.hostnames)?;
         }
-        let catalog = Catalog::of(&client).await?;
-        let identity = self.connect.identity();
-        let kind = OperationKind::Deprovision;
-        let operation = match client.change(&catalog, &identity, &id, kind, None).await? {
+        let operation = match self.ask(&client, &id).await? {
             Accepted::Started(operation) => operation,
             Accepted::Unchanged | Accepted::Gone => return self.gone(service, None),
             Accepted::Busy => {
@@ -84,7 +86,27 @@ impl Args {
             let why = ended.error.unwrap_or_default();
             return Err(anyhow!("{service} is not deleted: {why}").into());
         }
+        for what in ended.leftovers() {
+            output::message(&format!("left behind: {what}"));
+        }
         self.gone(service, Some(operation))
+    }
+
+    async fn ask(&self, client: &Client, id: &InstanceId) -> Result<Accepted, Failure> {
+        if self.force {
+            let path = format!("/v1/instances/{id}?force=true");
+            let answer = client.send(client.request(Method::DELETE, &path)).await?;
+            return match answer.status {
+                StatusCode::GONE => Ok(Accepted::Gone),
+                StatusCode::ACCEPTED => {
+                    let operation = answer.body["operation"].as_str().unwrap_or_default();
+                    Ok(Accepted::Started(operation.to_owned()))
+                }
+                _ => Err(answer.failure()),
+            };
+        }
+        let (catalog, identity) = (Catalog::of(client).await?, self.connect.identity());
+        client.change(&catalog, &identity, id, OperationKind::Deprovision, None).await
     }
 
     fn gone(&self, service: ServiceName, operation: Option<String>) -> Result<(), Failure> {

@@ -10,6 +10,7 @@ mod dev;
 mod explain;
 mod fleet;
 mod list;
+mod operation;
 mod outputs;
 mod render;
 mod restore;
@@ -46,6 +47,7 @@ enum Command {
     List(list::Args),
     Render(render::Args),
     Delete(delete::Args),
+    Operation(operation::Args),
     Audit(audit::Args),
     Fleet(fleet::Args),
     Backup(backup::Args),
@@ -97,6 +99,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::List(args) => args.run(),
         Command::Render(args) => args.run(),
         Command::Delete(args) => args.run(),
+        Command::Operation(args) => args.run(),
         Command::Audit(args) => args.run(),
         Command::Fleet(args) => args.run(),
         Command::Backup(args) => args.run(),

@@ -8,7 +8,7 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::audit::Verified;
 use super::{apply, backup, delete, explain, fleet, restore, validate};
-use crate::client::api::Instance;
+use crate::client::api::{Instance, Operation};
 use crate::client::audit;
 
 /// A command, without `margrave`, and the schema of its output.
@@ -25,6 +25,10 @@ const OUTPUTS: &[Row] = &[
     ("fleet confirm-removal", of::<fleet::LetGo>),
     ("fleet status", of::<fleet::Fleet>),
     ("list", of::<Vec<Instance>>),
+    ("operation cancel", of::<Operation>),
+    ("operation retry", of::<Operation>),
+    ("operation show", of::<Operation>),
+    ("operation skip", of::<Operation>),
     ("restore", of::<restore::Brought>),
     ("status", of::<Instance>),
     ("validate", of::<validate::Validated>),

@@ -78,6 +78,7 @@ pub async fn build(
         search: Arc::<Sqlite>::clone(&store),
         contexts: Arc::<Sqlite>::clone(&store),
         audit: Arc::<Sqlite>::clone(&store),
+        operators: Arc::<Sqlite>::clone(&store),
         keeper: Arc::new(Keeper {
             recovery: Arc::<Sqlite>::clone(&store),
             plane: Arc::clone(&plane),

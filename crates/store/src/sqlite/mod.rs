@@ -13,6 +13,7 @@ mod bury;
 mod checkpoint;
 mod contexts;
 mod credentials;
+mod direct;
 mod fault;
 mod feed;
 mod forget;

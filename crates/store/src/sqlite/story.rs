@@ -48,6 +48,10 @@ pub(super) fn ended(tx: &Tx<'_>, operation: &Operation, now: Millis) -> Result<(
         let short: String = error.chars().take(ERROR_CHARS_MAX).collect();
         detail.insert("error".to_owned(), short.into());
     }
+    if !operation.leftovers.is_empty() {
+        let words: Vec<&str> = operation.leftovers.iter().map(String::as_str).collect();
+        detail.insert("leftovers".to_owned(), named(&words));
+    }
     let owner = owner(tx.conn, &operation.instance)?;
     audit::append(tx, now, &entry(operation, action, owner, detail))
 }
@@ -69,7 +73,7 @@ fn entry(
 }
 
 /// Whose an instance is.
-fn owner(conn: &Connection, instance: &InstanceId) -> Result<Option<Owner>, StoreError> {
+pub(super) fn owner(conn: &Connection, instance: &InstanceId) -> Result<Option<Owner>, StoreError> {
     let owner = conn
         .prepare_cached("SELECT organization, space FROM instances WHERE id = ?1")?
         .query_row([instance.as_str()], |row| {
@@ -84,6 +88,9 @@ fn owner(conn: &Connection, instance: &InstanceId) -> Result<Option<Owner>, Stor
 fn change(operation: &Operation) -> Result<Map<String, Value>, StoreError> {
     let (old, new) = (operation.previous.as_ref(), operation.target.as_ref());
     let mut detail = Map::new();
+    if operation.force {
+        detail.insert("force".to_owned(), true.into());
+    }
     if let Some(spec) = new.or(old) {
         detail.insert("service".to_owned(), spec.parameters.service.as_str().into());
         detail.insert("plan".to_owned(), serde_json::to_value(spec.plan)?);

@@ -28,6 +28,14 @@ impl Step for Converge {
         true
     }
 
+    fn is_skippable(&self) -> bool {
+        true
+    }
+
+    fn leaves(&self, _operation: &Operation, _held: &crate::Holdings) -> Vec<String> {
+        vec!["proxies that have not followed, and may serve what they had".into()]
+    }
+
     async fn apply(&self, work: &Work<'_>) -> Outcome {
         let Some(revision) = work.operation.revision else { return Outcome::done() };
         let fleet = &work.ports.fleet;

@@ -29,6 +29,10 @@ impl Step for DnsRecords {
             || (!held.settled && operation.target.is_some())
     }
 
+    fn is_skippable(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, work: &Work<'_>) -> Outcome {
         let make = wanted(work.operation).map(|record| async move {
             if missing(work, &record).await? {
@@ -69,6 +73,15 @@ impl Step for OldRecords {
     fn acts(&self, operation: &Operation, held: &Holdings) -> bool {
         narrower(operation, held).next().is_some()
             || !held.beyond(operation.target.as_ref()).is_empty()
+    }
+
+    fn is_skippable(&self) -> bool {
+        true
+    }
+
+    fn leaves(&self, operation: &Operation, held: &Holdings) -> Vec<String> {
+        let gone = held.beyond(operation.target.as_ref());
+        gone.iter().map(|name| format!("the DNS record of {name}")).collect()
     }
 
     async fn apply(&self, work: &Work<'_>) -> Outcome {

@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
-use model::Operation;
+use model::{Operation, WaitsFor};
 
 use super::world::{World, plain};
 use crate::carry::Pipelines;
 use crate::{Holdings, Outcome, Pipeline, Step, Work};
+
+/// Looks at what waits: at a minute each more than the deadline, and than attempts.
+const LOOKS: u32 = 20;
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub(crate) enum Fault {
     AlwaysFails,
     /// The worker dies each time, it having happened.
     AlwaysCrashes,
+    /// It waits for so many looks, longer than the whole operation may take.
+    Waits(WaitsFor),
     /// It fails once, and that takes longer than the whole operation may.
     TakesTooLong,
 }
@@ -119,6 +124,10 @@ impl Step for Bent {
         self.inner.acts(operation, held)
     }
 
+    fn leaves(&self, operation: &Operation, held: &Holdings) -> Vec<String> {
+        self.inner.leaves(operation, held)
+    }
+
     async fn apply(&self, work: &Work<'_>) -> Outcome {
         if self.side == Side::Apply { self.bend(work).await } else { self.inner.apply(work).await }
     }
@@ -158,6 +167,10 @@ impl Bent {
                 }
                 Outcome::Refused { why: why() }
             }
+            Fault::Waits(on) if self.count.load(Ordering::Relaxed) <= LOOKS => {
+                self.world.pass(60 * 1000);
+                Outcome::Wait { on, note: why() }
+            }
             _ if !first => self.happen(work).await,
             _ => self.bend_once(work, why()).await,
         }
@@ -187,5 +200,45 @@ impl Bent {
             }
             _ => self.happen(work).await,
         }
+    }
+}
+
+/// The pipelines as they are, with something that happens while the step at `at` is carried out.
+pub(crate) fn hooked(at: usize, hook: Arc<dyn Fn() + Send + Sync>) -> Box<Pipelines> {
+    Box::new(move |operation: &Operation, held: Holdings, limits| {
+        let mut pipeline = Pipeline::of(operation.kind, held, limits);
+        let before = pipeline.before.len();
+        let step = Arc::new(Hooked { inner: pipeline.step(at).clone(), hook: Arc::clone(&hook) });
+        match at.checked_sub(before) {
+            None => pipeline.before[at] = step,
+            Some(0) => pipeline.commit = step,
+            Some(beyond) => pipeline.after[beyond - 1] = step,
+        }
+        pipeline
+    })
+}
+
+struct Hooked {
+    inner: Arc<dyn Step>,
+    hook: Arc<dyn Fn() + Send + Sync>,
+}
+
+#[async_trait]
+impl Step for Hooked {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn says(&self, operation: &Operation) -> String {
+        self.inner.says(operation)
+    }
+
+    fn acts(&self, operation: &Operation, held: &Holdings) -> bool {
+        self.inner.acts(operation, held)
+    }
+
+    async fn apply(&self, work: &Work<'_>) -> Outcome {
+        (self.hook)();
+        self.inner.apply(work).await
     }
 }

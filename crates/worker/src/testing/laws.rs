@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
-use model::{InstanceId, InstanceState, Operation, OperationKind, OperationState, Plan};
+use model::{
+    Direction, InstanceId, InstanceState, Operation, OperationKind, OperationState, Plan, WaitsFor,
+};
 
-use super::bent::{Fault, LASTING, PASSING, Side, bent};
+use super::bent::{Fault, LASTING, PASSING, Side, When, bent, hooked};
 use super::world::{Mood, Seen, Wish, World, id, plain, spec};
 use crate::{Holdings, Limits, Pipeline};
 
@@ -177,4 +179,174 @@ fn every_past_can_be_asked_for_everything_and_then_for_nothing() {
             assert_eq!(world.see(&id), Seen::asked(&None), "{wish:?} after {past:?}");
         }
     }
+}
+
+/// The commit of the pipeline that follows, where a law needs what is before it only.
+fn stop_at(at: usize, kind: OperationKind) -> bool {
+    at >= commit(kind)
+}
+
+/// Carries the operation out until it is at the step at `at`, where the worker dies: whatever is asked
+/// then finds it there.
+fn until_at(
+    past: &Past,
+    wish: &Wish,
+    at: usize,
+    when: When,
+) -> (Arc<World>, InstanceId, Operation) {
+    let (world, id) = world(past);
+    let operation = world.accept(&id, wish);
+    let faults = [(at, Side::Apply, Fault::Crashes(when))];
+    let pipelines = bent(&world, &faults);
+    let lease = world.lease().expect("it is ready");
+    world.carry(&lease, pipelines.as_ref());
+    (world, id, operation)
+}
+
+#[test]
+fn what_is_deleted_at_any_step_is_gone_and_nothing_of_it_comes_after() {
+    for_every_step(|past, wish, kind, at, place| {
+        if kind == OperationKind::Deprovision {
+            return;
+        }
+        for when in [When::Before, When::After] {
+            let (world, id, older) = until_at(past, wish, at, when);
+            let newer = world.accept_over(&id, &None, Some(&older));
+            let ended = world.finish(&newer, &plain);
+            assert_eq!(ended.state, OperationState::Succeeded, "{when:?} of {place}");
+            assert_eq!(world.see(&id), Seen::asked(&None), "{when:?} of {place}");
+            let older = world.find(&older.id);
+            assert_eq!(older.state, OperationState::Failed, "{when:?} of {place}");
+            assert!(older.cancelled_by() == Some(&newer.id), "{when:?} of {place}");
+        }
+    });
+}
+
+#[test]
+fn what_is_published_gives_way_to_a_newer_wish_at_any_step() {
+    for_every_step(|past, wish, kind, at, place| {
+        if kind == OperationKind::Deprovision || at <= commit(kind) {
+            return;
+        }
+        for when in [When::Before, When::After] {
+            for newer in wishes() {
+                let (world, id, older) = until_at(past, wish, at, when);
+                let next = world.accept_over(&id, &newer, Some(&older));
+                let ended = world.finish(&next, &plain);
+                let place = format!("{newer:?} {when:?} of {place}");
+                assert_eq!(ended.state, OperationState::Succeeded, "{place}");
+                assert_eq!(world.see(&id), Seen::asked(&newer), "{place}");
+                assert_eq!(world.find(&older.id).superseded_by(), Some(&next.id), "{place}");
+            }
+        }
+    });
+}
+
+/// The worker was at its step when its lease was revoked, and goes on: nothing of it is written.
+#[test]
+fn a_worker_whose_operation_was_taken_from_it_writes_nothing() {
+    for_every_step(|past, wish, kind, at, place| {
+        if kind == OperationKind::Deprovision {
+            return;
+        }
+        let (world, id) = world(past);
+        let older = world.accept(&id, wish);
+        let lease = world.lease().expect("it is ready");
+        let (within, of) = (world.clone(), older.clone());
+        let hook = move || {
+            if world_is_at_work(&within, &of) {
+                within.accept_over(&of.instance, &None, Some(&of));
+            }
+        };
+        let left = world.carry(&lease, hooked(at, Arc::new(hook)).as_ref());
+        assert_eq!(left, Some(Err(store::StoreError::Fenced)), "{place}");
+        world.release(&lease);
+        let newer = world.latest(&id);
+        assert_eq!(world.finish(&newer, &plain).state, OperationState::Succeeded, "{place}");
+        assert_eq!(world.see(&id), Seen::asked(&None), "{place}");
+    });
+}
+
+fn world_is_at_work(world: &World, operation: &Operation) -> bool {
+    world.find(&operation.id).state == OperationState::InProgress
+}
+
+#[test]
+fn what_an_operator_cancels_is_as_before() {
+    for_every_step(|past, wish, kind, at, place| {
+        if kind == OperationKind::Deprovision || stop_at(at, kind) {
+            return;
+        }
+        for when in [When::Before, When::After] {
+            let before = world(past).0.see(&id("i"));
+            let (world, id, operation) = until_at(past, wish, at, when);
+            let cancel = Direction::Cancel { reason: "a typo".into() };
+            world.store.state().direct(&operation.id, &cancel, world.now());
+            let ended = world.finish(&operation, &plain);
+            assert_eq!(ended.error.as_deref(), Some("cancelled by an operator: a typo"));
+            assert_eq!(world.see(&id), as_before(kind, before), "{when:?} of {place}");
+        }
+    });
+}
+
+#[test]
+fn what_was_cancelled_before_it_began_holds_nothing() {
+    for past in pasts() {
+        for wish in wishes() {
+            let (world, id) = world(&past);
+            let before = world.see(&id);
+            let operation = world.accept(&id, &wish);
+            let cancel = Direction::Cancel { reason: "a typo".into() };
+            world.store.state().direct(&operation.id, &cancel, world.now());
+            let ended = world.finish(&operation, &plain);
+            let as_before = as_before(ended.kind, before);
+            assert_eq!(world.see(&id), as_before, "{wish:?} after {past:?}");
+        }
+    }
+}
+
+#[test]
+fn a_forced_deprovision_ends_whatever_fails_and_tells_what_it_left() {
+    for past in pasts() {
+        if past.last().is_none_or(|(wish, _)| wish.is_none()) {
+            continue;
+        }
+        for at in commit(OperationKind::Deprovision) + 1.. {
+            let pipeline =
+                Pipeline::of(OperationKind::Deprovision, Holdings::default(), Limits::default());
+            if at + 1 >= pipeline.len() {
+                break;
+            }
+            // Proxies that never heard of it serve it on, and that is what is told.
+            let unheard = at == commit(OperationKind::Deprovision) + 1;
+            let faults = LASTING.into_iter();
+            for fault in faults.filter(|it| !unheard || *it != Fault::Refuses(When::Before)) {
+                let (world, id) = world(&past);
+                let operation = world.accept_forced(&id);
+                let faults = [(at, Side::Apply, fault)];
+                let ended = world.finish(&operation, bent(&world, &faults).as_ref());
+                let place = format!("{fault:?} of step {at} after {past:?}");
+                assert_eq!(ended.state, OperationState::Succeeded, "{place}: {:?}", ended.error);
+                assert!(!ended.leftovers.is_empty(), "{place}");
+                let seen = world.see(&id);
+                assert_eq!((seen.state, seen.claims), (Some(InstanceState::Deleted), vec![]));
+                assert_eq!(seen.published, None, "{place}");
+            }
+        }
+    }
+}
+
+/// Each wait of a step ends as if it had not been, however it comes out.
+#[test]
+fn what_waits_is_as_if_it_had_not() {
+    for_every_step(|past, wish, _, at, place| {
+        for on in [WaitsFor::User, WaitsFor::External, WaitsFor::Fleet] {
+            let (world, id, _, ended) = run(past, wish, &[(at, Side::Apply, Fault::Waits(on))]);
+            assert_eq!(ended.state, OperationState::Succeeded, "{on:?} of {place}");
+            assert_eq!(world.see(&id), Seen::asked(wish), "{on:?} of {place}");
+            let waited = ended.steps[at].waits.map(|waits| waits.on);
+            assert_eq!(waited, Some(on), "{on:?} of {place}");
+            assert_eq!(ended.steps[at].attempts, 1, "looks are no attempts");
+        }
+    });
 }

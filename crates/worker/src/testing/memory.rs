@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
-    Hostname, Instance, InstanceId, InstanceState, Job, Millis, Operation, OperationId,
+    Direction, Hostname, Instance, InstanceId, InstanceState, Job, Millis, Operation, OperationId,
     OperationKind, OperationState, Published,
 };
 use store::{
@@ -75,6 +75,15 @@ impl Memory {
 }
 
 impl State {
+    /// An operator's word, as the store takes it.
+    pub(crate) fn direct(&mut self, id: &OperationId, direction: &Direction, now: Millis) {
+        let found = self.operations.iter_mut().find(|operation| operation.id == *id);
+        found.expect("is there").direct(direction, "an operator", now).expect("makes sense");
+        let mut job = Waiting::new(now);
+        job.take_over(self.jobs.remove(id), id, self.fences.get(id));
+        self.jobs.insert(id.clone(), job);
+    }
+
     fn operation(&self, id: &OperationId) -> Option<&Operation> {
         self.operations.iter().find(|operation| operation.id == *id)
     }

@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use futures::FutureExt;
 use model::descriptor::{Auth, HeaderRules};
 use model::{
-    Exposure, Hostname, Instance, InstanceId, InstanceState, Millis, Operation, OperationKind,
-    OperationState, Owner, Parameters, Plan, Requester, Spec,
+    Exposure, Hostname, Instance, InstanceId, InstanceState, Millis, Operation, OperationId,
+    OperationKind, OperationState, Owner, Parameters, Plan, Requester, Spec,
 };
 use store::{Accept, Accepted, Lease, Queue, Store, StoreError};
 
@@ -222,6 +222,30 @@ impl World {
         let accepted = now(self.store.accept(accept, expected)).expect("accepts");
         assert_eq!(accepted, Accepted::Yes);
         operation
+    }
+
+    /// Accepts what an operator forces.
+    pub(crate) fn accept_forced(&self, id: &InstanceId) -> Operation {
+        let mut operation = self.accept(id, &None);
+        operation.force = true;
+        let mut state = self.store.state();
+        let stored = state.operations.iter_mut().find(|stored| stored.id == operation.id);
+        stored.expect("it was accepted").force = true;
+        operation
+    }
+
+    pub(crate) fn find(&self, id: &OperationId) -> Operation {
+        now(self.store.operation(id)).expect("reads").expect("is there")
+    }
+
+    /// The latest operation of an instance.
+    pub(crate) fn latest(&self, id: &InstanceId) -> Operation {
+        now(self.store.operations(id, 1)).expect("reads").remove(0)
+    }
+
+    /// Gives a lease back, or tells that nothing is done under it any more.
+    pub(crate) fn release(&self, lease: &Lease) {
+        now(self.store.release(&lease.fence, self.now())).expect("releases");
     }
 
     pub(crate) fn lease(&self) -> Option<Lease> {
