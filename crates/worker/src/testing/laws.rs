@@ -252,7 +252,7 @@ fn a_worker_whose_operation_was_taken_from_it_writes_nothing() {
         let (world, id) = world(past);
         let older = world.accept(&id, wish);
         let lease = world.lease().expect("it is ready");
-        let (within, of) = (world.clone(), older.clone());
+        let (within, of) = (world.clone(), older);
         let hook = move || {
             if world_is_at_work(&within, &of) {
                 within.accept_over(&of.instance, &None, Some(&of));
