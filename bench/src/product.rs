@@ -42,7 +42,7 @@ impl Product {
             std::fs::OpenOptions::new().create(true).append(true).open(state.join("bench.log"))?;
         let mut command = Command::new(binary);
         command.arg("dev").arg("--state").arg(state);
-        for port in ["broker", "metrics", "xds", "public", "internal", "envoy-admin"] {
+        for port in ["broker", "console", "metrics", "xds", "public", "internal", "envoy-admin"] {
             command.arg(format!("--listen-{port}")).arg("0");
         }
         command.args(arguments).env("MARGRAVE_LOG", "warn");

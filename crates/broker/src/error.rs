@@ -9,7 +9,7 @@ use serde::Serialize;
 use store::{HostnameOwner, StoreError};
 use utoipa::ToSchema;
 
-use crate::{metrics, time};
+use crate::metrics;
 
 /// Seconds after which a request that met a store that cannot commit should be sent again.
 const UNAVAILABLE_RETRY_S: u64 = 5;
@@ -119,7 +119,7 @@ fn taken(owner: &HostnameOwner) -> Refusal {
         place: None,
         message: format!(
             "`{hostname}` is owned by {space} through service `{service}` (since {})",
-            time::date(*since)
+            model::date(*since)
         ),
         label: None,
         why: None,

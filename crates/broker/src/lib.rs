@@ -27,7 +27,6 @@ mod progress;
 mod provision;
 mod router;
 mod standing;
-mod time;
 mod update;
 
 pub use api::openapi;

@@ -20,6 +20,9 @@ use crate::runner::Runner;
 /// operation asks again.
 const BROKER_DRAIN_MAX: Duration = Duration::from_secs(1);
 
+/// The same of pages; one that waits for news asks again.
+const CONSOLE_DRAIN_MAX: Duration = Duration::from_millis(200);
+
 /// What the runners are made of.
 pub struct Parts {
     /// Sockets.
@@ -47,7 +50,7 @@ fn no_delay(connection: &mut TcpStream) {
 pub fn list(parts: Parts) -> Vec<Runner> {
     let Parts { ports, line, envoy, metrics, readiness, announcement } = parts;
     let all = Arc::clone(&readiness);
-    let Line { broker, sources, plane, worker, audit } = line;
+    let Line { broker, console, sources, plane, worker, audit } = line;
     let proxies = plane.service(xds::Limits::default());
     let mut list = vec![
         Runner::new("probes", "every part's metrics and readiness", "nothing", move |stop| {
@@ -102,6 +105,23 @@ pub fn list(parts: Parts) -> Vec<Runner> {
             let drained = async {
                 stop.cancelled().await;
                 tokio::time::sleep(BROKER_DRAIN_MAX).await;
+            };
+            tokio::select! {
+                result = serve.into_future() => Ok(result?),
+                () = drained => Ok(()),
+            }
+        },
+    ));
+    list.push(Runner::new(
+        "console",
+        "instances, operations and sessions; requests of browsers",
+        "sessions",
+        |stop| async move {
+            let serve = axum::serve(ports.console, console);
+            let serve = serve.with_graceful_shutdown(stop.clone().cancelled_owned());
+            let drained = async {
+                stop.cancelled().await;
+                tokio::time::sleep(CONSOLE_DRAIN_MAX).await;
             };
             tokio::select! {
                 result = serve.into_future() => Ok(result?),

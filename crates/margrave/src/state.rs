@@ -31,6 +31,9 @@ pub struct Endpoints {
     pub zone: String,
     /// Broker and platform API: a URL.
     pub broker: String,
+    /// Console: a URL.
+    #[serde(default)]
+    pub console: String,
     /// Metrics and probes: a URL.
     pub metrics: String,
     /// xDS.

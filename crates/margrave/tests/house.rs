@@ -7,7 +7,7 @@ use std::process::Command;
 /// From the top of the line's layers to its floor; crates of one layer never name each other.
 const LAYERS: &[&[&str]] = &[
     &["bench", "margrave"],
-    &["broker", "worker", "plane"],
+    &["broker", "console", "worker", "plane"],
     &["context", "render", "xds"],
     &["store"],
     &["model", "keys"],

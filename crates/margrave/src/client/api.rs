@@ -209,12 +209,15 @@ struct Page {
     next: Option<String>,
 }
 
-/// Every instance that the credentials may see.
-pub async fn instances(client: &Client) -> Result<Vec<Instance>, Failure> {
+/// Every instance that the credentials may see, of those that `query` asks for.
+pub async fn instances(
+    client: &Client,
+    query: &[(&'static str, String)],
+) -> Result<Vec<Instance>, Failure> {
     let mut all = Vec::new();
     let mut after: Option<String> = None;
     loop {
-        let request = client.request(Method::GET, "/v1/instances");
+        let request = client.request(Method::GET, "/v1/instances").query(query);
         let request = request.query(&after.iter().map(|id| ("after", id)).collect::<Vec<_>>());
         let page: Page = client.ask(request).await?;
         all.extend(page.instances);

@@ -7,6 +7,7 @@ pub mod follow;
 mod http;
 mod identity;
 mod osb;
+pub mod search;
 
 pub use api::Operation;
 pub use connect::Connect;

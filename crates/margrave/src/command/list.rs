@@ -7,6 +7,14 @@ use crate::output::{self, Format};
 /// List the services of the platform
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Only services whose name begins so
+    #[arg(long, value_name = "PREFIX")]
+    search: Option<String>,
+
+    /// Only the one that answers to this hostname
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<String>,
+
     #[command(flatten)]
     output: Format,
 
@@ -19,12 +27,20 @@ impl Args {
     pub fn run(self) -> Result<(), Failure> {
         super::runtime()?.block_on(async {
             let client = self.connect.client()?;
-            let instances = api::instances(&client).await?;
+            let instances = api::instances(&client, &self.query()).await?;
             if instances.is_empty() {
-                output::message("no services yet: `margrave apply` makes the first");
+                output::message(match self.query().is_empty() {
+                    true => "no services yet: `margrave apply` makes the first",
+                    false => "nothing was found",
+                });
             }
             Ok(self.output.print(&instances, || table(&instances))?)
         })
+    }
+
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let all = [("prefix", self.search.clone()), ("hostname", self.hostname.clone())];
+        all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 }
 

@@ -4,13 +4,16 @@ mod apply;
 mod audit;
 mod backup;
 mod completion;
+mod dashboard;
 mod delete;
 mod descriptor;
 mod dev;
 mod explain;
 mod fleet;
+mod history;
 mod list;
 mod operation;
+mod operations;
 mod outputs;
 mod render;
 mod restore;
@@ -45,6 +48,9 @@ enum Command {
     Validate(validate::Args),
     Status(status::Args),
     List(list::Args),
+    History(history::Args),
+    Operations(operations::Args),
+    Dashboard(dashboard::Args),
     Render(render::Args),
     Delete(delete::Args),
     Operation(operation::Args),
@@ -97,6 +103,9 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Validate(args) => args.run(),
         Command::Status(args) => args.run(),
         Command::List(args) => args.run(),
+        Command::History(args) => args.run(),
+        Command::Operations(args) => args.run(),
+        Command::Dashboard(args) => args.run(),
         Command::Render(args) => args.run(),
         Command::Delete(args) => args.run(),
         Command::Operation(args) => args.run(),

@@ -9,7 +9,7 @@ use utoipa::openapi::{RefOr, Schema};
 use super::audit::Verified;
 use super::{apply, backup, delete, explain, fleet, restore, validate};
 use crate::client::api::{Instance, Operation};
-use crate::client::audit;
+use crate::client::{audit, search};
 
 /// A command, without `margrave`, and the schema of its output.
 type Row = (&'static str, fn() -> Value);
@@ -24,11 +24,13 @@ const OUTPUTS: &[Row] = &[
     ("explain", of::<Vec<explain::Explained>>),
     ("fleet confirm-removal", of::<fleet::LetGo>),
     ("fleet status", of::<fleet::Fleet>),
+    ("history", of::<Vec<search::Done>>),
     ("list", of::<Vec<Instance>>),
     ("operation cancel", of::<Operation>),
     ("operation retry", of::<Operation>),
     ("operation show", of::<Operation>),
     ("operation skip", of::<Operation>),
+    ("operations", of::<Vec<search::Listed>>),
     ("restore", of::<restore::Brought>),
     ("status", of::<Instance>),
     ("validate", of::<validate::Validated>),

@@ -50,6 +50,8 @@ pub struct Config {
     pub trusted_ca: String,
     /// Where Envoy logs requests.
     pub access_log: AccessLog,
+    /// How browsers reach the console, without a slash at its end; `None`: where it listens.
+    pub console_url: Option<String>,
     /// What is logged.
     pub log: String,
     /// How.
@@ -105,6 +107,8 @@ pub enum LogFormat {
 pub struct Listen {
     /// Broker and platform API.
     pub broker: SocketAddr,
+    /// Console.
+    pub console: SocketAddr,
     /// Metrics and probes.
     pub metrics: SocketAddr,
     /// xDS.

@@ -27,6 +27,7 @@ pub fn config(layers: &Layers) -> (Config, Vec<String>) {
         trusted_hops: read.parsed("trusted_hops", |text| text.parse().ok()),
         trusted_ca: read.text("trusted_ca"),
         access_log: read.access_log(),
+        console_url: read.console_url(),
         log: read.text("log"),
         log_format: match read.choice("log_format").as_str() {
             "json" => LogFormat::Json,
@@ -34,6 +35,7 @@ pub fn config(layers: &Layers) -> (Config, Vec<String>) {
         },
         listen: Listen {
             broker: read.loopback("listen.broker"),
+            console: read.loopback("listen.console"),
             metrics: read.listen("listen.metrics"),
             xds: read.loopback("listen.xds"),
             public: read.listen("listen.public"),
@@ -53,6 +55,23 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn text(&self, key: &str) -> String {
         self.layers.get(key).0.to_owned()
+    }
+
+    fn console_url(&mut self) -> Option<String> {
+        let text = self.text("console_url");
+        if text.is_empty() {
+            return None;
+        }
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let plain = |rest: &str| !rest.is_empty() && !rest.contains(['/', '?', '#', '@', ' ']);
+        if !rest.is_some_and(|rest| plain(rest.trim_end_matches('/'))) {
+            self.problem(
+                "console_url",
+                "must be `https://` or `http://` and a host, without a path",
+            );
+            return None;
+        }
+        Some(text.trim_end_matches('/').to_owned())
     }
 
     fn path(&self, key: &str) -> Option<PathBuf> {

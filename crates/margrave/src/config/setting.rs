@@ -131,9 +131,17 @@ pub const SETTINGS: &[Setting] = &[
         "File that Envoy writes a line to for each request; `none` writes none. \
          Unset: `envoy/access.log` of the state folder",
     ),
+    setting(
+        "console_url",
+        Kind::Text,
+        "",
+        "How browsers reach the console, such as `https://console.example.com`. \
+         Unset: `http://` and the address of `listen.console`",
+    ),
     setting("log", Kind::Text, "info", "What is logged, as `info` or `info,xds=debug`"),
     setting("log_format", Kind::Choice(&["text", "json"]), "text", "Form of the log on stderr"),
     setting("listen.broker", Kind::Listen, "127.0.0.1:8080", "Broker and platform API"),
+    setting("listen.console", Kind::Listen, "127.0.0.1:8081", "Console: pages for people"),
     setting("listen.metrics", Kind::Listen, "127.0.0.1:9090", "Metrics, /healthz and /readyz"),
     setting("listen.xds", Kind::Listen, "127.0.0.1:18000", "xDS (gRPC), for proxies"),
     setting(

@@ -101,6 +101,21 @@ fn ahead(ahead: plane::AheadView) -> AheadLine {
     AheadLine { kind: kind.to_owned(), name, epoch, revision, kept, proxies }
 }
 
+#[async_trait]
+impl console::View for PlaneView {
+    async fn standing(&self, id: &InstanceId) -> Option<console::Standing> {
+        let standing = broker::View::standing(self, id).await?;
+        Some(console::Standing {
+            revision: standing.revision,
+            served: standing.served,
+            quarantine: standing.quarantine,
+            notices: standing.notices,
+            have: standing.proxies.map(|proxies| proxies.have),
+            ready: standing.proxies.map(|proxies| proxies.ready),
+        })
+    }
+}
+
 fn proxy(proxy: plane::Proxy) -> ProxyLine {
     let state = match proxy.state {
         ProxyState::Live => "live",

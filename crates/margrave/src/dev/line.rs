@@ -17,6 +17,7 @@ use worker::cloud::LocalCloud;
 
 use super::adapters::{PlaneFleet, PlaneView};
 use super::keeper::Keeper;
+use super::pages;
 use crate::config::{AccessLog, Config, Credentials, Envoy, Listen};
 use crate::state::State;
 use crate::{clock, envoy};
@@ -28,6 +29,8 @@ const TEMPLATE_BYTES_MAX: u64 = 1 << 20;
 pub struct Line {
     /// What answers developers and platforms.
     pub broker: axum::Router,
+    /// Pages for people.
+    pub console: axum::Router,
     /// Documents that templates see.
     pub sources: FileSources,
     /// The control plane.
@@ -72,7 +75,8 @@ pub async fn build(
         .map_err(|complaints| unusable(&complaints))?;
     let sources = FileSources::new(config.sources.iter().cloned().collect(), Arc::clone(&blobs));
     let cloud = Arc::new(LocalCloud::new(blobs));
-    let view = PlaneView { plane: Arc::clone(&plane), cloud: Arc::clone(&cloud) };
+    let view = Arc::new(PlaneView { plane: Arc::clone(&plane), cloud: Arc::clone(&cloud) });
+    let console = pages::router(config, listen, &store, Arc::clone(&view));
     let parts = broker::Parts {
         store: Arc::clone(&as_store),
         search: Arc::<Sqlite>::clone(&store),
@@ -86,11 +90,14 @@ pub async fn build(
             scratch: state.path().join("backup.tmp"),
             database,
         }),
-        view: Arc::new(view),
+        view,
         clock: Arc::clone(&clock),
         new_id: Arc::new(operation_id),
     };
-    let broker = broker::router(broker_config(config, credentials, version), parts);
+    let broker = broker::router(
+        broker_config(config, credentials, pages::url(config, listen), version),
+        parts,
+    );
     let queue: Arc<dyn Queue> = Arc::<Sqlite>::clone(&store);
     let ports = worker::Ports {
         store: as_store,
@@ -101,16 +108,21 @@ pub async fn build(
         jitter: Arc::new(chance),
     };
     let worker = Worker::new(ports, worker::Config::default());
-    Ok(Line { broker, sources, plane, worker, audit: store })
+    Ok(Line { broker, console, sources, plane, worker, audit: store })
 }
 
-fn broker_config(config: &Config, credentials: &Credentials, version: String) -> broker::Config {
+fn broker_config(
+    config: &Config,
+    credentials: &Credentials,
+    console_url: String,
+    version: String,
+) -> broker::Config {
     let limits = worker::Config::default().limits;
     broker::Config {
         username: credentials.username.clone(),
         password: broker::Password::new(credentials.password.clone()),
         zone: config.zone.clone(),
-        console: None,
+        console: Some(console_url),
         maintenance: broker::Maintenance {
             description: "This release of Margrave with its templates".to_owned(),
             version,
@@ -172,8 +184,8 @@ fn access_log(config: &Config, state: &State) -> anyhow::Result<Option<String>> 
 
 /// Where the platform itself listens: no upstream may lead there.
 fn own(listen: &Listen) -> Vec<SocketAddr> {
-    let Listen { broker, metrics, xds, public, internal, envoy_admin } = *listen;
-    vec![broker, metrics, xds, public, internal, envoy_admin]
+    let Listen { broker, console, metrics, xds, public, internal, envoy_admin } = *listen;
+    vec![broker, console, metrics, xds, public, internal, envoy_admin]
 }
 
 fn read_templates(folder: &Path) -> anyhow::Result<Vec<(String, String)>> {

@@ -4,6 +4,7 @@ mod adapters;
 pub mod heads;
 mod keeper;
 pub mod line;
+mod pages;
 pub mod ports;
 pub mod probes;
 pub mod ready;
@@ -39,6 +40,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         Some(given) => given.clone(),
         None => state.credentials_or_make()?,
     };
+    let console_url = pages::url(&config, &listen);
     let line = line::build(&config, &credentials, &listen, &state).await?;
     let envoy = match found {
         Some(found) => Some(supervisor(found, &config, &listen, &state).await?),
@@ -47,7 +49,8 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let (supervisor, health) = envoy.unzip();
     let readiness = readiness(&line, health);
     let zone = config.zone.clone();
-    let announcement = Announcement { state, listen, zone, with_envoy: supervisor.is_some() };
+    let announcement =
+        Announcement { state, listen, console_url, zone, with_envoy: supervisor.is_some() };
     let envoy = supervisor;
     let list = runners::list(Parts { ports, line, envoy, metrics, readiness, announcement });
     Ok(runner::run(list, signals.first()).await?)

@@ -17,6 +17,8 @@ const BACKLOG: u32 = 1024;
 pub struct Ports {
     /// Broker and platform API.
     pub broker: TcpListener,
+    /// Console.
+    pub console: TcpListener,
     /// Metrics and probes.
     pub metrics: TcpListener,
     /// xDS.
@@ -32,13 +34,15 @@ pub struct Ports {
 pub fn take(wanted: &Listen, with_envoy: bool) -> Result<Ports, Failure> {
     let mut taking = Taking { problems: Vec::new(), held: Vec::new() };
     let broker = taking.bind("listen.broker", wanted.broker);
+    let console = taking.bind("listen.console", wanted.console);
     let metrics = taking.bind("listen.metrics", wanted.metrics);
     let xds = taking.bind("listen.xds", wanted.xds);
     let public = taking.for_envoy("listen.public", wanted.public, with_envoy);
     let internal = taking.for_envoy("listen.internal", wanted.internal, with_envoy);
     let envoy_admin =
         if with_envoy { taking.admin(wanted.envoy_admin) } else { wanted.envoy_admin };
-    let (Some(broker), Some(metrics), Some(xds)) = (broker, metrics, xds) else {
+    let (Some(broker), Some(console), Some(metrics), Some(xds)) = (broker, console, metrics, xds)
+    else {
         return Err(Failure::Error(anyhow::anyhow!(taking.problems.join("\n"))));
     };
     if !taking.problems.is_empty() {
@@ -46,13 +50,14 @@ pub fn take(wanted: &Listen, with_envoy: bool) -> Result<Ports, Failure> {
     }
     let listen = Listen {
         broker: broker.local_addr()?,
+        console: console.local_addr()?,
         metrics: metrics.local_addr()?,
         xds: xds.local_addr()?,
         public,
         internal,
         envoy_admin,
     };
-    Ok(Ports { broker, metrics, xds, listen, _held: taking.held })
+    Ok(Ports { broker, console, metrics, xds, listen, _held: taking.held })
 }
 
 struct Taking {
@@ -169,6 +174,7 @@ mod tests {
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
         Listen {
             broker: at(broker),
+            console: at(0),
             metrics: at(0),
             xds: at(0),
             public: at(public),

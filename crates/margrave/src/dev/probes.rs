@@ -58,6 +58,7 @@ pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
 /// Tells the recorder what every metric means.
 pub fn describe() {
     broker::metrics::describe();
+    console::metrics::describe();
     store::metrics::describe();
     context::metrics::describe();
     worker::metrics::describe();

@@ -20,6 +20,8 @@ pub struct Announcement {
     pub state: State,
     /// Where everything listens.
     pub listen: Listen,
+    /// How browsers reach the console.
+    pub console_url: String,
     /// Zone of default hostnames.
     pub zone: String,
     /// Whether an Envoy was started.
@@ -47,11 +49,12 @@ impl Announcement {
         while !readiness.waiting().is_empty() {
             tokio::time::sleep(LOOK).await;
         }
-        let Self { state, listen, zone, with_envoy } = self;
+        let Self { state, listen, console_url, zone, with_envoy } = self;
         state.write_endpoints(&Endpoints {
             pid: std::process::id(),
             zone: zone.clone(),
             broker: format!("http://{}", listen.broker),
+            console: console_url.clone(),
             metrics: format!("http://{}", listen.metrics),
             xds: listen.xds,
             public: listen.public,
@@ -59,12 +62,12 @@ impl Announcement {
             admin: with_envoy.then_some(listen.envoy_admin),
         })?;
         tracing::info!(broker = %listen.broker, xds = %listen.xds, "ready");
-        output::line(&banner(state, listen, zone, *with_envoy))
+        output::line(&banner(state, listen, console_url, zone, *with_envoy))
     }
 }
 
-fn banner(state: &State, listen: &Listen, zone: &str, with_envoy: bool) -> String {
-    let Listen { broker, metrics, xds, public, internal, envoy_admin } = listen;
+fn banner(state: &State, listen: &Listen, console: &str, zone: &str, with_envoy: bool) -> String {
+    let Listen { broker, metrics, xds, public, internal, envoy_admin, .. } = listen;
     let admin = match with_envoy {
         true => format!("  envoy     http://{envoy_admin} (admin)\n"),
         false => format!("  envoy     none: proxies may connect to {xds}\n"),
@@ -77,6 +80,7 @@ fn banner(state: &State, listen: &Listen, zone: &str, with_envoy: bool) -> Strin
     format!(
         "Margrave is ready. Ctrl-C stops it.\n\n\
          \x20 broker    http://{broker}\n\
+         \x20 console   {console}   `margrave dashboard` opens it\n\
          \x20 internal  http://{internal}   every service answers here\n\
          \x20 public    http://{public}   only what asks for `visibility: public`\n\
          \x20 metrics   http://{metrics}/metrics\n\

@@ -90,7 +90,7 @@ async fn a_second_platform_is_refused_the_folder_and_the_ports_of_the_first() {
     let elsewhere = tempfile::tempdir().unwrap();
     let xds = dev.endpoint("xds");
     let mut same_port = command(elsewhere.path(), &["dev", "--envoy", "none"]);
-    for listen in ["broker", "metrics", "public", "internal", "envoy-admin"] {
+    for listen in ["broker", "console", "metrics", "public", "internal", "envoy-admin"] {
         same_port.arg(format!("--listen-{listen}=0"));
     }
     let output = same_port.args(["--listen-xds", &xds]).output().unwrap();

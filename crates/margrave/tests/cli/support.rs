@@ -25,7 +25,7 @@ pub fn command(state: &Path, arguments: &[&str]) -> Command {
 /// `margrave dev` on free ports.
 pub fn dev_command(state: &Path, arguments: &[&str]) -> Command {
     let mut command = command(state, &["dev", "--log", "warn"]);
-    for listen in ["broker", "metrics", "xds", "public", "internal", "envoy-admin"] {
+    for listen in ["broker", "console", "metrics", "xds", "public", "internal", "envoy-admin"] {
         command.arg(format!("--listen-{listen}=0"));
     }
     command.args(arguments);

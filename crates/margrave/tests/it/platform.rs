@@ -364,7 +364,7 @@ fn spawn(state: &Path, options: &Options) -> Child {
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_margrave")]);
     command.arg("dev").arg("--state").arg(state);
-    for port in ["broker", "metrics", "xds", "public", "internal", "envoy-admin"] {
+    for port in ["broker", "console", "metrics", "xds", "public", "internal", "envoy-admin"] {
         let flag = format!("--listen-{port}");
         if !options.arguments.contains(&flag) {
             command.arg(flag).arg("0");

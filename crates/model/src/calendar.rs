@@ -1,6 +1,6 @@
 //! Dates as people read them, in UTC.
 
-use model::Millis;
+use crate::Millis;
 
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
@@ -21,9 +21,16 @@ fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 /// `2026-05-01`.
-pub(crate) fn date(at: Millis) -> String {
+pub fn date(at: Millis) -> String {
     let (year, month, day) = civil(at.div_euclid(DAY_MILLIS));
     format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// `2026-05-01 09:30:05 UTC`.
+pub fn utc(at: Millis) -> String {
+    let seconds = at.rem_euclid(DAY_MILLIS) / 1000;
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{} {hour:02}:{minute:02}:{second:02} UTC", date(at))
 }
 
 #[cfg(test)]
@@ -42,5 +49,7 @@ mod tests {
         ] {
             assert_eq!(date(at), shown);
         }
+        assert_eq!(utc(951_868_799_999), "2000-02-29 23:59:59 UTC");
+        assert_eq!(utc(-1), "1969-12-31 23:59:59 UTC");
     }
 }
