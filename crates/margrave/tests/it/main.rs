@@ -7,6 +7,7 @@ mod edge;
 mod platform;
 mod wire;
 
+mod cancel;
 mod conform;
 mod durability;
 mod examples;

@@ -139,6 +139,13 @@ impl Platform {
         self.await_ready().await;
     }
 
+    /// The process of its Envoy.
+    pub(crate) async fn envoy(&self) -> String {
+        let parent = self.child.id().expect("running").to_string();
+        let found = Command::new("pgrep").args(["-P", &parent]).output().await.expect("pgrep runs");
+        String::from_utf8_lossy(&found.stdout).trim().to_owned()
+    }
+
     /// SIGTERM, and the exit status.
     pub(crate) async fn stop(&mut self) -> std::process::ExitStatus {
         let pid = self.child.id().expect("running").to_string();
