@@ -4,7 +4,7 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use model::{InstanceId, Operation, OperationKind, Requester, Spec};
+use model::{InstanceId, Operation, OperationKind, Principal, Requester, Spec};
 use serde::Serialize;
 use store::{Accept, Refusal};
 use utoipa::ToSchema;
@@ -27,14 +27,15 @@ pub(crate) enum Decision {
 }
 
 impl Broker {
-    /// Decides and accepts.
+    /// Decides and accepts, seeing what `who` sees.
     pub(crate) async fn change(
         &self,
+        who: &Principal,
         id: &InstanceId,
         decide: impl Fn(&Standing) -> Result<Decision, Error>,
     ) -> Result<Response, Error> {
         for _ in 0..ATTEMPTS_MAX {
-            let standing = Standing::read(self.parts.store.as_ref(), id).await?;
+            let standing = Standing::read(self.parts.store.as_ref(), who, id).await?;
             let accept = match decide(&standing)? {
                 Decision::Answer(response) => return Ok(response),
                 Decision::Same(operation) => return Ok(self.accepted(&operation)),

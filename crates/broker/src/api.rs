@@ -2,6 +2,7 @@
 //! OSB.
 
 mod audit;
+mod credentials;
 mod direct;
 mod document;
 mod history;
@@ -9,15 +10,18 @@ mod instances;
 mod operate;
 mod operations;
 mod platform;
+mod platforms;
 mod render;
 mod search;
+mod tokens;
 mod views;
+mod whoami;
 pub(crate) mod words;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi, openapi};
 
@@ -44,6 +48,13 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         .route("/v1/fleet", get(platform::fleet))
         .route("/v1/fleet/confirm-removal", post(operate::confirm_removal))
         .route("/v1/records", get(platform::records))
+        .route("/v1/whoami", get(whoami::get))
+        .route("/v1/dashboard-codes", post(whoami::code))
+        .route("/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/v1/tokens/{id}", delete(tokens::revoke))
+        .route("/v1/platforms", get(platforms::list).post(platforms::create))
+        .route("/v1/platforms/{id}", delete(platforms::revoke))
+        .route("/v1/platforms/{id}/secrets", post(platforms::rotate))
         .route("/v1/schema", get(platform::schema))
         .route("/v1/openapi.json", get(platform::document))
 }
@@ -54,14 +65,15 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         title = "Margrave broker and platform API",
         version = "1",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
-        description = "The Open Service Broker API v2.17 under /v2, and what it lacks under /v1. Requests under /v2 carry `X-Broker-API-Version: 2.x`, else 412. Every answer carries `X-Request-Id`, and `X-Broker-API-Request-Identity` if the request does. Any request may be answered with 401, 404, 405, 408, 413 or, with `Retry-After`, 503; the body is then an ErrorBody."
+        description = "The Open Service Broker API v2.17 under /v2, and what it lacks under /v1. Requests under /v2 carry `X-Broker-API-Version: 2.x`, else 412. Every answer carries `X-Request-Id`, and `X-Broker-API-Request-Identity` if the request does. Any request may be answered with 401, 403, 404, 405, 408, 413 or, with `Retry-After`, 429 or 503; the body is then an ErrorBody."
     ),
     tags(
         (name = "osb", description = "Open Service Broker API: every change to an instance"),
-        (name = "platform", description = "Everything else: nothing here changes anything")
+        (name = "platform", description = "Everything else: nothing here changes an instance"),
+        (name = "access", description = "Who may come in: tokens of people and CI, credentials of platforms")
     ),
-    security(("basic" = [])),
-    modifiers(&Basic),
+    security(("basic" = []), ("bearer" = [])),
+    modifiers(&Door),
     paths(
         catalog::get,
         provision::put,
@@ -88,18 +100,32 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         platform::fleet,
         platform::records,
         platform::schema,
+        platform::document,
+        whoami::get,
+        whoami::code,
+        tokens::create,
+        tokens::list,
+        tokens::revoke,
+        platforms::create,
+        platforms::list,
+        platforms::rotate,
+        platforms::revoke,
     ),
     components(schemas(crate::error::ErrorBody))
 )]
 struct Document;
 
 /// Who may ask.
-struct Basic;
+struct Door;
 
-impl Modify for Basic {
+impl Modify for Door {
     fn modify(&self, document: &mut openapi::OpenApi) {
-        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Basic));
-        document.components.get_or_insert_default().add_security_scheme("basic", scheme);
+        let components = document.components.get_or_insert_default();
+        for (name, scheme) in [("basic", HttpAuthScheme::Basic), ("bearer", HttpAuthScheme::Bearer)]
+        {
+            let scheme = SecurityScheme::Http(Http::new(scheme));
+            components.add_security_scheme(name, scheme);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! audited, and done at once, because nothing that proxies are given depends on it.
 
 use axum::response::Response;
-use model::{AuditEntry, InstanceId, Requester};
+use model::{AuditEntry, InstanceId, Principal, Requester};
 use serde_json::json;
 
 use crate::accept::Decision;
@@ -18,6 +18,7 @@ const ATTEMPTS_MAX: usize = 8;
 /// does not stand still, which is decided as of any other.
 pub(crate) async fn settle(
     broker: &Broker,
+    who: &Principal,
     id: &InstanceId,
     envelope: &Envelope,
     requester: &Requester,
@@ -26,7 +27,7 @@ pub(crate) async fn settle(
         return Ok(None);
     };
     for _ in 0..ATTEMPTS_MAX {
-        let standing = Standing::read(broker.parts.store.as_ref(), id).await?;
+        let standing = Standing::read(broker.parts.store.as_ref(), who, id).await?;
         let instance = match standing.phase() {
             Phase::Settled(instance) => instance,
             Phase::Changing(_, operation) => return Err(Error::concurrent(operation)),

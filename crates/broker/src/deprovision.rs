@@ -41,7 +41,7 @@ pub(crate) async fn delete(
     let requester = identity::requester(&who, &headers)?;
     query.check_ids()?;
     query.require_async()?;
-    broker.change(&id, |standing| decide(&broker, &id, &requester, standing)).await
+    broker.change(&who, &id, |standing| decide(&broker, &id, &requester, standing)).await
 }
 
 fn decide(

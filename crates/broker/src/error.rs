@@ -28,7 +28,7 @@ pub(crate) struct Error {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ErrorBody {
     /// OSB's `AsyncRequired`, `ConcurrencyError`, `MaintenanceInfoConflict`, or our
-    /// `InvalidParameters`, `HostnameTaken`.
+    /// `InvalidParameters`, `HostnameTaken`, `Forbidden`.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'static str>,
     /// What is wrong and how to mend it.
@@ -52,6 +52,19 @@ impl Error {
 
     pub(crate) fn unauthorized(description: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, description)
+    }
+
+    /// Known, and not entitled.
+    pub(crate) fn forbidden(description: impl Into<String>) -> Self {
+        Self { code: Some("Forbidden"), ..Self::new(StatusCode::FORBIDDEN, description) }
+    }
+
+    /// Too many attempts to come in failed.
+    pub(crate) fn too_many(retry_after_s: u64) -> Self {
+        let description =
+            "too many attempts with wrong credentials from this address; try again later";
+        let retry_after_s = Some(retry_after_s);
+        Self { retry_after_s, ..Self::new(StatusCode::TOO_MANY_REQUESTS, description) }
     }
 
     pub(crate) fn not_found(description: impl Into<String>) -> Self {

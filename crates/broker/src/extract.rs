@@ -3,7 +3,7 @@
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
-use model::{InstanceId, NameError, OperationId};
+use model::{CredentialId, InstanceId, NameError, OperationId};
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
@@ -12,6 +12,13 @@ use crate::error::Error;
 pub(crate) struct Id<T>(pub(crate) T);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id<InstanceId> {
+    type Rejection = Error;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        Ok(Self(parse(&segment(parts, state).await?)?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Id<CredentialId> {
     type Rejection = Error;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         Ok(Self(parse(&segment(parts, state).await?)?))

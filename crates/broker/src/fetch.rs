@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use crate::catalog::{SERVICE_ID, plan_id};
 use crate::error::{Error, ErrorBody};
 use crate::extract::{Asked, Hints, Id};
+use crate::principal::Who;
 use crate::router::Broker;
 use crate::standing::{Phase, Standing};
 
@@ -25,11 +26,12 @@ use crate::standing::{Phase, Standing};
 ))]
 pub(crate) async fn get(
     State(broker): State<Arc<Broker>>,
+    Who(who): Who,
     Id(id): Id<InstanceId>,
     Asked(hints): Asked<Hints>,
 ) -> Result<Response, Error> {
     hints.check()?;
-    let standing = Standing::read(broker.parts.store.as_ref(), &id).await?;
+    let standing = Standing::read(broker.parts.store.as_ref(), &who, &id).await?;
     let instance = match standing.phase() {
         Phase::Settled(instance) | Phase::HalfGone(instance) => instance,
         Phase::Changing(_, operation) if operation.kind != OperationKind::Provision => {

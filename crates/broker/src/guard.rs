@@ -1,24 +1,24 @@
 //! Around every request: who may ask at all and how, the echo, the log, the counting, and the limit on
 //! how many there are at a time.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
 use crate::error::Error;
+use crate::principal::Entered;
 use crate::router::Broker;
 use crate::{identity, metrics};
 
 const VERSION: &str = "x-broker-api-version";
 /// Our own id of a request, in its answer and in its lines of the log.
 const REQUEST_ID: &str = "x-request-id";
-/// Answered without credentials: it tells nothing of any tenant.
-const OPEN: &str = "/v1/openapi.json";
 
 pub(crate) async fn guard(
     State(broker): State<Arc<Broker>>,
@@ -62,24 +62,43 @@ async fn answer(broker: &Broker, mut request: Request, next: Next) -> Response {
         )
         .into_response();
     };
-    match admit(broker, &mut request) {
+    match admit(broker, &mut request).await {
         Ok(()) => next.run(request).await,
-        Err(refusal) => *refusal,
+        Err(refusal) => challenged(broker, refusal.into_response()),
     }
 }
 
-fn admit(broker: &Broker, request: &mut Request) -> Result<(), Box<Response>> {
-    if request.uri().path() == OPEN {
-        return Ok(());
-    }
-    let principal = broker.door.open(request.headers())?;
-    request.extensions_mut().insert(principal);
+async fn admit(broker: &Broker, request: &mut Request) -> Result<(), Error> {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+    let Entered { who, how } = broker.enter(request.headers(), from).await?;
+    request.extensions_mut().insert(who);
+    request.extensions_mut().insert(how);
     if request.uri().path().starts_with("/v2/") {
-        version(request.headers())
-            .and_then(|()| identity::check(request.headers()))
-            .map_err(|error| Box::new(error.into_response()))?;
+        version(request.headers()).and_then(|()| identity::check(request.headers()))?;
     }
     Ok(())
+}
+
+/// To a 401: how to come in (RFC 9110, 11.6.1). Whoever has no credential learns here, and nowhere
+/// else, where to log in.
+fn challenged(broker: &Broker, mut response: Response) -> Response {
+    if response.status() != StatusCode::UNAUTHORIZED {
+        return response;
+    }
+    let bearer = match broker.parts.login.as_ref().map(|login| login.offer()) {
+        None => "Bearer realm=\"margrave\"".to_owned(),
+        Some(offer) => format!(
+            "Bearer realm=\"margrave\", issuer=\"{}\", client_id=\"{}\", scope=\"{}\"",
+            offer.issuer, offer.client_id, offer.scope
+        ),
+    };
+    let basic = HeaderValue::from_static("Basic realm=\"margrave\", charset=\"UTF-8\"");
+    response.headers_mut().append(header::WWW_AUTHENTICATE, basic);
+    if let Ok(bearer) = HeaderValue::try_from(bearer) {
+        response.headers_mut().append(header::WWW_AUTHENTICATE, bearer);
+    }
+    response
 }
 
 /// OSB 2.17, "API Version Header": 2.x is spoken; a missing version is refused like a wrong one.

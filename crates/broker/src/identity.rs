@@ -4,7 +4,7 @@
 use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use model::{Principal, Requester};
+use model::{Principal, Requester, Role};
 use serde_json::{Map, Value};
 
 use crate::error::Error;
@@ -36,9 +36,39 @@ pub(crate) fn requester(who: &Principal, headers: &HeaderMap) -> Result<Requeste
     let owned = |text: Option<&str>| text.map(str::to_owned);
     Ok(Requester {
         credential: who.credential.clone(),
-        originating_identity: owned(text(headers.get(ORIGINATING), ORIGINATING)?),
+        originating_identity: owned(originating(who, headers)?),
         request_identity: owned(text(of_request(headers), REQUEST)?),
     })
+}
+
+/// On whose behalf a platform asks, in its own words; of anybody else that is no more than a claim.
+fn originating<'a>(who: &Principal, headers: &'a HeaderMap) -> Result<Option<&'a str>, Error> {
+    let identity = text(headers.get(ORIGINATING), ORIGINATING)?;
+    Ok(identity.filter(|_| who.role == Role::Platform))
+}
+
+/// OSB 2.17, "Originating Identity": the platform that it names is the one of the context, where both
+/// are given.
+pub(crate) fn check_platform(
+    who: &Principal,
+    headers: &HeaderMap,
+    context: Option<&Value>,
+) -> Result<(), Error> {
+    let named = originating(who, headers)?.and_then(|identity| identity.split_once(' '));
+    let context = context.and_then(|context| context["platform"].as_str());
+    match (named, context) {
+        (Some((named, _)), Some(context)) if named != context => Err(Error::bad_request(format!(
+            "the platform of X-Broker-API-Originating-Identity and that of the context differ: \
+             `{}` and `{}`",
+            clip(named),
+            clip(context)
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn clip(text: &str) -> String {
+    text.chars().take(60).flat_map(char::escape_debug).collect()
 }
 
 fn text<'a>(value: Option<&'a HeaderValue>, name: &str) -> Result<Option<&'a str>, Error> {

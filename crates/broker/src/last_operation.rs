@@ -18,8 +18,10 @@ use utoipa::ToSchema;
 use crate::api::words;
 use crate::error::{Error, ErrorBody};
 use crate::extract::{Asked, Hints, Id};
+use crate::principal::Who;
 use crate::progress::{description, poll_again_s};
 use crate::router::Broker;
+use crate::standing::sees;
 
 /// Operations in a row that came in each other's place; a history keeps no more.
 const SUPERSEDED_MAX: usize = 100;
@@ -48,12 +50,17 @@ pub(crate) struct LastOperation {
 ))]
 pub(crate) async fn get(
     State(broker): State<Arc<Broker>>,
+    Who(who): Who,
     Id(id): Id<InstanceId>,
     Asked(hints): Asked<Hints>,
 ) -> Result<Response, Error> {
     hints.check()?;
+    let unknown = || Error::not_found("there is no such instance");
+    if !sees(broker.parts.store.as_ref(), &who, &id).await? {
+        return Err(unknown());
+    }
     let operation = asked(&broker, &id, hints.operation.as_deref()).await?;
-    let operation = operation.ok_or_else(|| Error::not_found("there is no such instance"))?;
+    let operation = operation.ok_or_else(unknown)?;
     let newest = newest(&broker, operation).await?;
     Ok(answer(&newest, broker.now()))
 }

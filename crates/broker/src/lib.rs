@@ -33,7 +33,7 @@ pub use api::openapi;
 pub use auth::Password;
 pub use catalog::{PLAN_INTERNAL_ID, PLAN_PUBLIC_ID, SERVICE_ID};
 pub use port::{
-    AheadLine, BackupFile, Content, Coverage, FleetSummary, Keeper, LetGo, ProxyLine, RecordLine,
-    RenderedLine, Standing, View,
+    AheadLine, BackupFile, Content, Coverage, FleetSummary, Keeper, LetGo, LoggedIn, Login,
+    LoginError, LoginOffer, ProxyLine, RecordLine, RenderedLine, Standing, View,
 };
 pub use router::{Config, Maintenance, Parts, router};

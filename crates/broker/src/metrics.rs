@@ -7,12 +7,14 @@ use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 
 const REQUESTS: &str = "margrave_broker_requests_total";
 const SECONDS: &str = "margrave_broker_request_seconds";
+const DENIED: &str = "margrave_broker_denied_total";
 const REFUSALS: &str = "margrave_broker_refusals_total";
 
 /// Names the metrics for whoever reads them.
 pub fn describe() {
     describe_counter!(REQUESTS, "Requests by route, method and status");
     describe_histogram!(SECONDS, Unit::Seconds, "Time to answer, by route and method");
+    describe_counter!(DENIED, "Requests whose credentials opened nothing, by reason");
     describe_counter!(REFUSALS, "Refused changes, by the code of the refusal");
 }
 
@@ -21,6 +23,10 @@ pub(crate) fn answered(route: &str, method: &'static str, status: u16, took: Dur
     counter!(REQUESTS, "route" => route.clone(), "method" => method, "status" => status.to_string())
         .increment(1);
     histogram!(SECONDS, "route" => route, "method" => method).record(took.as_secs_f64());
+}
+
+pub(crate) fn denied(reason: &'static str) {
+    counter!(DENIED, "reason" => reason).increment(1);
 }
 
 pub(crate) fn refused(code: &str) {

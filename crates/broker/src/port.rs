@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 use keys::Secret;
-use model::{AuditEntry, InstanceId, Millis, Spec};
+use model::{AuditEntry, InstanceId, Millis, Principal, Spec};
 use serde::Serialize;
 use store::StoreError;
 use tokio::io::AsyncRead;
@@ -152,4 +152,42 @@ pub trait Keeper: Send + Sync {
     async fn backup(&self, passphrase: Option<Secret>) -> Result<BackupFile, String>;
     /// What the store does not know may go from the proxies; `entry` is written first.
     async fn confirm_removals(&self, at: Millis, entry: AuditEntry) -> Result<LetGo, StoreError>;
+}
+
+/// Where people log in, for a client that is about to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginOffer {
+    /// The issuer's URL.
+    pub issuer: String,
+    /// The public client that the command line is to the issuer.
+    pub client_id: String,
+    /// What to ask the issuer for, separated by spaces.
+    pub scope: String,
+}
+
+/// Somebody whom an issuer has let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedIn {
+    /// Who, and of which teams.
+    pub principal: Principal,
+    /// When the login ends.
+    pub until: Millis,
+}
+
+/// Why a login is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoginError {
+    /// It is not good: why, for the person.
+    Refused(String),
+    /// It cannot be judged now: why, for the person.
+    Unavailable(String),
+}
+
+/// Logins that an issuer has signed.
+#[async_trait]
+pub trait Login: Send + Sync {
+    /// Where to log in.
+    fn offer(&self) -> LoginOffer;
+    /// Who has logged in.
+    async fn principal(&self, signed: &str, now: Millis) -> Result<LoggedIn, LoginError>;
 }

@@ -15,7 +15,7 @@ use crate::envelope::{ChangeQuery, Envelope, Incomplete};
 use crate::error::{Error, ErrorBody};
 use crate::extract::{Asked, Id};
 use crate::identity;
-use crate::principal::Who;
+use crate::principal::{Who, may_own};
 use crate::router::Broker;
 use crate::standing::{Phase, Standing};
 
@@ -34,6 +34,7 @@ struct Wish {
     (status = 200, description = "It is there, as asked for", body = Unchanged),
     (status = 202, description = "It is being provisioned", body = Accepted),
     (status = 400, description = "Malformed, or parameters that are refused", body = ErrorBody),
+    (status = 403, description = "Into a team that is not yours", body = ErrorBody),
     (status = 409, description = "It is there, otherwise than asked for", body = ErrorBody),
     (status = 422, description = "Not as things stand: `error` tells why", body = ErrorBody),
 ))]
@@ -47,18 +48,28 @@ pub(crate) async fn put(
 ) -> Result<Response, Error> {
     let requester = identity::requester(&who, &headers)?;
     let (plan, owner) = envelope.provision()?;
-    let context = envelope.context()?.unwrap_or_else(|| json!({}));
+    may_own(&who, &owner)?;
+    let context = envelope.context()?;
+    identity::check_platform(&who, &headers, context.as_ref())?;
+    let context = context.unwrap_or_else(|| json!({}));
     query.require_async()?;
     let spec = broker.spec(plan, envelope.all_parameters()?)?;
     envelope.check_maintenance(&broker.config.maintenance.version)?;
     let wish = Wish { id, spec, owner, context, requester };
-    broker.change(&wish.id, |standing| decide(&broker, &wish, standing)).await
+    broker.change(&who, &wish.id, |standing| decide(&broker, &wish, standing)).await
 }
+
+/// Whatever it is that stands there, and whose ever it is.
+const TAKEN: &str =
+    "this instance exists with other attributes; update it instead, or use another id";
 
 fn decide(broker: &Broker, wish: &Wish, standing: &Standing) -> Result<Decision, Error> {
     let is_same = |instance: &Instance, spec: Option<&Spec>| {
         spec == Some(&wish.spec) && instance.owner == wish.owner
     };
+    if standing.is_others {
+        return Err(Error::conflict(TAKEN));
+    }
     match standing.phase() {
         Phase::Absent => Ok(fresh(broker, wish)),
         Phase::Changing(_, operation) if operation.kind != OperationKind::Provision => {
@@ -78,9 +89,7 @@ fn decide(broker: &Broker, wish: &Wish, standing: &Standing) -> Result<Decision,
         Phase::HalfGone(_) => Err(Error::conflict(
             "the deprovision of this instance failed half way; ask for it once more first",
         )),
-        Phase::Changing(..) | Phase::Settled(_) => Err(Error::conflict(
-            "this instance exists with other attributes; update it instead, or use another id",
-        )),
+        Phase::Changing(..) | Phase::Settled(_) => Err(Error::conflict(TAKEN)),
     }
 }
 

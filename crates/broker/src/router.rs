@@ -7,13 +7,15 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, put};
-use model::{Hostname, InstanceId, Millis, OperationId, Parameters, Plan, Spec};
-use store::{Audit, Contexts, Operators, Search, Store};
+use model::{
+    ACCESS_RANDOM_BYTES, Hostname, InstanceId, Millis, OperationId, Parameters, Plan, Spec,
+};
+use store::{Audit, Contexts, Credentials, Operators, Search, Sessions, Store};
 use tokio::sync::Semaphore;
 
 use crate::auth::{Door, Password};
 use crate::error::Error;
-use crate::port::{Keeper, View};
+use crate::port::{Keeper, Login, View};
 use crate::{api, catalog, deprovision, fetch, guard, last_operation, provision, update};
 
 /// Requests that are answered at the same time. Beyond it one is answered with 503 at once, which costs
@@ -63,6 +65,14 @@ pub struct Parts {
     pub operators: Arc<dyn Operators>,
     /// What operators do with it.
     pub keeper: Arc<dyn Keeper>,
+    /// Who may come in.
+    pub credentials: Arc<dyn Credentials>,
+    /// Codes for browsers.
+    pub sessions: Arc<dyn Sessions>,
+    /// Logins of people, where an issuer is configured.
+    pub login: Option<Arc<dyn Login>>,
+    /// Bytes that nobody can guess.
+    pub random: Arc<dyn Fn() -> [u8; ACCESS_RANDOM_BYTES] + Send + Sync>,
     /// What is shown of the rest of the platform.
     pub view: Arc<dyn View>,
     /// Now.

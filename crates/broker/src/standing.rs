@@ -1,6 +1,8 @@
 //! How an instance stands when a request for it arrives, read so that its parts belong together.
 
-use model::{Instance, InstanceId, InstanceState, Operation, OperationId, OperationState};
+use model::{
+    Instance, InstanceId, InstanceState, Operation, OperationId, OperationState, Principal, Role,
+};
 use store::Store;
 
 use crate::error::Error;
@@ -13,6 +15,20 @@ const READS_MAX: usize = 16;
 pub(crate) struct Standing {
     pub(crate) instance: Option<Instance>,
     pub(crate) latest: Option<Operation>,
+    /// It is another's, and so not there for who asks; but its id is taken.
+    pub(crate) is_others: bool,
+}
+
+/// Whether an instance is there for who asks. Those who see everything are not made to wait.
+pub(crate) async fn sees(
+    store: &dyn Store,
+    who: &Principal,
+    id: &InstanceId,
+) -> Result<bool, Error> {
+    if !matches!(who.role, Role::Member { .. }) {
+        return Ok(true);
+    }
+    Ok(store.instance(id).await?.is_some_and(|instance| who.owns(&instance.owner)))
 }
 
 /// What the verbs distinguish. That an instance is published does not matter here: a provision is
@@ -29,16 +45,25 @@ pub(crate) enum Phase<'a> {
 }
 
 impl Standing {
-    /// Reads until the instance is the same before and after its operation was read: then both were
+    /// As it is to `who`: what is another's is not there. Reads until the instance is the same before and after its operation was read: then both were
     /// so at one moment.
-    pub(crate) async fn read(store: &dyn Store, id: &InstanceId) -> Result<Self, Error> {
+    pub(crate) async fn read(
+        store: &dyn Store,
+        who: &Principal,
+        id: &InstanceId,
+    ) -> Result<Self, Error> {
         let row = |instance: &Option<Instance>| instance.as_ref().map(|it| it.updated_at);
         let mut before = store.instance(id).await?;
         for _ in 0..READS_MAX {
             let latest = store.operations(id, 1).await?.pop();
             let after = store.instance(id).await?;
             if row(&before) == row(&after) {
-                return Ok(Self { instance: after, latest });
+                return Ok(match after {
+                    Some(other) if !who.owns(&other.owner) => {
+                        Self { instance: None, latest: None, is_others: true }
+                    }
+                    instance => Self { instance, latest, is_others: false },
+                });
             }
             before = after;
         }

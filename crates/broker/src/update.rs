@@ -55,14 +55,17 @@ pub(crate) async fn patch(
     let requester = identity::requester(&who, &headers)?;
     let plan = envelope.update()?;
     let context = envelope.context()?;
+    identity::check_platform(&who, &headers, context.as_ref())?;
     query.require_async()?;
     let parameters = envelope.parameters()?;
     let upgrade = envelope.check_maintenance(&broker.config.maintenance.version)?;
     let wish = Wish { id, plan, parameters, context, upgrade, requester };
-    if let Some(settled) = context::settle(&broker, &wish.id, &envelope, &wish.requester).await? {
+    if let Some(settled) =
+        context::settle(&broker, &who, &wish.id, &envelope, &wish.requester).await?
+    {
         return Ok(settled);
     }
-    broker.change(&wish.id, |standing| decide(&broker, &wish, standing)).await
+    broker.change(&who, &wish.id, |standing| decide(&broker, &wish, standing)).await
 }
 
 fn decide(broker: &Broker, wish: &Wish, standing: &Standing) -> Result<Decision, Error> {

@@ -1,6 +1,7 @@
 //! Everything that runs in this process, as a list: each says what it reads and what it writes.
 //! This is the order of starting; stopping is the reverse.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +101,8 @@ pub fn list(parts: Parts) -> Vec<Runner> {
         "operations, jobs and claims, in one transaction",
         |stop| async move {
             let listener = ports.broker.tap_io(no_delay);
+            // Failed attempts to come in are counted by address.
+            let broker = broker.into_make_service_with_connect_info::<SocketAddr>();
             let serve = axum::serve(listener, broker);
             let serve = serve.with_graceful_shutdown(stop.clone().cancelled_owned());
             let drained = async {

@@ -28,6 +28,7 @@ const PAGE_ROWS_MAX: usize = 1000;
 /// Which entries.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct AuditQuery {
     /// Only of this object, such as the id of an instance.
     object: Option<String>,

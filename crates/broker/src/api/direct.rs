@@ -74,7 +74,7 @@ pub(crate) async fn retry(
     if found.state == OperationState::InProgress {
         return direct(&broker, &id, Direction::Retry, by).await.map(Json::into_response);
     }
-    broker.change(&found.instance, |standing| anew(&broker, &found, &by, standing)).await
+    broker.change(&who, &found.instance, |standing| anew(&broker, &found, &by, standing)).await
 }
 
 /// Pass over a step, having seen to what it does. What was not done is told in the operation. For
@@ -124,6 +124,7 @@ pub(crate) async fn cancel(
 /// Whether it is meant.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Force {
     /// Must be `true`: a deprovision that stops at what fails is OSB's.
     force: Option<bool>,
@@ -154,7 +155,7 @@ pub(crate) async fn force_delete(
         return Err(Error::bad_request(why));
     }
     let by = requester(&who, &headers)?;
-    broker.change(&id, |standing| forced(&broker, &by, standing)).await
+    broker.change(&who, &id, |standing| forced(&broker, &by, standing)).await
 }
 
 fn forced(broker: &Broker, by: &Requester, standing: &Standing) -> Result<Decision, Error> {

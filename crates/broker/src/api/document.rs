@@ -12,6 +12,7 @@ const ANYWHERE: &[(&str, &str)] = &[
     ("403", "Not with these credentials"),
     ("408", "The body did not arrive in time"),
     ("413", "The body is too large"),
+    ("429", "Too many attempts with wrong credentials: try again after `Retry-After`"),
     ("503", "Not now: nothing was changed, try again after `Retry-After`"),
 ];
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use model::InstanceId;
+use model::{Instance, InstanceId, Principal};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -12,6 +12,7 @@ use super::history::HistoryLine;
 use super::views::InstanceView;
 use crate::error::{Error, ErrorBody};
 use crate::extract::Id;
+use crate::principal::Who;
 use crate::router::Broker;
 use crate::standing::Standing;
 
@@ -26,12 +27,24 @@ const HISTORY_ROWS_MAX: usize = 100;
 ))]
 pub(crate) async fn one(
     State(broker): State<Arc<Broker>>,
+    Who(who): Who,
     Id(id): Id<InstanceId>,
 ) -> Result<Json<InstanceView>, Error> {
-    let Standing { instance, latest } = Standing::read(broker.parts.store.as_ref(), &id).await?;
+    let standing = Standing::read(broker.parts.store.as_ref(), &who, &id).await?;
+    let Standing { instance, latest, .. } = standing;
     let instance = instance.ok_or_else(unknown)?;
     let plane = broker.parts.view.standing(&id).await;
     Ok(Json(InstanceView::of(&instance).with(latest.as_ref(), plane, broker.now())))
+}
+
+/// The instance, if it is there for `who`.
+pub(super) async fn found(
+    broker: &Broker,
+    who: &Principal,
+    id: &InstanceId,
+) -> Result<Instance, Error> {
+    let instance = broker.parts.store.instance(id).await?;
+    instance.filter(|instance| who.owns(&instance.owner)).ok_or_else(unknown)
 }
 
 pub(super) fn unknown() -> Error {
@@ -53,9 +66,10 @@ pub(crate) struct History {
 ))]
 pub(crate) async fn history(
     State(broker): State<Arc<Broker>>,
+    Who(who): Who,
     Id(id): Id<InstanceId>,
 ) -> Result<Json<History>, Error> {
-    broker.parts.store.instance(&id).await?.ok_or_else(unknown)?;
+    found(&broker, &who, &id).await?;
     let operations = broker.parts.store.operations(&id, HISTORY_ROWS_MAX).await?;
     let now = broker.now();
     let operations = operations.iter().map(|operation| HistoryLine::of(operation, now));

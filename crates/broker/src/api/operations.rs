@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use model::OperationId;
+use model::{OperationId, Principal};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 use utoipa::IntoParams;
@@ -18,13 +18,16 @@ use utoipa::IntoParams;
 use super::views::OperationView;
 use crate::error::{Error, ErrorBody};
 use crate::extract::{Asked, Id};
+use crate::principal::Who;
 use crate::router::Broker;
+use crate::standing::sees;
 
 /// The longest wait, in seconds.
 const WAIT_S_MAX: u64 = 30;
 /// Whether to wait.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct WaitQuery {
     /// Seconds, at most 30, to wait for news; 0 or absent answers at once.
     wait: Option<u64>,
@@ -40,6 +43,7 @@ pub(crate) struct WaitQuery {
 ))]
 pub(crate) async fn one(
     State(broker): State<Arc<Broker>>,
+    Who(who): Who,
     Id(id): Id<OperationId>,
     Asked(query): Asked<WaitQuery>,
 ) -> Result<Json<OperationView>, Error> {
@@ -49,7 +53,7 @@ pub(crate) async fn one(
     }
     // Before the first look, so that nothing is missed between the two.
     let mut written = broker.parts.search.news(&id);
-    let first = look(&broker, &id).await?;
+    let first = look(&broker, &who, &id).await?;
     let is_news = |view: &OperationView| !view.is_open() || query.seen.as_ref() != Some(&view.tag);
     if wait == 0 || is_news(&first) {
         return Ok(Json(first));
@@ -59,7 +63,7 @@ pub(crate) async fn one(
     let deadline = Instant::now() + Duration::from_secs(wait);
     let mut last = first;
     while timeout_at(deadline, written.next()).await.is_ok() {
-        last = look(&broker, &id).await?;
+        last = look(&broker, &who, &id).await?;
         if is_news(&last) {
             break;
         }
@@ -67,8 +71,12 @@ pub(crate) async fn one(
     Ok(Json(last))
 }
 
-async fn look(broker: &Broker, id: &OperationId) -> Result<OperationView, Error> {
+async fn look(broker: &Broker, who: &Principal, id: &OperationId) -> Result<OperationView, Error> {
     let operation = broker.parts.store.operation(id).await?;
-    let operation = operation.ok_or_else(|| Error::not_found("there is no such operation"))?;
+    let unknown = || Error::not_found("there is no such operation");
+    let operation = operation.ok_or_else(unknown)?;
+    if !sees(broker.parts.store.as_ref(), who, &operation.instance).await? {
+        return Err(unknown());
+    }
     Ok(OperationView::of(&operation, broker.now()))
 }

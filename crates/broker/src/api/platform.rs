@@ -11,13 +11,18 @@ use utoipa::ToSchema;
 
 use crate::error::{Error, ErrorBody};
 use crate::port::{FleetSummary, RecordLine};
+use crate::principal::Operator;
 use crate::router::Broker;
 
 /// The fleet: who is connected and how it stands.
 #[utoipa::path(get, path = "/v1/fleet", tag = "platform", operation_id = "fleet", responses(
     (status = 200, description = "As it is now", body = FleetSummary),
+    (status = 403, description = "For operators only", body = ErrorBody),
 ))]
-pub(crate) async fn fleet(State(broker): State<Arc<Broker>>) -> Json<FleetSummary> {
+pub(crate) async fn fleet(
+    State(broker): State<Arc<Broker>>,
+    Operator(_): Operator,
+) -> Json<FleetSummary> {
     Json(broker.parts.view.fleet())
 }
 
@@ -31,9 +36,13 @@ pub(crate) struct Records {
 /// The DNS records that the platform has made.
 #[utoipa::path(get, path = "/v1/records", tag = "platform", operation_id = "records", responses(
     (status = 200, description = "As it is now", body = Records),
+    (status = 403, description = "For operators only", body = ErrorBody),
     (status = 502, description = "The cloud does not answer", body = ErrorBody),
 ))]
-pub(crate) async fn records(State(broker): State<Arc<Broker>>) -> Result<Json<Records>, Error> {
+pub(crate) async fn records(
+    State(broker): State<Arc<Broker>>,
+    Operator(_): Operator,
+) -> Result<Json<Records>, Error> {
     let records = broker.parts.view.records().await;
     let records = records.map_err(|why| Error::new(StatusCode::BAD_GATEWAY, why))?;
     Ok(Json(Records { records }))
@@ -47,6 +56,10 @@ pub(crate) async fn schema() -> Json<Value> {
     Json(model::descriptor::schema::descriptor())
 }
 
+/// This document.
+#[utoipa::path(get, path = "/v1/openapi.json", tag = "platform", operation_id = "document", responses(
+    (status = 200, description = "As it is now", body = Object),
+))]
 pub(crate) async fn document() -> Json<Value> {
     Json(super::openapi())
 }

@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::instances::unknown;
+use super::instances::{found, unknown};
 use crate::body::JsonBody;
 use crate::error::{Error, ErrorBody};
 use crate::extract::{self, Id};
 use crate::port::RenderedLine;
+use crate::principal::Who;
 use crate::router::Broker;
 use crate::standing::{Phase, Standing};
 use crate::update::renamed;
@@ -67,9 +68,10 @@ fn rendered(broker: &Broker, id: &InstanceId, spec: &Spec) -> Result<Rendered, E
 ))]
 pub(crate) async fn instance(
     State(broker): State<Arc<Broker>>,
+    Who(who): Who,
     Id(id): Id<InstanceId>,
 ) -> Result<Json<Rendered>, Error> {
-    let instance = broker.parts.store.instance(&id).await?.ok_or_else(unknown)?;
+    let instance = found(&broker, &who, &id).await?;
     rendered(&broker, &id, &instance.spec).map(Json)
 }
 
@@ -82,9 +84,11 @@ pub(crate) async fn instance(
 ))]
 pub(crate) async fn descriptor(
     State(broker): State<Arc<Broker>>,
+    Who(who): Who,
     JsonBody(draft): JsonBody<Draft>,
 ) -> Result<Json<Rendered>, Error> {
     let (id, spec) = draft.read(&broker)?;
+    not_anothers(&Standing::read(broker.parts.store.as_ref(), &who, &id).await?)?;
     rendered(&broker, &id, &spec).map(Json)
 }
 
@@ -97,10 +101,12 @@ pub(crate) async fn descriptor(
 ))]
 pub(crate) async fn validate(
     State(broker): State<Arc<Broker>>,
+    Who(who): Who,
     JsonBody(draft): JsonBody<Draft>,
 ) -> Result<Json<Valid>, Error> {
     let (id, spec) = draft.read(&broker)?;
-    let standing = Standing::read(broker.parts.store.as_ref(), &id).await?;
+    let standing = Standing::read(broker.parts.store.as_ref(), &who, &id).await?;
+    not_anothers(&standing)?;
     if let Phase::Settled(present) | Phase::Changing(present, _) = standing.phase()
         && let Some(refusal) = renamed(&present.spec.parameters, &spec.parameters)
     {
@@ -116,6 +122,11 @@ pub(crate) async fn validate(
     }
     drop(rendered(&broker, &id, &spec)?);
     Ok(Json(Valid { hostnames: spec.hostnames.iter().map(ToString::to_string).collect() }))
+}
+
+/// A draft of an instance that is another's would tell of it.
+fn not_anothers(standing: &Standing) -> Result<(), Error> {
+    if standing.is_others { Err(unknown()) } else { Ok(()) }
 }
 
 impl Draft {

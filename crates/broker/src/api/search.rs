@@ -64,6 +64,7 @@ fn owners(
 /// Which instances: all that is given must hold.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct InstanceQuery {
     /// Only this service.
     service: Option<String>,
@@ -148,6 +149,7 @@ impl InstanceQuery {
 /// Which operations: all that is given must hold.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct OperationQuery {
     /// Only in this state: `in progress`, `succeeded`, `failed`.
     #[param(value_type = Option<String>)]

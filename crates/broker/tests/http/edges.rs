@@ -49,7 +49,6 @@ async fn paths_and_queries_that_cannot_be_read_are_told_in_json() {
 
 #[tokio::test]
 async fn only_the_credentials_open_the_door() {
-    let harness = Harness::new();
     let encode = |pair: &str| {
         use base64::Engine;
         base64::engine::general_purpose::STANDARD.encode(pair)
@@ -70,6 +69,8 @@ async fn only_the_credentials_open_the_door() {
         (format!("Bearer {}", encode("user:secret")), 401),
         (String::new(), 401),
     ] {
+        // Each from another address, so to speak: failures are counted.
+        let harness = Harness::new();
         let headers = [("authorization", header.as_str()), ("x-broker-api-version", "2.17")];
         // Without credentials not even what exists can be learned.
         for path in ["/v2/catalog", "/v1/fleet", "/v1/schema"] {
@@ -121,7 +122,7 @@ async fn an_identity_is_recorded_or_refused_and_never_ignored() {
     let held = harness.begin().await;
     let by = held.operation.requested_by;
     assert_eq!(by.credential, "user");
-    assert_eq!(by.originating_identity.as_deref(), Some(good.as_str()));
+    assert_eq!(by.originating_identity, None, "it is believed of platforms only");
     assert_eq!(by.request_identity.as_deref(), Some("r-1"));
 }
 

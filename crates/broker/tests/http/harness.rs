@@ -102,6 +102,13 @@ impl Harness {
         let options = Options { pages_max, ..Options::new(Arc::clone(&clock)) };
         let store = Arc::new(Sqlite::open(folder.path().join("store.db"), options).expect("opens"));
         let ids = AtomicU64::new(0);
+        let drawn = AtomicU64::new(0);
+        let random = move || {
+            let mut bytes = [7; 32];
+            let number = drawn.fetch_add(1, Ordering::Relaxed);
+            bytes[..8].copy_from_slice(&number.to_be_bytes());
+            bytes
+        };
         let new_id = move || {
             let number = ids.fetch_add(1, Ordering::Relaxed);
             format!("op-{number:06}").parse().expect("an id")
@@ -114,6 +121,10 @@ impl Harness {
             audit: Arc::<Sqlite>::clone(&store),
             operators: Arc::<Sqlite>::clone(&store),
             keeper: Arc::new(NothingToSee),
+            credentials: Arc::<Sqlite>::clone(&store),
+            sessions: Arc::<Sqlite>::clone(&store),
+            login: None,
+            random: Arc::new(random),
             view: Arc::new(NothingToSee),
             clock,
             new_id: Arc::new(new_id),
@@ -160,6 +171,28 @@ impl Harness {
         let bytes = body.collect().await.expect("a body").to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    /// Lets so much time pass.
+    pub(crate) fn pass(&self, millis: i64) {
+        self.now.fetch_add(millis, Ordering::Relaxed);
+    }
+
+    /// A request with this `Authorization`; empty: without.
+    pub(crate) async fn call_as(
+        &self,
+        authorization: &str,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        let mut headers =
+            vec![("x-broker-api-version", "2.17"), ("content-type", "application/json")];
+        if !authorization.is_empty() {
+            headers.push(("authorization", authorization));
+        }
+        let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+        self.send(method, path, &headers, body).await
     }
 
     /// A request as a platform sends it.

@@ -4,9 +4,11 @@ mod harness;
 mod limits;
 mod meddler;
 
+mod access;
 mod api;
 mod checklist;
 mod edges;
+mod matrix;
 mod operators;
 mod osb;
 mod over;

@@ -35,16 +35,23 @@ async fn filters_agree_with_each_other(subject: Arc<dyn Subject>) {
     let late = now + 5;
     assert!(state.lease(late, super::act::LEASE).await.unwrap().is_some());
 
-    let (web, shop) = (Some(owner("web")), Some("shop".to_owned()));
+    let (web, shop) = (Some(vec![owner("web")]), Some("shop".to_owned()));
+    let both = Some(vec![owner("web"), owner("ops"), owner("web")]);
     let all = Filter { limit: 10, ..Filter::default() };
     for (filter, expected) in [
         (all.clone(), &["a", "b", "c", "d"][..]),
         (Filter { deleted: true, ..all.clone() }, &["a", "b", "c", "d", "e"]),
-        (Filter { owner: web.clone(), ..all.clone() }, &["a", "b", "c"]),
-        (Filter { owner: web.clone(), deleted: true, ..all.clone() }, &["a", "b", "c", "e"]),
+        (Filter { owners: web.clone(), ..all.clone() }, &["a", "b", "c"]),
+        (Filter { owners: web.clone(), deleted: true, ..all.clone() }, &["a", "b", "c", "e"]),
         (Filter { service: shop.clone(), ..all.clone() }, &["a", "b", "d"]),
-        (Filter { owner: web, service: shop, ..all.clone() }, &["a", "b"]),
-        (Filter { owner: Some(owner("none")), ..all.clone() }, &[]),
+        (Filter { owners: web.clone(), service: shop, ..all.clone() }, &["a", "b"]),
+        (Filter { owners: Some(vec![owner("none")]), ..all.clone() }, &[]),
+        (Filter { owners: Some(vec![]), ..all.clone() }, &[]),
+        (Filter { owners: both.clone(), ..all.clone() }, &["a", "b", "c", "d"]),
+        (
+            Filter { owners: both, after: Some(sample::instance_id("b")), ..all.clone() },
+            &["c", "d"],
+        ),
         (Filter { after: Some(sample::instance_id("b")), ..all }, &["c", "d"]),
     ] {
         assert_eq!(ids(&state, filter.clone()).await, expected, "{filter:?}");

@@ -140,11 +140,14 @@ pub struct Changes {
     pub more: bool,
 }
 
+/// Owners that a listing names: the teams of one person.
+pub const OWNERS_MAX: usize = 64;
+
 /// Which instances to list.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Only of this owner.
-    pub owner: Option<Owner>,
+    /// Only of these owners, [`OWNERS_MAX`] at most; none: nothing. `None`: of all.
+    pub owners: Option<Vec<Owner>>,
     /// Only with this service name.
     pub service: Option<String>,
     /// Also those deleted.

@@ -110,11 +110,10 @@ async fn no_statement_walks_through_what_grows() {
 fn a_filtered_listing_finds_its_index() {
     let owner = Owner { organization: "o".to_owned(), space: "s".to_owned() };
     let all = Filter { limit: 10, ..Filter::default() };
-    for filter in [
-        Filter { owner: Some(owner), ..all.clone() },
-        Filter { service: Some("shop".to_owned()), ..all },
-    ] {
-        let (sql, values) = read::listing(&filter);
+    for (owner, filter) in
+        [(Some(&owner), all.clone()), (None, Filter { service: Some("shop".to_owned()), ..all })]
+    {
+        let (sql, values) = read::listing(&filter, owner);
         assert_eq!(walks(&migrated(), &sql), Vec::<String>::new(), "{sql} with {values:?}");
     }
 }
@@ -279,8 +278,8 @@ async fn look(store: &Sqlite, meter: &mut Meter, cursor: crate::Cursor) {
     let page = meter.cost("changes", store.changes(Some(cursor), 100)).await.unwrap();
     assert_eq!(page.changes.len(), 1);
     meter.cost("sweep", store.sweep(now())).await.unwrap();
-    let owner = Some(Owner { organization: "acme".to_owned(), space: "web".to_owned() });
-    let filter = Filter { owner, deleted: true, limit: 10, ..Filter::default() };
+    let owners = Some(vec![Owner { organization: "acme".to_owned(), space: "web".to_owned() }]);
+    let filter = Filter { owners, deleted: true, limit: 10, ..Filter::default() };
     meter.cost("instances", store.instances(filter)).await.unwrap();
     let search = InstanceSearch { limit: 10, ..InstanceSearch::default() };
     meter.cost("search for instances", store.search_instances(search)).await.unwrap();

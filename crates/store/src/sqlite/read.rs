@@ -1,10 +1,10 @@
 //! Single instances and operations, and the listing.
 
-use model::{Instance, InstanceId, Operation, OperationId};
+use model::{Instance, InstanceId, Operation, OperationId, Owner};
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::rows;
-use crate::{Filter, PAGE_ROWS_MAX, Page, StoreError};
+use crate::{Filter, OWNERS_MAX, PAGE_ROWS_MAX, Page, StoreError};
 
 /// See [`Store::instance`](crate::Store::instance).
 pub(super) fn instance(conn: &Connection, id: &InstanceId) -> Result<Option<Instance>, StoreError> {
@@ -43,13 +43,28 @@ pub(super) fn operations(
 
 /// See [`Store::instances`](crate::Store::instances).
 pub(super) fn instances(conn: &Connection, filter: &Filter) -> Result<Page<Instance>, StoreError> {
-    let (sql, values) = listing(filter);
-    let mut statement = conn.prepare_cached(&sql)?;
-    let found = statement
-        .query_map(params_from_iter(values), |row| Ok(rows::instance(row)))?
-        .map(|row| row?)
-        .collect::<Result<Vec<_>, StoreError>>()?;
+    let Some(owners) = &filter.owners else {
+        return Ok(page(rows_of(conn, filter, None)?, limit(filter)));
+    };
+    // Of each owner a page, as each has an index, and of these the first.
+    let mut found = Vec::new();
+    for owner in owners.iter().take(OWNERS_MAX) {
+        found.extend(rows_of(conn, filter, Some(owner))?);
+    }
+    found.sort_by(|one, other| one.id.cmp(&other.id));
+    found.dedup_by(|one, other| one.id == other.id);
     Ok(page(found, limit(filter)))
+}
+
+fn rows_of(
+    conn: &Connection,
+    filter: &Filter,
+    owner: Option<&Owner>,
+) -> Result<Vec<Instance>, StoreError> {
+    let (sql, values) = listing(filter, owner);
+    let mut statement = conn.prepare_cached(&sql)?;
+    let found = statement.query_map(params_from_iter(values), |row| Ok(rows::instance(row)))?;
+    found.map(|row| row?).collect()
 }
 
 fn limit(filter: &Filter) -> usize {
@@ -66,14 +81,14 @@ fn page(mut items: Vec<Instance>, limit: usize) -> Page<Instance> {
 
 /// The listing's statement, with only those conditions that were asked for, so that each finds its
 /// index.
-pub(super) fn listing(filter: &Filter) -> (String, Vec<String>) {
+pub(super) fn listing(filter: &Filter, owner: Option<&Owner>) -> (String, Vec<String>) {
     let mut values = Vec::new();
     let mut conditions = Vec::new();
     let mut equal = |column: &str, operator: &str, value: &str| {
         values.push(value.to_owned());
         conditions.push(format!("{column} {operator} ?{}", values.len()));
     };
-    if let Some(owner) = &filter.owner {
+    if let Some(owner) = owner {
         equal("organization", "=", &owner.organization);
         equal("space", "=", &owner.space);
     }
