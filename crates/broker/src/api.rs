@@ -7,6 +7,7 @@ mod direct;
 mod document;
 mod history;
 mod instances;
+mod keys;
 mod operate;
 mod operations;
 mod platform;
@@ -26,7 +27,7 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi, openapi};
 
 use crate::router::Broker;
-use crate::{catalog, deprovision, fetch, last_operation, provision, update};
+use crate::{binding, catalog, deprovision, fetch, last_operation, provision, update};
 
 /// The routes of the platform API.
 pub(crate) fn routes() -> Router<Arc<Broker>> {
@@ -36,6 +37,9 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         .route("/v1/instances/{id}/operations", get(instances::history))
         .route("/v1/instances/{id}/resources", get(render::instance))
         .route("/v1/operations", get(search::operations))
+        .route("/v1/instances/{id}/bindings", get(binding::list::get))
+        .route("/v1/keys", get(keys::list))
+        .route("/v1/keys/rotate", post(keys::rotate))
         .route("/v1/operations/{id}", get(operations::one))
         .route("/v1/operations/{id}/retry", post(direct::retry))
         .route("/v1/operations/{id}/skip", post(direct::skip))
@@ -83,6 +87,13 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         last_operation::get,
         search::instances,
         search::operations,
+        binding::put::put,
+        binding::fetch::get,
+        binding::delete::delete,
+        binding::last_operation::get,
+        binding::list::get,
+        keys::list,
+        keys::rotate,
         instances::one,
         instances::history,
         operations::one,

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use model::Plan;
 use serde_json::{Value, json};
 
+use crate::binding;
 use crate::error::Error;
 use crate::router::{Broker, Config};
 
@@ -56,9 +57,9 @@ impl Catalog {
             "name": "load-balancer",
             "description": "Routes requests for your hostnames to your service, on every proxy of the fleet",
             "tags": ["edge", "ingress", "http"],
-            "bindable": false,
+            "bindable": true,
             "instances_retrievable": true,
-            "bindings_retrievable": false,
+            "bindings_retrievable": true,
             "allow_context_updates": true,
             "plan_updateable": true,
             "metadata": {"displayName": "Load balancer"},
@@ -91,6 +92,8 @@ fn plan_entry(plan: Plan, schema: &Value, config: &Config) -> Value {
         "name": plan.as_str(),
         "description": description,
         "free": true,
+        "bindable": true,
+        "binding_rotatable": true,
         "plan_updateable": true,
         "maximum_polling_duration": config.polling.as_secs(),
         "maintenance_info": {
@@ -101,7 +104,7 @@ fn plan_entry(plan: Plan, schema: &Value, config: &Config) -> Value {
         "schemas": {"service_instance": {
             "create": {"parameters": schema},
             "update": {"parameters": schema},
-        }},
+        }, "service_binding": {"create": {"parameters": binding::schema()}}},
     })
 }
 

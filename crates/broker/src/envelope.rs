@@ -87,7 +87,7 @@ impl ChangeQuery {
 }
 
 /// Fields that must be there and say something; all that are missing are told at once.
-fn require(fields: &[(&str, &Option<String>)]) -> Result<(), Error> {
+pub(crate) fn require(fields: &[(&str, &Option<String>)]) -> Result<(), Error> {
     let says = |value: &Option<String>| {
         value.as_ref().is_some_and(|text| (1..=ID_BYTES_MAX).contains(&text.len()))
     };

@@ -28,7 +28,7 @@ pub(crate) struct Error {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ErrorBody {
     /// OSB's `AsyncRequired`, `ConcurrencyError`, `MaintenanceInfoConflict`, or our
-    /// `InvalidParameters`, `HostnameTaken`, `Forbidden`.
+    /// `InvalidParameters`, `HostnameTaken`, `TooManyBindings`, `Forbidden`.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'static str>,
     /// What is wrong and how to mend it.

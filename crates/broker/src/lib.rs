@@ -9,6 +9,7 @@
 mod accept;
 mod api;
 mod auth;
+mod binding;
 mod body;
 mod catalog;
 mod context;
@@ -31,9 +32,10 @@ mod update;
 
 pub use api::openapi;
 pub use auth::Password;
+pub use binding::place;
 pub use catalog::{PLAN_INTERNAL_ID, PLAN_PUBLIC_ID, SERVICE_ID};
 pub use port::{
     AheadLine, BackupFile, Content, Coverage, FleetSummary, Keeper, LetGo, LoggedIn, Login,
-    LoginError, LoginOffer, ProxyLine, RecordLine, RenderedLine, Standing, View,
+    LoginError, LoginOffer, ProxyLine, RecordLine, RenderedLine, Sealing, Standing, Vault, View,
 };
-pub use router::{Config, Maintenance, Parts, router};
+pub use router::{Config, Edge, Maintenance, Parts, router};

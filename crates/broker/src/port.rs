@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use async_trait::async_trait;
-use keys::Secret;
+use keys::{Place, SealError, Sealed, Secret, Seed};
 use model::{AuditEntry, InstanceId, Millis, Principal, Spec};
 use serde::Serialize;
 use store::StoreError;
@@ -132,6 +132,29 @@ pub trait View: Send + Sync {
     async fn standing(&self, id: &InstanceId) -> Option<Standing>;
     /// The DNS records that exist, or why they cannot be told.
     async fn records(&self) -> Result<Vec<RecordLine>, String>;
+}
+
+/// A secret that was sealed, to be kept.
+pub struct Sealing {
+    /// As it is kept.
+    pub sealed: Sealed,
+    /// As long as this lives no rotation drops the key: it is on its way to the store.
+    pub held: Box<dyn Send + Sync>,
+}
+
+/// What the broker needs of secrets: randomness, and the keyring.
+#[async_trait]
+pub trait Vault: Send + Sync {
+    /// Random bytes, for a key pair.
+    fn draw(&self) -> Seed;
+    /// Seals a secret for one place.
+    async fn seal(&self, place: Place<'_>, secret: &Secret) -> Result<Sealing, SealError>;
+    /// Opens what was sealed for this place.
+    fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<Secret, SealError>;
+    /// The ids of the keys and when each was made, the newest last.
+    fn keys(&self) -> Vec<(String, Millis)>;
+    /// Adds a key, seals everything anew and drops the keys before it; or why it could not finish.
+    async fn rotate(&self, now: Millis) -> Result<(), String>;
 }
 
 /// What is read of a backup.

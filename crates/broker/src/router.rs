@@ -10,13 +10,13 @@ use axum::routing::{get, put};
 use model::{
     ACCESS_RANDOM_BYTES, Hostname, InstanceId, Millis, OperationId, Parameters, Plan, Spec,
 };
-use store::{Audit, Contexts, Credentials, Operators, Search, Sessions, Store};
+use store::{Audit, Bindings, Contexts, Credentials, Operators, Search, Sessions, Store};
 use tokio::sync::Semaphore;
 
 use crate::auth::{Door, Password};
 use crate::error::Error;
-use crate::port::{Keeper, Login, View};
-use crate::{api, catalog, deprovision, fetch, guard, last_operation, provision, update};
+use crate::port::{Keeper, Login, Vault, View};
+use crate::{api, binding, catalog, deprovision, fetch, guard, last_operation, provision, update};
 
 /// Requests that are answered at the same time. Beyond it one is answered with 503 at once, which costs
 /// less than to let it wait.
@@ -39,6 +39,26 @@ pub struct Config {
     pub maintenance: Maintenance,
     /// Within this every operation has ended, unless it waits for a person.
     pub polling: Duration,
+    /// How clients reach the proxies.
+    pub edge: Edge,
+}
+
+/// How clients reach the proxies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edge {
+    /// Whether they speak TLS, as to a balancer in front of the proxies.
+    pub is_tls: bool,
+    /// The port of what is internal.
+    pub internal_port: u16,
+    /// The port of what is public.
+    pub public_port: u16,
+}
+
+impl Edge {
+    /// Of a URL.
+    pub(crate) fn scheme(self) -> &'static str {
+        if self.is_tls { "https" } else { "http" }
+    }
 }
 
 /// The version of the platform: its release and its templates (OSB 2.17, "Maintenance Info Object").
@@ -63,6 +83,10 @@ pub struct Parts {
     pub audit: Arc<dyn Audit>,
     /// What operators do about single operations.
     pub operators: Arc<dyn Operators>,
+    /// Who may call.
+    pub bindings: Arc<dyn Bindings>,
+    /// What keeps their keys.
+    pub vault: Arc<dyn Vault>,
     /// What operators do with it.
     pub keeper: Arc<dyn Keeper>,
     /// Who may come in.
@@ -132,7 +156,13 @@ pub fn router(config: Config, parts: Parts) -> Router {
     });
     let instance =
         put(provision::put).patch(update::patch).delete(deprovision::delete).get(fetch::get);
+    let bound = put(binding::put::put).get(binding::fetch::get).delete(binding::delete::delete);
     Router::new()
+        .route("/v2/service_instances/{id}/service_bindings/{binding}", bound)
+        .route(
+            "/v2/service_instances/{id}/service_bindings/{binding}/last_operation",
+            get(binding::last_operation::get),
+        )
         .route("/v2/catalog", get(catalog::get))
         .route("/v2/service_instances/{id}", instance)
         .route("/v2/service_instances/{id}/last_operation", get(last_operation::get))

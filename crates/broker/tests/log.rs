@@ -8,6 +8,9 @@ mod harness;
 #[path = "http/meddler.rs"]
 mod meddler;
 
+#[path = "http/vault.rs"]
+mod vault;
+
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use metrics_exporter_prometheus::PrometheusHandle;
+use store::Bindings;
 use tokio::net::TcpStream;
 
-use crate::dev::heads;
 use crate::dev::line::Line;
 use crate::dev::ports::Ports;
 use crate::dev::probes::{self, Readiness};
 use crate::dev::ready::Announcement;
+use crate::dev::vault::Vault;
+use crate::dev::{expiry, heads};
 use crate::envoy::Supervisor;
 use crate::runner::Runner;
 
@@ -47,11 +49,19 @@ fn no_delay(connection: &mut TcpStream) {
     }
 }
 
+/// Who may call, and the keys of their keys.
+fn bound(bindings: Arc<dyn Bindings>, vault: Arc<Vault>) -> [Runner; 2] {
+    let (reads, writes) = ("secrets sealed with an old key", "the same, sealed with the newest");
+    let vault = Runner::new("vault", reads, writes, |stop| vault.run(stop));
+    let (reads, writes) = ("bindings that have expired", "the feed without them");
+    [vault, Runner::new("expiry", reads, writes, |stop| expiry::run(bindings, stop))]
+}
+
 /// The list.
 pub fn list(parts: Parts) -> Vec<Runner> {
     let Parts { ports, line, envoy, metrics, readiness, announcement } = parts;
     let all = Arc::clone(&readiness);
-    let Line { broker, console, sources, plane, worker, audit } = line;
+    let Line { broker, console, sources, plane, worker, audit, bindings, vault } = line;
     let proxies = plane.service(xds::Limits::default());
     let mut list = vec![
         Runner::new("probes", "every part's metrics and readiness", "nothing", move |stop| {
@@ -76,6 +86,7 @@ pub fn list(parts: Parts) -> Vec<Runner> {
             },
         ),
     ];
+    list.extend(bound(bindings, vault));
     list.push(Runner::new(
         "xds",
         "each group's resources",

@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use keys::{Keyring, Secret};
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,8 @@ pub const DEFAULT: &str = ".margrave";
 const USERNAME: &str = "developer";
 /// 32 characters of 62 are 190 bits.
 const PASSWORD_CHARACTERS: usize = 32;
+/// The file of the keyring.
+const KEYRING: &str = "keys.json";
 /// The largest file of ours that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
@@ -108,6 +111,26 @@ impl State {
         Ok(kept.map(|Kept { username, password }| Credentials { username, password }))
     }
 
+    /// Where the keyring is.
+    pub fn keyring_path(&self) -> PathBuf {
+        self.0.join(KEYRING)
+    }
+
+    /// The keys with which secrets are sealed, if any.
+    pub fn keyring(&self) -> anyhow::Result<Option<Keyring>> {
+        let path = self.keyring_path();
+        let reading = || format!("cannot read {}", path.display());
+        match self.bytes(KEYRING)?.map(Secret::new) {
+            None => Ok(None),
+            Some(text) => Ok(Some(Keyring::from_json(text.expose()).with_context(reading)?)),
+        }
+    }
+
+    /// Keeps the keys, durably.
+    pub fn write_keyring(&self, ring: &Keyring) -> anyhow::Result<()> {
+        self.write_bytes(KEYRING, ring.to_json().expose())
+    }
+
     /// Where the platform of this folder answers, or did.
     pub fn endpoints(&self) -> anyhow::Result<Option<Endpoints>> {
         self.read("endpoints.json")
@@ -125,6 +148,12 @@ impl State {
     }
 
     fn read<T: for<'a> Deserialize<'a>>(&self, name: &str) -> anyhow::Result<Option<T>> {
+        let reading = || format!("cannot read {}", self.0.join(name).display());
+        let text = self.bytes(name)?;
+        text.map(|text| serde_json::from_slice(&text).with_context(reading)).transpose()
+    }
+
+    fn bytes(&self, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
         let path = self.0.join(name);
         let reading = || format!("cannot read {}", path.display());
         if !path.exists() {
@@ -134,21 +163,25 @@ impl State {
         if length > FILE_BYTES_MAX {
             bail!("{} is too large to be ours", path.display());
         }
-        let text = std::fs::read(&path).with_context(reading)?;
-        Ok(Some(serde_json::from_slice(&text).with_context(reading)?))
+        Ok(Some(std::fs::read(&path).with_context(reading)?))
     }
 
     /// Writes beside and renames, so that a reader never sees half a file.
     fn write(&self, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
+        self.write_bytes(name, &serde_json::to_vec_pretty(value)?)
+    }
+
+    fn write_bytes(&self, name: &str, text: &[u8]) -> anyhow::Result<()> {
         let (path, beside) = (self.0.join(name), self.0.join(format!("{name}.new")));
         let writing = || format!("cannot write {}", path.display());
         // A new file, so that its mode is ours.
         let _ = std::fs::remove_file(&beside);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside);
         let mut file = file.with_context(writing)?;
-        let text = serde_json::to_string_pretty(value)?;
-        file.write_all(text.as_bytes()).with_context(writing)?;
-        std::fs::rename(&beside, &path).with_context(writing)
+        file.write_all(text).with_context(writing)?;
+        file.sync_all().with_context(writing)?;
+        std::fs::rename(&beside, &path).with_context(writing)?;
+        File::open(&self.0).and_then(|folder| folder.sync_all()).with_context(writing)
     }
 }
 

@@ -33,9 +33,28 @@ pub fn utc(at: Millis) -> String {
     format!("{} {hour:02}:{minute:02}:{second:02} UTC", date(at))
 }
 
+/// `2026-05-01T00:00:00.0Z` (OSB 2.17: `yyyy-mm-ddTHH:mm:ss.SZ`); never later than it is.
+pub fn moment(at: Millis) -> String {
+    let of_day = at.rem_euclid(DAY_MILLIS);
+    let (hours, minutes) = (of_day / 3_600_000, of_day / 60_000 % 60);
+    let (seconds, tenths) = (of_day / 1_000 % 60, of_day / 100 % 10);
+    format!("{}T{hours:02}:{minutes:02}:{seconds:02}.{tenths}Z", date(at))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_those_of_the_clock() {
+        for (at, shown) in [
+            (0, "1970-01-01T00:00:00.0Z"),
+            (951_868_799_999, "2000-02-29T23:59:59.9Z"),
+            (1_777_593_661_250, "2026-05-01T00:01:01.2Z"),
+        ] {
+            assert_eq!(moment(at), shown);
+        }
+    }
 
     #[test]
     fn dates_are_those_of_the_calendar() {

@@ -20,7 +20,7 @@ mod resource;
 pub use access::{ACCESS_RANDOM_BYTES, AccessError, AccessHash, AccessKind, AccessSecret};
 pub use audit::AuditEntry;
 pub use binding::{Binding, Caller};
-pub use calendar::{date, utc};
+pub use calendar::{date, moment, utc};
 pub use change::{Change, ExposureChange, changes};
 pub use descriptor::{Descriptor, Parameters};
 pub use direction::Direction;

@@ -26,7 +26,7 @@ async fn paths_and_queries_that_cannot_be_read_are_told_in_json() {
         ("PUT", "/v2/service_instances/a?accepts_incomplete=true&accepts_incomplete=true", 400),
         ("GET", "/v2/service_instances/", 404),
         ("GET", "/v2/service_instances", 404),
-        ("PUT", "/v2/service_instances/a/service_bindings/b", 404),
+        ("PUT", "/v2/service_instances/a/service_bindings/b/c", 404),
         ("GET", "/v1/instances?colour=red", 400),
         ("GET", "/v1/instances?limit=many", 400),
         ("GET", "/v1/instances?limit=0", 400),
@@ -239,7 +239,7 @@ async fn what_the_catalog_promises_is_kept() {
     let catalog = harness.call("GET", "/v2/catalog", None).await.body;
     let service = &catalog["services"][0];
     assert_eq!(service["id"], SERVICE_ID);
-    assert_eq!(service["bindable"], false);
+    assert_eq!(service["bindable"], true);
     // A PATCH with nothing but a context changes nothing.
     assert_eq!(service["allow_context_updates"], true);
     assert_eq!(service["instances_retrievable"], true);

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use broker::{
-    BackupFile, Config, Coverage, FleetSummary, Keeper, LetGo, Maintenance, PLAN_INTERNAL_ID,
+    BackupFile, Config, Coverage, Edge, FleetSummary, Keeper, LetGo, Maintenance, PLAN_INTERNAL_ID,
     PLAN_PUBLIC_ID, Parts, Password, RecordLine, RenderedLine, SERVICE_ID, Standing, View,
 };
 use http_body_util::BodyExt;
@@ -23,6 +23,7 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 use crate::meddler::Meddler;
+use crate::vault::Counting;
 
 /// `user:secret`.
 pub(crate) const CREDENTIALS: &str = "Basic dXNlcjpzZWNyZXQ=";
@@ -120,6 +121,8 @@ impl Harness {
             contexts: Arc::<Sqlite>::clone(&store),
             audit: Arc::<Sqlite>::clone(&store),
             operators: Arc::<Sqlite>::clone(&store),
+            bindings: Arc::<Sqlite>::clone(&store),
+            vault: Arc::new(Counting::new()),
             keeper: Arc::new(NothingToSee),
             credentials: Arc::<Sqlite>::clone(&store),
             sessions: Arc::<Sqlite>::clone(&store),
@@ -133,6 +136,7 @@ impl Harness {
             username: "user".to_owned(),
             password: Password::new("secret".to_owned()),
             zone: "edge.example".to_owned(),
+            edge: Edge { is_tls: false, internal_port: 11080, public_port: 10080 },
             console: Some("https://console.example".to_owned()),
             maintenance: maintenance("1.2.3"),
             polling: Duration::from_secs(3600),

@@ -3,9 +3,11 @@
 mod harness;
 mod limits;
 mod meddler;
+mod vault;
 
 mod access;
 mod api;
+mod bindings;
 mod checklist;
 mod edges;
 mod matrix;

@@ -1,6 +1,6 @@
 //! What operators see: metrics that nobody can blow up, and a configuration that can be printed.
 
-use broker::{Config, Password};
+use broker::{Config, Edge, Password};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::json;
 
@@ -14,6 +14,7 @@ fn a_configuration_can_be_printed() {
         zone: "edge.example".to_owned(),
         console: None,
         maintenance: crate::harness::maintenance("1.2.3"),
+        edge: Edge { is_tls: false, internal_port: 80, public_port: 80 },
         polling: std::time::Duration::from_secs(3600),
     };
     let text = format!("{config:?} {config:#?}");

@@ -10,7 +10,7 @@ use model::OperationId;
 use plane::Plane;
 use render::{Complaint, Platform, Sources, Templates};
 use store::sqlite::{Options, Sqlite};
-use store::{Audit, Blobs, Queue, Recovery, Store};
+use store::{Audit, Bindings, Blobs, Queue, Recovery, Store};
 use uuid::Uuid;
 use worker::Worker;
 use worker::cloud::LocalCloud;
@@ -18,6 +18,7 @@ use worker::cloud::LocalCloud;
 use super::adapters::{PlaneFleet, PlaneView};
 use super::keeper::Keeper;
 use super::pages;
+use super::vault::Vault;
 use crate::config::{AccessLog, Config, Credentials, Envoy, Listen};
 use crate::state::State;
 use crate::{clock, envoy};
@@ -39,6 +40,10 @@ pub struct Line {
     pub worker: Worker,
     /// What happened.
     pub audit: Arc<dyn Audit>,
+    /// Who may call.
+    pub bindings: Arc<dyn Bindings>,
+    /// What keeps their keys.
+    pub vault: Arc<Vault>,
 }
 
 /// Opens the store and builds the rest upon it.
@@ -77,10 +82,15 @@ pub async fn build(
     let cloud = Arc::new(LocalCloud::new(blobs));
     let view = Arc::new(PlaneView { plane: Arc::clone(&plane), cloud: Arc::clone(&cloud) });
     let console = pages::router(config, listen, &store, Arc::clone(&view));
+    let bindings: Arc<dyn Bindings> = Arc::<Sqlite>::clone(&store);
+    let vault = Vault::open(state.clone(), Arc::clone(&bindings), clock::now()).await?;
+    let vault = Arc::new(vault);
     let parts = broker::Parts {
         store: Arc::clone(&as_store),
         search: Arc::<Sqlite>::clone(&store),
         contexts: Arc::<Sqlite>::clone(&store),
+        bindings: Arc::clone(&bindings),
+        vault: Arc::<Vault>::clone(&vault),
         audit: Arc::<Sqlite>::clone(&store),
         operators: Arc::<Sqlite>::clone(&store),
         keeper: Arc::new(Keeper {
@@ -98,10 +108,8 @@ pub async fn build(
         clock: Arc::clone(&clock),
         new_id: Arc::new(operation_id),
     };
-    let broker = broker::router(
-        broker_config(config, credentials, pages::url(config, listen), version),
-        parts,
-    );
+    let settings = broker_config(config, credentials, listen, pages::url(config, listen), version);
+    let broker = broker::router(settings, parts);
     let queue: Arc<dyn Queue> = Arc::<Sqlite>::clone(&store);
     let ports = worker::Ports {
         store: as_store,
@@ -112,12 +120,13 @@ pub async fn build(
         jitter: Arc::new(chance),
     };
     let worker = Worker::new(ports, worker::Config::default());
-    Ok(Line { broker, console, sources, plane, worker, audit: store })
+    Ok(Line { broker, console, sources, plane, worker, audit: store, bindings, vault })
 }
 
 fn broker_config(
     config: &Config,
     credentials: &Credentials,
+    listen: &Listen,
     console_url: String,
     version: String,
 ) -> broker::Config {
@@ -126,6 +135,7 @@ fn broker_config(
         username: credentials.username.clone(),
         password: broker::Password::new(credentials.password.clone()),
         zone: config.zone.clone(),
+        edge: edge(config, listen),
         console: Some(console_url),
         maintenance: broker::Maintenance {
             description: "This release of Margrave with its templates".to_owned(),
@@ -143,6 +153,15 @@ fn version(files: &[(String, String)]) -> String {
     }
     let hash = model::Version::hash_of(format!("{files:?}").as_bytes());
     format!("{release}+templates.{hash:016x}")
+}
+
+/// What clients call: the proxies, or the balancer in front of them, which ends TLS.
+fn edge(config: &Config, listen: &Listen) -> broker::Edge {
+    if config.trusted_hops > 0 {
+        return broker::Edge { is_tls: true, internal_port: 443, public_port: 443 };
+    }
+    let (internal_port, public_port) = (listen.internal.port(), listen.public.port());
+    broker::Edge { is_tls: false, internal_port, public_port }
 }
 
 /// UUIDs of version 7: they rise with time.

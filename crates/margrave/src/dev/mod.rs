@@ -1,6 +1,7 @@
 //! `margrave dev`, put together: ports, store, plane, xDS, worker, broker, Envoy.
 
 mod adapters;
+pub mod expiry;
 pub mod heads;
 mod keeper;
 pub mod line;
@@ -8,6 +9,7 @@ mod pages;
 pub mod ports;
 pub mod probes;
 pub mod ready;
+pub mod vault;
 
 use std::sync::Arc;
 

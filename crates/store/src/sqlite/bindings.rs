@@ -230,8 +230,9 @@ fn forget(conn: &Connection, before: Millis) -> Result<usize, StoreError> {
     Ok(forgotten)
 }
 
-/// The first of each index, sought from its beginning.
-fn next(conn: &Connection) -> Result<Option<Millis>, StoreError> {
+/// When the next binding expires or is forgotten: the first of each index, sought from its
+/// beginning.
+pub(super) fn next(conn: &Connection) -> Result<Option<Millis>, StoreError> {
     let first = |sql: &str| -> Result<Option<Millis>, StoreError> {
         Ok(conn.prepare_cached(sql)?.query_row([Millis::MIN], |row| row.get(0)).optional()?)
     };

@@ -35,6 +35,10 @@ impl Bindings for Sqlite {
     }
 
     async fn expire(&self, now: Millis) -> Result<Expired, StoreError> {
+        let next = self.inner.readers.here(bindings::next).await?;
+        if next.is_none_or(|next| next > now) {
+            return Ok(Expired { next, ..Expired::default() });
+        }
         self.inner.writer.write(move |tx| bindings::expire(tx, now)).await
     }
 
