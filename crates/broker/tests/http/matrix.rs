@@ -42,6 +42,8 @@ impl World {
         harness.pass(2 * DAY_MILLIS);
         let accepted = harness.call("PUT", &path("a"), Some(wish("shop"))).await;
         harness.work(true).await;
+        let bound = "/v2/service_instances/a/service_bindings/b";
+        assert_eq!(harness.call("PUT", bound, Some(bind())).await.status, 201);
         let text = |value: &Value| value.as_str().expect("text").to_owned();
         Self {
             credentials: BTreeMap::from([
@@ -85,6 +87,10 @@ fn wish(team: &str) -> Value {
     wish
 }
 
+fn bind() -> Value {
+    json!({"service_id": SERVICE_ID, "plan_id": PLAN_INTERNAL_ID})
+}
+
 /// A body that is accepted of who may; else an empty object.
 fn body(method: &str, template: &str) -> Option<Value> {
     let draft = json!({"instance": "a", "parameters": {"service": "a",
@@ -92,6 +98,7 @@ fn body(method: &str, template: &str) -> Option<Value> {
     match (method, template) {
         ("GET" | "DELETE", _) => None,
         (_, "/v2/service_instances/{id}") => Some(wish("shop")),
+        (_, "/v2/service_instances/{id}/service_bindings/{binding}") => Some(bind()),
         (_, "/v1/render" | "/v1/validate") => Some(draft),
         (_, "/v1/tokens") => Some(json!({"teams": ["shop"]})),
         (_, "/v1/operations/{id}/cancel") => Some(json!({"reason": "tried"})),
