@@ -9,6 +9,7 @@ use axum::serve::ListenerExt;
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::Bindings;
 use tokio::net::TcpStream;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::dev::line::Line;
 use crate::dev::ports::Ports;
@@ -71,10 +72,8 @@ pub fn list(parts: Parts) -> Vec<Runner> {
             heads::tell(audit, stop)
         }),
         Runner::new("sources", "files of sources", "documents in the store", |stop| async move {
-            tokio::select! {
-                () = sources.run() => Ok(()),
-                () = stop.cancelled() => Ok(()),
-            }
+            stop.run_until_cancelled(sources.run()).await;
+            Ok(())
         }),
         Runner::new(
             "plane",
@@ -110,41 +109,46 @@ pub fn list(parts: Parts) -> Vec<Runner> {
         "broker",
         "requests of platforms and developers",
         "operations, jobs and claims, in one transaction",
-        |stop| async move {
-            let listener = ports.broker.tap_io(no_delay);
-            // Failed attempts to come in are counted by address.
-            let broker = broker.into_make_service_with_connect_info::<SocketAddr>();
-            let serve = axum::serve(listener, broker);
-            let serve = serve.with_graceful_shutdown(stop.clone().cancelled_owned());
-            let drained = async {
-                stop.cancelled().await;
-                tokio::time::sleep(BROKER_DRAIN_MAX).await;
-            };
-            tokio::select! {
-                result = serve.into_future() => Ok(result?),
-                () = drained => Ok(()),
-            }
+        |stop| {
+            drained(BROKER_DRAIN_MAX, stop, |end| {
+                let listener = ports.broker.tap_io(no_delay);
+                // Failed attempts to come in are counted by address.
+                let broker = broker.into_make_service_with_connect_info::<SocketAddr>();
+                axum::serve(listener, broker).with_graceful_shutdown(end).into_future()
+            })
         },
     ));
     list.push(Runner::new(
         "console",
         "instances, operations and sessions; requests of browsers",
         "sessions",
-        |stop| async move {
-            let serve = axum::serve(ports.console, console);
-            let serve = serve.with_graceful_shutdown(stop.clone().cancelled_owned());
-            let drained = async {
-                stop.cancelled().await;
-                tokio::time::sleep(CONSOLE_DRAIN_MAX).await;
-            };
-            tokio::select! {
-                result = serve.into_future() => Ok(result?),
-                () = drained => Ok(()),
-            }
+        |stop| {
+            drained(CONSOLE_DRAIN_MAX, stop, |end| {
+                axum::serve(ports.console, console).with_graceful_shutdown(end).into_future()
+            })
         },
     ));
     list.push(Runner::new("ready", "whether all are ready", "endpoints.json", |stop| {
         announcement.run(all, stop)
     }));
     list
+}
+
+/// Serves until told to stop, and then for so long what is being answered.
+async fn drained<S>(
+    most: Duration,
+    stop: CancellationToken,
+    serve: impl FnOnce(WaitForCancellationFutureOwned) -> S,
+) -> anyhow::Result<()>
+where
+    S: Future<Output = std::io::Result<()>>,
+{
+    let over = async {
+        stop.cancelled().await;
+        tokio::time::sleep(most).await;
+    };
+    tokio::select! {
+        result = serve(stop.clone().cancelled_owned()) => Ok(result?),
+        () = over => Ok(()),
+    }
 }

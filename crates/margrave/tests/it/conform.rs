@@ -2,7 +2,7 @@
 //! document, and the Open Service Broker API as its specification words it. Whatever is sent, no
 //! answer is a fault of ours (5xx), and each is one that the document allows.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -65,7 +65,7 @@ async fn osb(platform: &Platform) -> String {
     let catalog = platform.call("GET", "/v2/catalog", None).await.body;
     let service = &catalog["services"][0];
     let plans: Vec<&Value> =
-        service["plans"].as_array().unwrap().iter().map(|it| &it["id"]).collect();
+        service["plans"].as_array().expect("plans").iter().map(|it| &it["id"]).collect();
     let mut text = OSB.to_owned();
     for (place, value) in [
         (
@@ -89,7 +89,7 @@ async fn osb(platform: &Platform) -> String {
 async fn examine(platform: &Platform, folder: &Path, name: &str, document: &str) {
     let soak = std::env::var_os("MARGRAVE_SOAK").is_some();
     let file = folder.join(name);
-    std::fs::write(&file, document).unwrap();
+    std::fs::write(&file, document).expect("written");
     let mut command = Command::new(schemathesis());
     command.arg("run").arg(&file).args(["--url", &platform.endpoints.broker]);
     command.args(["--auth", &Platform::credentials(), "--checks", CHECKS, "--no-color"]);
@@ -106,9 +106,11 @@ async fn examine(platform: &Platform, folder: &Path, name: &str, document: &str)
     let output = command.output().await.expect("schemathesis runs");
     let said = String::from_utf8_lossy(&output.stdout);
     let mut report = format!("{name}\n{said}");
-    write!(report, "{}", String::from_utf8_lossy(&output.stderr)).unwrap();
+    report.push_str(&String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{report}\n{}", platform.log());
-    println!("{report}");
+    if soak {
+        let _ = writeln!(std::io::stdout().lock(), "{report}");
+    }
 }
 
 /// Without Envoy, and with an instance that is there and one that was.
