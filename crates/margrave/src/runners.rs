@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
+use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
 use store::Bindings;
 use tokio::net::TcpStream;
@@ -100,10 +101,7 @@ pub fn list(parts: Parts) -> Vec<Runner> {
         "worker",
         "the queue, operations, how far proxies are",
         "operations, published instances, DNS records",
-        |stop| async move {
-            worker.run(stop.cancelled_owned()).await;
-            Ok(())
-        },
+        |stop| worker.run(stop.cancelled_owned()).map(Ok),
     ));
     list.push(Runner::new(
         "broker",

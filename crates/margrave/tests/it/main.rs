@@ -2,6 +2,7 @@
 //! between is the real binary. One file per thing that a user can count on.
 
 mod backend;
+mod callers;
 mod campaign;
 mod edge;
 mod platform;

@@ -286,6 +286,26 @@ impl Platform {
         self.call("DELETE", &path, None).await
     }
 
+    fn binding(id: &str, binding: &str) -> String {
+        format!("{}/service_bindings/{binding}", Self::path(id))
+    }
+
+    /// OSB bind, accepted or not; `more` goes into the envelope.
+    pub(crate) async fn bind(&self, id: &str, binding: &str, more: &Value) -> Reply {
+        let mut body = more.clone();
+        body["service_id"] = self.catalog.service.as_str().into();
+        body["plan_id"] = self.catalog.public.as_str().into();
+        self.call("PUT", &Self::binding(id, binding), Some(&body)).await
+    }
+
+    /// OSB unbind.
+    pub(crate) async fn unbind(&self, id: &str, binding: &str) {
+        let (service, plan) = (&self.catalog.service, &self.catalog.public);
+        let path = format!("{}?service_id={service}&plan_id={plan}", Self::binding(id, binding));
+        let reply = self.call("DELETE", &path, None).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+
     /// OSB last operation.
     pub(crate) async fn last_operation(&self, id: &str) -> Reply {
         self.call("GET", &format!("{}/last_operation", Self::path(id)), None).await
