@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod audit;
+pub mod bindings;
 mod connect;
 pub mod follow;
 mod http;

@@ -63,6 +63,11 @@ impl Catalog {
         Ok(Self { service: ours.id, plans })
     }
 
+    /// Offering and a plan, where neither matters.
+    pub fn ids(&self) -> Result<(&str, &str), Failure> {
+        Ok((&self.service, self.plan(Plan::Internal)?))
+    }
+
     /// A plan's id.
     fn plan(&self, plan: Plan) -> Result<&str, Failure> {
         let id = self.plans.get(plan.as_str());

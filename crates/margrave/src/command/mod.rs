@@ -3,6 +3,9 @@
 mod apply;
 mod audit;
 mod backup;
+mod bind;
+mod bindings;
+mod call_token;
 mod completion;
 mod dashboard;
 mod delete;
@@ -11,6 +14,7 @@ mod dev;
 mod explain;
 mod fleet;
 mod history;
+mod keys;
 mod list;
 mod operation;
 mod operations;
@@ -21,6 +25,7 @@ mod sample_backend;
 mod schema;
 mod service;
 mod status;
+mod unbind;
 mod validate;
 mod wait;
 
@@ -53,6 +58,11 @@ enum Command {
     Dashboard(dashboard::Args),
     Render(render::Args),
     Delete(delete::Args),
+    Bind(bind::Args),
+    Bindings(bindings::Args),
+    Unbind(unbind::Args),
+    CallToken(call_token::Args),
+    Keys(keys::Args),
     Operation(operation::Args),
     Audit(audit::Args),
     Fleet(fleet::Args),
@@ -108,6 +118,11 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Dashboard(args) => args.run(),
         Command::Render(args) => args.run(),
         Command::Delete(args) => args.run(),
+        Command::Bind(args) => args.run(),
+        Command::Bindings(args) => args.run(),
+        Command::Unbind(args) => args.run(),
+        Command::CallToken(args) => args.run(),
+        Command::Keys(args) => args.run(),
         Command::Operation(args) => args.run(),
         Command::Audit(args) => args.run(),
         Command::Fleet(args) => args.run(),

@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::audit::Verified;
-use super::{apply, backup, delete, explain, fleet, restore, validate};
+use super::{apply, backup, bind, delete, explain, fleet, restore, unbind, validate};
 use crate::client::api::{Instance, Operation};
-use crate::client::{audit, search};
+use crate::client::{audit, bindings, search};
 
 /// A command, without `margrave`, and the schema of its output.
 type Row = (&'static str, fn() -> Value);
@@ -20,11 +20,15 @@ const OUTPUTS: &[Row] = &[
     ("audit list", of::<Vec<audit::Line>>),
     ("audit verify", of::<Verified>),
     ("backup", of::<backup::BackedUp>),
+    ("bind", of::<bind::Bound>),
+    ("bindings", of::<Vec<bindings::Binding>>),
     ("delete", of::<delete::Deleted>),
     ("explain", of::<Vec<explain::Explained>>),
     ("fleet confirm-removal", of::<fleet::LetGo>),
     ("fleet status", of::<fleet::Fleet>),
     ("history", of::<Vec<search::Done>>),
+    ("keys list", of::<bindings::Keyring>),
+    ("keys rotate", of::<bindings::Keyring>),
     ("list", of::<Vec<Instance>>),
     ("operation cancel", of::<Operation>),
     ("operation retry", of::<Operation>),
@@ -33,6 +37,7 @@ const OUTPUTS: &[Row] = &[
     ("operations", of::<Vec<search::Listed>>),
     ("restore", of::<restore::Brought>),
     ("status", of::<Instance>),
+    ("unbind", of::<unbind::Unbound>),
     ("validate", of::<validate::Validated>),
 ];
 

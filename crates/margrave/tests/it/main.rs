@@ -8,6 +8,7 @@ mod edge;
 mod platform;
 mod wire;
 
+mod bindings;
 mod cancel;
 mod conform;
 mod durability;
