@@ -9,6 +9,7 @@ use serde::Serialize;
 use store::{Accept, Refusal};
 use utoipa::ToSchema;
 
+use crate::denied;
 use crate::error::Error;
 use crate::router::Broker;
 use crate::standing::Standing;
@@ -39,17 +40,17 @@ impl Broker {
             let accept = match decide(&standing)? {
                 Decision::Answer(response) => return Ok(response),
                 Decision::Same(operation) => return Ok(self.accepted(&operation)),
-                Decision::Change(accept) => accept,
+                Decision::Change(accept) => Accept { quota: Some(self.config.quota), ..*accept },
             };
             let operation = accept.operation.clone();
             let expected = standing.instance.as_ref().map(|instance| instance.updated_at);
-            match self.parts.store.accept(*accept, expected).await? {
+            match self.parts.store.accept(accept, expected).await? {
                 store::Accepted::Yes => {
                     tracing::info!(instance = %id, operation = %operation.id, kind = ?operation.kind, "accepted");
                     return Ok(self.accepted(&operation));
                 }
-                store::Accepted::No(Refusal::Taken(owners)) => return Err(Error::taken(&owners)),
                 store::Accepted::No(Refusal::Changed | Refusal::Busy(_)) => {}
+                store::Accepted::No(refusal) => return Err(denied::error(&refusal, self.now())),
             }
         }
         Err(Error::busy("another change"))

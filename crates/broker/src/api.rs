@@ -14,7 +14,9 @@ mod platform;
 mod platforms;
 mod render;
 mod search;
+mod teams;
 mod tokens;
+mod transfer;
 mod views;
 mod whoami;
 pub(crate) mod words;
@@ -59,6 +61,13 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         .route("/v1/platforms", get(platforms::list).post(platforms::create))
         .route("/v1/platforms/{id}", delete(platforms::revoke))
         .route("/v1/platforms/{id}/secrets", post(platforms::rotate))
+        .route("/v1/teams", get(teams::list))
+        .route("/v1/teams/{team}", get(teams::one).put(teams::set))
+        .route("/v1/hostnames/{hostname}/release", post(teams::release))
+        .route("/v1/hostnames/{hostname}/consent", post(teams::consent))
+        .route("/v1/hostnames/{hostname}/withdraw", post(teams::withdraw))
+        .route("/v1/instances/{id}/offer", post(transfer::offer))
+        .route("/v1/instances/{id}/take", post(transfer::take))
         .route("/v1/schema", get(platform::schema))
         .route("/v1/openapi.json", get(platform::document))
 }
@@ -121,6 +130,14 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         platforms::list,
         platforms::rotate,
         platforms::revoke,
+        teams::list,
+        teams::one,
+        teams::set,
+        teams::release,
+        teams::consent,
+        teams::withdraw,
+        transfer::offer,
+        transfer::take,
     ),
     components(schemas(crate::error::ErrorBody))
 )]

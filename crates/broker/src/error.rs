@@ -28,7 +28,8 @@ pub(crate) struct Error {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ErrorBody {
     /// OSB's `AsyncRequired`, `ConcurrencyError`, `MaintenanceInfoConflict`, or our
-    /// `InvalidParameters`, `HostnameTaken`, `TooManyBindings`, `Forbidden`.
+    /// `InvalidParameters`, `HostnameTaken`, `TooManyBindings`, `Forbidden`, `HostnameReserved`,
+    /// `HostnameCovered`, `WildcardNotGranted`, `QuotaExceeded`, `TooManyChanges`.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'static str>,
     /// What is wrong and how to mend it.
@@ -105,17 +106,28 @@ impl Error {
 
     /// A descriptor with mistakes: all of them.
     pub(crate) fn refused(refusals: Vec<Refusal>) -> Self {
-        Self::told(StatusCode::BAD_REQUEST, "InvalidParameters", refusals)
+        Self::telling(StatusCode::BAD_REQUEST, "InvalidParameters", refusals)
     }
 
     /// Hostnames that other services own, who are named, so that the two can talk. Not 400, as the
     /// document is not to blame; not 409, which says that the instance itself exists.
     pub(crate) fn taken(owners: &[HostnameOwner]) -> Self {
         let refusals = owners.iter().map(taken).collect();
-        Self::told(StatusCode::UNPROCESSABLE_ENTITY, "HostnameTaken", refusals)
+        Self::told("HostnameTaken", refusals)
     }
 
-    fn told(status: StatusCode, code: &'static str, refusals: Vec<Refusal>) -> Self {
+    /// Not as things stand, for reasons that have codes.
+    pub(crate) fn told(code: &'static str, refusals: Vec<Refusal>) -> Self {
+        Self::telling(StatusCode::UNPROCESSABLE_ENTITY, code, refusals)
+    }
+
+    /// The same request would be accepted then.
+    pub(crate) fn retry_after_millis(self, millis: i64) -> Self {
+        let seconds = u64::try_from(millis).unwrap_or(0).div_ceil(1000).max(1);
+        Self { retry_after_s: Some(seconds), ..self }
+    }
+
+    fn telling(status: StatusCode, code: &'static str, refusals: Vec<Refusal>) -> Self {
         let told: Vec<_> = refusals.iter().map(ToString::to_string).collect();
         for refusal in &refusals {
             metrics::refused(refusal.code.as_str());

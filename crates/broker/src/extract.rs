@@ -3,7 +3,7 @@
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
-use model::{CredentialId, InstanceId, NameError, OperationId};
+use model::{CredentialId, Hostname, InstanceId, NameError, OperationId};
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
@@ -29,6 +29,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Id<OperationId> {
     type Rejection = Error;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         Ok(Self(parse(&segment(parts, state).await?)?))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Id<Hostname> {
+    type Rejection = Error;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        Ok(Self(parse(&segment(parts, state).await?)?))
+    }
+}
+
+/// A team's name, as text.
+impl<S: Send + Sync> FromRequestParts<S> for Id<String> {
+    type Rejection = Error;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        Ok(Self(segment(parts, state).await?))
     }
 }
 

@@ -13,6 +13,7 @@ mod binding;
 mod body;
 mod catalog;
 mod context;
+mod denied;
 mod deprovision;
 mod envelope;
 mod error;

@@ -8,9 +8,9 @@ use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, put};
 use model::{
-    ACCESS_RANDOM_BYTES, Hostname, InstanceId, Millis, OperationId, Parameters, Plan, Spec,
+    ACCESS_RANDOM_BYTES, Hostname, InstanceId, Millis, OperationId, Parameters, Plan, Quota, Spec,
 };
-use store::{Audit, Bindings, Contexts, Credentials, Operators, Search, Sessions, Store};
+use store::{Audit, Bindings, Contexts, Credentials, Operators, Search, Sessions, Store, Teams};
 use tokio::sync::Semaphore;
 
 use crate::auth::{Door, Password};
@@ -33,6 +33,8 @@ pub struct Config {
     pub password: Password,
     /// The zone of default hostnames: `<service>.<zone>`.
     pub zone: String,
+    /// What a team may have that nothing else is laid down for.
+    pub quota: Quota,
     /// The URL of the console, without a slash at its end; `None`: there is none.
     pub console: Option<String>,
     /// What everything is rendered with.
@@ -79,6 +81,8 @@ pub struct Parts {
     pub search: Arc<dyn Search>,
     /// Contexts of platforms.
     pub contexts: Arc<dyn Contexts>,
+    /// Teams and their names.
+    pub teams: Arc<dyn Teams>,
     /// What happened.
     pub audit: Arc<dyn Audit>,
     /// What operators do about single operations.

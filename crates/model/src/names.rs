@@ -91,6 +91,12 @@ impl Hostname {
     pub fn is_wildcard(&self) -> bool {
         self.0.starts_with("*.")
     }
+
+    /// The wildcard one label above, under which this name would fall; none above a wildcard.
+    pub fn wildcard(&self) -> Option<Self> {
+        let (first, parent) = self.0.split_once('.')?;
+        (first != "*" && parent.contains('.')).then(|| Self(format!("*.{parent}")))
+    }
 }
 
 fn hostname(text: &str) -> Result<String, NameError> {
@@ -178,6 +184,18 @@ mod tests {
             ("*.w.example.com", "*.w.example.com"),
         ] {
             assert_eq!(given.parse::<Hostname>().map(String::from), Ok(stored.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_name_falls_under_the_wildcard_one_label_above() {
+        for (name, above) in [
+            ("a.shop.example.com", Some("*.shop.example.com")),
+            ("*.shop.example.com", None),
+            ("example.com", None),
+        ] {
+            let name: Hostname = name.parse().unwrap();
+            assert_eq!(name.wildcard().as_ref().map(Hostname::as_str), above);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
-use model::{Millis, OperationKind};
+use model::{Millis, OperationKind, Share};
 
 use crate::{Refusal, StoreError};
 
@@ -69,6 +69,15 @@ pub(crate) fn not_accepted(refusal: &Refusal) {
         Refusal::Changed => "changed",
         Refusal::Busy(_) => "busy",
         Refusal::Taken(_) => "taken",
+        Refusal::Reserved(_) => "reserved",
+        Refusal::NotGranted(_) => "not-granted",
+        Refusal::NoConsent(_) => "no-consent",
+        Refusal::TooMany(excess) => match excess.of {
+            Share::Instances => "instances",
+            Share::Hostnames => "hostnames",
+            Share::Routes => "routes",
+            Share::Changes => "pace",
+        },
     };
     counter!(REFUSED, "reason" => reason).increment(1);
 }

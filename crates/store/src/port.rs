@@ -11,6 +11,7 @@ mod recovery;
 mod search;
 mod sessions;
 mod store;
+mod teams;
 
 pub use audit::*;
 pub use bindings::*;
@@ -23,3 +24,4 @@ pub use recovery::*;
 pub use search::*;
 pub use sessions::*;
 pub use store::*;
+pub use teams::*;

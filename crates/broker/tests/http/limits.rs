@@ -33,7 +33,7 @@ impl http_body::Body for Never {
 
 #[tokio::test]
 async fn a_full_disk_is_told_and_changes_nothing() {
-    let harness = Harness::with_pages(Some(60));
+    let harness = Harness::with_pages(Some(100));
     let wish = |n: usize| {
         let mut wish = envelope("internal", &format!("s{n}"), &format!("h{n}.example.com"));
         wish["context"] = json!({"filling": "x".repeat(10_000)});

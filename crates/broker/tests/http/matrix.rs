@@ -69,8 +69,10 @@ impl World {
             it if it.starts_with("/v1/platforms/") => &self.platform,
             _ => "a",
         };
-        let path =
-            template.replace("{id}", id).replace("{binding}", "b").replace("{binding_id}", "b");
+        let mut path = template.replace("{id}", id).replace("{hostname}", "x.shop.example.com");
+        for (name, value) in [("{binding}", "b"), ("{binding_id}", "b"), ("{team}", "shop")] {
+            path = path.replace(name, value);
+        }
         if template.starts_with("/v2/service_instances") && method != "GET" {
             return format!(
                 "{path}?accepts_incomplete=true&service_id={SERVICE_ID}&plan_id={PLAN_INTERNAL_ID}"
@@ -100,6 +102,9 @@ fn body(method: &str, template: &str) -> Option<Value> {
         (_, "/v2/service_instances/{id}") => Some(wish("shop")),
         (_, "/v2/service_instances/{id}/service_bindings/{binding}") => Some(bind()),
         (_, "/v1/render" | "/v1/validate") => Some(draft),
+        (_, "/v1/instances/{id}/offer" | "/v1/hostnames/{hostname}/consent") => {
+            Some(json!({"team": "pay"}))
+        }
         (_, "/v1/tokens") => Some(json!({"teams": ["shop"]})),
         (_, "/v1/operations/{id}/cancel") => Some(json!({"reason": "tried"})),
         (_, "/v1/operations/{id}/skip") => Some(json!({"step": "dns", "reason": "tried"})),

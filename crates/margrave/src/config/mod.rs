@@ -34,6 +34,8 @@ pub struct Config {
     pub state: PathBuf,
     /// Zone of default hostnames.
     pub zone: String,
+    /// What a team may have.
+    pub quota: model::Quota,
     /// Which Envoy to start.
     pub envoy: Envoy,
     /// How that Envoy asks.

@@ -19,6 +19,12 @@ pub fn config(layers: &Layers) -> (Config, Vec<String>) {
     let config = Config {
         state: read.text("state").into(),
         zone: read.zone(),
+        quota: model::Quota {
+            instances: read.limit("quota.instances"),
+            hostnames: read.limit("quota.hostnames"),
+            routes: read.limit("quota.routes"),
+            changes_per_minute: read.limit("quota.changes_per_minute"),
+        },
         envoy: read.envoy(),
         xds: if read.choice("xds") == "sotw" { Protocol::Sotw } else { Protocol::Delta },
         templates: read.path("templates"),
@@ -136,6 +142,11 @@ impl Reader<'_> {
             text if text == NONE => AccessLog::None,
             text => AccessLog::At(text.into()),
         }
+    }
+
+    /// `None` for 0.
+    fn limit(&mut self, key: &'static str) -> Option<u32> {
+        Some(self.parsed(key, |text| text.parse().ok())).filter(|limit| *limit != 0)
     }
 
     /// What follows `<service>.` in a hostname, whatever the service; one label is enough.

@@ -83,6 +83,30 @@ pub const SETTINGS: &[Setting] = &[
         "Zone of default hostnames: a service `shop` answers to `shop.<zone>`",
     ),
     setting(
+        "quota.instances",
+        Kind::Number,
+        "0",
+        "Instances that a team may have, unless more or less is laid down for it; 0: any number",
+    ),
+    setting(
+        "quota.hostnames",
+        Kind::Number,
+        "0",
+        "Hostnames that a team may have, unless more or less is laid down for it; 0: any number",
+    ),
+    setting(
+        "quota.routes",
+        Kind::Number,
+        "0",
+        "Routes that one instance may have, unless more or less is laid down for it; 0: any number",
+    ),
+    setting(
+        "quota.changes_per_minute",
+        Kind::Number,
+        "0",
+        "Provisions and updates that a team may ask for in a minute, unless more or less is laid down for it; 0: any number",
+    ),
+    setting(
         "envoy",
         Kind::Path,
         "",

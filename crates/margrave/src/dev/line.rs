@@ -10,7 +10,7 @@ use model::OperationId;
 use plane::Plane;
 use render::{Complaint, Platform, Sources, Templates};
 use store::sqlite::{Options, Sqlite};
-use store::{Audit, Bindings, Blobs, Queue, Recovery, Store};
+use store::{Audit, Bindings, Blobs, Recovery, Store};
 use uuid::Uuid;
 use worker::Worker;
 use worker::cloud::LocalCloud;
@@ -91,6 +91,7 @@ pub async fn build(
         contexts: Arc::<Sqlite>::clone(&store),
         bindings: Arc::clone(&bindings),
         vault: Arc::<Vault>::clone(&vault),
+        teams: Arc::<Sqlite>::clone(&store),
         audit: Arc::<Sqlite>::clone(&store),
         operators: Arc::<Sqlite>::clone(&store),
         keeper: Arc::new(Keeper {
@@ -110,10 +111,9 @@ pub async fn build(
     };
     let settings = broker_config(config, credentials, listen, pages::url(config, listen), version);
     let broker = broker::router(settings, parts);
-    let queue: Arc<dyn Queue> = Arc::<Sqlite>::clone(&store);
     let ports = worker::Ports {
         store: as_store,
-        queue,
+        queue: Arc::<Sqlite>::clone(&store),
         cloud,
         fleet: Arc::new(PlaneFleet(Arc::clone(&plane))),
         clock,
@@ -136,6 +136,7 @@ fn broker_config(
         password: broker::Password::new(credentials.password.clone()),
         zone: config.zone.clone(),
         edge: edge(config, listen),
+        quota: config.quota,
         console: Some(console_url),
         maintenance: broker::Maintenance {
             description: "This release of Margrave with its templates".to_owned(),

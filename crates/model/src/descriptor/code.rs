@@ -75,6 +75,8 @@ codes! {
     BadStatus = "MG2304", "A status that does not fit", include_str!("codes/2304.md");
     /// Hop-by-hop headers, and the platform's.
     Header = "MG2404", "A header that is not yours to touch", include_str!("codes/2404.md");
+    /// More than the team may have, as the broker says, which counts.
+    Quota = "MG2501", "More than a team may have", include_str!("codes/2501.md");
 }
 
 impl fmt::Display for Code {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use model::OperationKind;
+use model::{Millis, OperationKind, Quota, Spec};
 
 use super::act::{accepted, begin, finish, get, holder, publish, refused, remove};
 use super::{Case, Subject, cases, sample};
-use crate::{Accepted, Refusal, Write};
+use crate::{Accept, Accepted, RESERVED_MILLIS, Refusal, Write};
 
 pub(super) const CASES: &[Case] = cases![
     of_many_who_race_one_wins,
@@ -15,6 +15,8 @@ pub(super) const CASES: &[Case] = cases![
     only_the_holder_releases,
     what_is_released_is_free,
     a_name_kept_keeps_its_since,
+    what_was_served_stays_the_teams_for_a_while,
+    what_was_never_served_is_free_at_once,
 ];
 
 async fn of_many_who_race_one_wins(subject: Arc<dyn Subject>) {
@@ -114,4 +116,43 @@ async fn a_name_kept_keeps_its_since(subject: Arc<dyn Subject>) {
         assert_eq!(owner.since, since, "{name}");
     }
     assert_eq!(get(&state, "one").await.spec, both);
+}
+
+/// A provision that another team asks for.
+fn elsewhere(id: &str, spec: &Spec, now: Millis) -> Accept {
+    let mut wish = sample::accept(OperationKind::Provision, id, spec, now);
+    wish.instance.owner.space = "other".to_owned();
+    wish.quota = Some(Quota::default());
+    wish
+}
+
+async fn what_was_served_stays_the_teams_for_a_while(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    let spec = sample::spec("shop", &["a.example.com"]);
+    publish(&state, "one", &spec, now).await;
+    remove(&state, "one", now + 1).await;
+    let until = now + 1 + RESERVED_MILLIS;
+    let refusal = refused(&state, elsewhere("two", &spec, until - 1)).await;
+    let Refusal::Reserved(found) = refusal else { panic!("{refusal:?}") };
+    let told: Vec<_> = found
+        .iter()
+        .map(|it| (it.hostname.as_str(), it.owner.space.as_str(), it.service.as_str(), it.until))
+        .collect();
+    assert_eq!(told, [("a.example.com", "web", "shop", until)]);
+    // Its own team takes it again at once, and gives it back unserved: it is still the team's.
+    let again = begin(&state, OperationKind::Provision, "three", &spec, now + 2).await;
+    finish(&state, &again, vec![Write::ReleaseAll], now + 3).await;
+    assert!(matches!(
+        refused(&state, elsewhere("two", &spec, now + 4)).await,
+        Refusal::Reserved(_)
+    ));
+    accepted(&state, elsewhere("two", &spec, until)).await;
+}
+
+async fn what_was_never_served_is_free_at_once(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    let spec = sample::spec("shop", &["a.example.com"]);
+    let begun = begin(&state, OperationKind::Provision, "one", &spec, now).await;
+    finish(&state, &begun, vec![Write::ReleaseAll], now + 1).await;
+    accepted(&state, elsewhere("two", &spec, now + 2)).await;
 }

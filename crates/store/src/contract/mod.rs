@@ -22,6 +22,7 @@ mod queue;
 pub mod sample;
 mod search;
 mod sessions;
+mod teams;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -31,15 +32,24 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::Millis;
 
-use crate::{Audit, Bindings, Blobs, Contexts, Credentials, Queue, Search, Sessions, Store};
+use crate::{Audit, Bindings, Blobs, Contexts, Credentials, Queue, Search, Sessions, Store, Teams};
 
 /// All ports of one state.
 pub trait State:
-    Store + Queue + Blobs + Audit + Bindings + Credentials + Sessions + Search + Contexts
+    Store + Queue + Blobs + Audit + Bindings + Credentials + Sessions + Teams + Search + Contexts
 {
 }
 impl<T> State for T where
-    T: Store + Queue + Blobs + Audit + Bindings + Credentials + Sessions + Search + Contexts
+    T: Store
+        + Queue
+        + Blobs
+        + Audit
+        + Bindings
+        + Credentials
+        + Sessions
+        + Teams
+        + Search
+        + Contexts
 {
 }
 
@@ -89,6 +99,7 @@ const CASES: &[&[Case]] = &[
     queue::CASES,
     search::CASES,
     sessions::CASES,
+    teams::CASES,
 ];
 
 /// Long enough that only what never comes is given up on.

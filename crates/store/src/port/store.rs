@@ -5,10 +5,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::{
     Hostname, Instance, InstanceId, InstanceState, Millis, Operation, OperationId, Owner,
-    Published, Spec,
+    Published, Quota, Share, Spec,
 };
 
-use super::Fence;
+use super::{Fence, Reservation};
 use crate::StoreError;
 
 /// The largest spec, platform context or operation, as JSON. A descriptor's own limits are far
@@ -36,12 +36,15 @@ pub struct Accept {
     /// worth nothing from then on; the new job is not leased before whoever held that lease has
     /// given it back, or it has run out.
     pub over: Option<OperationId>,
+    /// What the platform lets a team have that nothing else is laid down for. `None`: neither this
+    /// nor what is laid down counts, as the platform itself asks.
+    pub quota: Option<Quota>,
 }
 
 impl Accept {
     /// What comes in nobody's place.
     pub fn new(operation: Operation, instance: Instance, claim: Vec<Hostname>) -> Self {
-        Self { operation, instance, claim, over: None }
+        Self { operation, instance, claim, over: None, quota: None }
     }
 }
 
@@ -65,6 +68,30 @@ pub enum Refusal {
     Busy(Box<Operation>),
     /// These hostnames belong to other instances.
     Taken(Vec<HostnameOwner>),
+    /// These were given up by other teams, and are not free yet.
+    Reserved(Vec<Reservation>),
+    /// These wildcards were not granted to the team.
+    NotGranted(Vec<Hostname>),
+    /// These fall under other teams' wildcards, who have not consented: each with who holds the
+    /// wildcard.
+    NoConsent(Vec<HostnameOwner>),
+    /// The team would have more than it may.
+    TooMany(Excess),
+}
+
+/// More than a team may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Excess {
+    /// Of what.
+    pub of: Share,
+    /// How much it may have.
+    pub limit: u32,
+    /// How much it has.
+    pub used: u32,
+    /// How much more was asked for.
+    pub wanted: u32,
+    /// When the same would be accepted, where that is a matter of time.
+    pub free_at: Option<Millis>,
 }
 
 /// Whose a hostname is.

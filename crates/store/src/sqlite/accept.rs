@@ -1,10 +1,10 @@
 //! Accepting a request: operation, job, instance and claims, or a refusal and nothing.
 
-use model::{Hostname, InstanceId, InstanceState, Millis, Operation, OperationKind, Owner};
+use model::{InstanceId, InstanceState, Millis, Operation, OperationKind, Owner};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{self, instance_word};
-use super::{jobs, names, request::Tx, save, story};
+use super::{allow, jobs, names, request::Tx, save, story};
 use crate::{Accept, Accepted, Refusal, StoreError, metrics};
 
 /// Operations of one instance that are kept, the latest; its history is not an audit log.
@@ -87,7 +87,9 @@ fn refusal(
     if let Some(operation) = busy.filter(stands) {
         return Ok(Some(Refusal::Busy(Box::new(operation))));
     }
-    taken(conn, &accept.operation.instance, &accept.claim)
+    let owner = standing.filter(|_| !is_afresh(standing)).map(|it| &it.owner);
+    let owner = owner.unwrap_or(&accept.instance.owner);
+    allow::refusal(conn, accept, owner, is_afresh(standing))
 }
 
 fn standing(conn: &Connection, id: &InstanceId) -> Result<Option<Standing>, StoreError> {
@@ -114,18 +116,6 @@ fn in_progress(conn: &Connection, id: &InstanceId) -> Result<Option<Operation>, 
         .query_row([id.as_str()], |row| row.get::<_, String>(0))
         .optional()?;
     json.as_deref().map(rows::read).transpose()
-}
-
-fn taken(
-    conn: &Connection,
-    instance: &InstanceId,
-    claim: &[Hostname],
-) -> Result<Option<Refusal>, StoreError> {
-    let mut taken = Vec::new();
-    for hostname in claim {
-        taken.extend(names::owner(conn, hostname)?.filter(|owner| owner.instance != *instance));
-    }
-    Ok((!taken.is_empty()).then_some(Refusal::Taken(taken)))
 }
 
 /// The row as given, in place of a tombstone if there is one.

@@ -4,6 +4,7 @@
 //! writer shares a commit, so that a slow disk costs latency, not throughput.
 
 mod accept;
+mod allow;
 mod audit;
 mod audit_file;
 pub mod backup;
@@ -28,6 +29,7 @@ mod ports;
 mod ports_access;
 mod ports_bindings;
 mod ports_search;
+mod ports_teams;
 mod read;
 mod reader;
 mod recovery;
@@ -40,6 +42,7 @@ mod sessions;
 mod story;
 #[cfg(test)]
 mod syncs;
+mod teams;
 mod turns;
 mod writer;
 

@@ -200,7 +200,7 @@ fn populate(path: &std::path::Path, count: usize) {
         let published =
             "INSERT INTO published (instance, revision, spec, proven) VALUES (?1, ?2, ?3, 1)";
         tx.execute(published, params![id, index, spec]).unwrap();
-        let hostname = "INSERT INTO hostnames VALUES (?1 || '.example.com', ?1, 1)";
+        let hostname = "INSERT INTO hostnames VALUES (?1 || '.example.com', ?1, 1, 1)";
         tx.execute(hostname, params![id]).unwrap();
     }
     tx.execute("UPDATE meta SET revision = ?1", params![count * 2]).unwrap();

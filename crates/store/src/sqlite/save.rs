@@ -56,8 +56,8 @@ fn apply(
             return unpublish(tx, instance).map(Some);
         }
         Write::MarkGood(revision) => mark_good(conn, instance, *revision)?,
-        Write::Release(names) => names::release(conn, instance, names)?,
-        Write::ReleaseAll => names::release_all(conn, instance)?,
+        Write::Release(names) => names::release(conn, instance, names, now)?,
+        Write::ReleaseAll => names::release_all(conn, instance, now)?,
         Write::State(state) => set_state(conn, instance, *state, now)?,
     }
     Ok(None)
@@ -81,6 +81,7 @@ fn publish(
     now: Millis,
 ) -> Result<u64, StoreError> {
     let revision = next_revision(tx)?;
+    names::served(tx.conn, instance)?;
     let json = rows::json("the spec", spec)?;
     tx.conn
         .prepare_cached(

@@ -1,6 +1,5 @@
 //! Names that the user chooses.
 
-use crate::descriptor::Code;
 use crate::descriptor::DEFAULT_UPSTREAM;
 use crate::descriptor::decode::{Scalar, Wrong};
 use crate::descriptor::refusal::quote;
@@ -69,12 +68,6 @@ impl Scalar for Hostname {
     const CHARS_MAX: usize = 253;
 
     fn parse(text: &str) -> Result<Self, Wrong> {
-        let hostname: Self =
-            text.parse().map_err(|error: crate::NameError| Wrong::value(error.0))?;
-        if hostname.is_wildcard() {
-            let message = format!("{} is a wildcard, which is granted, not taken", quote(text));
-            return Err(Wrong::new(Code::Wildcard, message).help("list the hostnames one by one"));
-        }
-        Ok(hostname)
+        text.parse().map_err(|error: crate::NameError| Wrong::value(error.0))
     }
 }

@@ -1,0 +1,337 @@
+//! What teams may have and have, and names that pass between them.
+
+#![expect(
+    unused_qualifications,
+    reason = "the macro that documents the routes names their parameters once more"
+)]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use model::{AuditEntry, Hostname, ORGANIZATION, Owner, Policy, Principal, Quota};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use store::Team;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::body::JsonBody;
+use crate::error::{Error, ErrorBody};
+use crate::extract::{Asked, Id};
+use crate::identity::requester;
+use crate::principal::{Who, operator};
+use crate::router::Broker;
+
+/// Teams of a page.
+const PAGE_ROWS: usize = 1000;
+/// Characters of an organisation's or a team's name.
+const NAME_CHARS_MAX: usize = 200;
+/// Wildcards that one team may be granted.
+const WILDCARDS_MAX: usize = 1000;
+
+/// Which organisation's team.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Organization {
+    /// OSB organisation; default: the platform's own.
+    organization: Option<String>,
+}
+
+/// Where a list goes on.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct After {
+    /// After this organisation; goes with `team`.
+    organization: Option<String>,
+    /// After this team of it.
+    team: Option<String>,
+}
+
+/// A team.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TeamName {
+    /// OSB organisation; default: the platform's own.
+    organization: Option<String>,
+    /// OSB space.
+    team: String,
+}
+
+/// How much a team may have; absent: as the platform's settings say.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct QuotaBody {
+    /// Instances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    instances: Option<u32>,
+    /// Hostnames of all of them together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hostnames: Option<u32>,
+    /// Routes of one instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    routes: Option<u32>,
+    /// Provisions and updates in a minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    changes_per_minute: Option<u32>,
+}
+
+/// What is laid down for a team. A `PUT` replaces all of it.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PolicyBody {
+    /// The wildcards that it may take, such as `*.shop.example.com`.
+    #[serde(default)]
+    wildcards: Vec<String>,
+    /// How much it may have.
+    #[serde(default)]
+    quota: QuotaBody,
+}
+
+/// A team as it stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TeamView {
+    organization: String,
+    team: String,
+    policy: PolicyBody,
+    /// What counts: what is laid down, and the platform's settings where that says nothing. Absent:
+    /// as much as it likes.
+    limits: QuotaBody,
+    /// Instances that it has.
+    instances: u32,
+    /// Hostnames that it has.
+    hostnames: u32,
+}
+
+/// Teams.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Teams {
+    teams: Vec<TeamView>,
+}
+
+impl From<Quota> for QuotaBody {
+    fn from(quota: Quota) -> Self {
+        let Quota { instances, hostnames, routes, changes_per_minute } = quota;
+        Self { instances, hostnames, routes, changes_per_minute }
+    }
+}
+
+impl TeamView {
+    fn of(team: Team, platform: Quota) -> Self {
+        let Team { owner, policy, usage } = team;
+        Self {
+            organization: owner.organization,
+            team: owner.space,
+            limits: policy.quota.or(platform).into(),
+            policy: PolicyBody {
+                wildcards: policy.wildcards.into_iter().map(String::from).collect(),
+                quota: policy.quota.into(),
+            },
+            instances: usage.instances,
+            hostnames: usage.hostnames,
+        }
+    }
+}
+
+impl PolicyBody {
+    fn read(self) -> Result<Policy, Error> {
+        if self.wildcards.len() > WILDCARDS_MAX {
+            return Err(Error::bad_request("a team may be granted 1000 wildcards"));
+        }
+        let read = |text: &String| -> Result<Hostname, Error> {
+            let name: Hostname = text
+                .parse()
+                .map_err(|why: model::NameError| Error::bad_request(why.to_string()))?;
+            if name.is_wildcard() {
+                return Ok(name);
+            }
+            Err(Error::bad_request(format!("`{name}` is not a wildcard such as `*.example.com`")))
+        };
+        let wildcards = self.wildcards.iter().map(read).collect::<Result<BTreeSet<_>, _>>()?;
+        let QuotaBody { instances, hostnames, routes, changes_per_minute } = self.quota;
+        Ok(Policy { wildcards, quota: Quota { instances, hostnames, routes, changes_per_minute } })
+    }
+}
+
+impl TeamName {
+    pub(super) fn read(self) -> Result<Owner, Error> {
+        owner(self.organization, self.team)
+    }
+}
+
+fn owner(organization: Option<String>, team: String) -> Result<Owner, Error> {
+    let organization = organization.unwrap_or_else(|| ORGANIZATION.to_owned());
+    let fits = |text: &str| (1..=NAME_CHARS_MAX).contains(&text.chars().count());
+    if !fits(&organization) || !fits(&team) {
+        return Err(Error::bad_request("organization and team have 1 to 200 characters"));
+    }
+    Ok(Owner { organization, space: team })
+}
+
+pub(super) fn entry(
+    who: &Principal,
+    headers: &HeaderMap,
+    action: &str,
+    object: &str,
+    owner: Option<&Owner>,
+    detail: Value,
+) -> Result<AuditEntry, Error> {
+    Ok(AuditEntry {
+        by: requester(who, headers)?,
+        action: action.to_owned(),
+        object: object.to_owned(),
+        owner: owner.cloned(),
+        detail,
+    })
+}
+
+fn anothers() -> Error {
+    Error::new(StatusCode::FORBIDDEN, "this is another team's")
+}
+
+/// The teams of which anything is known.
+#[utoipa::path(get, path = "/v1/teams", tag = "platform", operation_id = "teams",
+    params(After), responses(
+    (status = 200, description = "At most 1,000", body = Teams),
+    (status = 400, description = "It cannot be read, or is refused", body = ErrorBody),
+    (status = 403, description = "It is for operators", body = ErrorBody),
+))]
+pub(crate) async fn list(
+    State(broker): State<Arc<Broker>>,
+    Who(who): Who,
+    Asked(after): Asked<After>,
+) -> Result<Json<Teams>, Error> {
+    operator(&who)?;
+    let after = after.team.map(|team| owner(after.organization, team)).transpose()?;
+    let found = broker.parts.teams.teams(after, PAGE_ROWS).await?;
+    let view = |team| TeamView::of(team, broker.config.quota);
+    Ok(Json(Teams { teams: found.into_iter().map(view).collect() }))
+}
+
+/// A team: what it may have, and what it has.
+#[utoipa::path(get, path = "/v1/teams/{team}", tag = "platform", operation_id = "team",
+    params(("team" = String, Path, description = "OSB space"), Organization), responses(
+    (status = 200, description = "As it is now", body = TeamView),
+    (status = 400, description = "It cannot be read, or is refused", body = ErrorBody),
+    (status = 403, description = "It is another's", body = ErrorBody),
+))]
+pub(crate) async fn one(
+    State(broker): State<Arc<Broker>>,
+    Who(who): Who,
+    Id(team): Id<String>,
+    Asked(query): Asked<Organization>,
+) -> Result<Json<TeamView>, Error> {
+    let owner = owner(query.organization, team)?;
+    if !who.owns(&owner) {
+        return Err(anothers());
+    }
+    let team = broker.parts.teams.team(&owner).await?;
+    Ok(Json(TeamView::of(team, broker.config.quota)))
+}
+
+/// Lays down what a team may have. What it has already it keeps.
+#[utoipa::path(put, path = "/v1/teams/{team}", tag = "platform", operation_id = "setTeam",
+    params(("team" = String, Path, description = "OSB space"), Organization), request_body = PolicyBody, responses(
+    (status = 200, description = "It is so", body = TeamView),
+    (status = 400, description = "It cannot be read, or is refused", body = ErrorBody),
+    (status = 403, description = "It is for operators", body = ErrorBody),
+))]
+pub(crate) async fn set(
+    State(broker): State<Arc<Broker>>,
+    Who(who): Who,
+    Id(team): Id<String>,
+    Asked(query): Asked<Organization>,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<PolicyBody>,
+) -> Result<Json<TeamView>, Error> {
+    operator(&who)?;
+    let owner = owner(query.organization, team)?;
+    let policy = body.read()?;
+    let detail = json!({ "quota": policy.quota, "wildcards": policy.wildcards.len() });
+    let entry = entry(&who, &headers, "team.set", &owner.space, Some(&owner), detail)?;
+    broker.parts.teams.set_policy(&owner, policy, broker.now(), entry).await?;
+    let team = broker.parts.teams.team(&owner).await?;
+    Ok(Json(TeamView::of(team, broker.config.quota)))
+}
+
+/// Frees a hostname that was given up and stays reserved for the team that had it.
+#[utoipa::path(post, path = "/v1/hostnames/{hostname}/release", tag = "platform", operation_id = "releaseHostname",
+    params(("hostname" = String, Path, description = "It")), responses(
+    (status = 200, description = "Anybody may take it", body = Object),
+    (status = 400, description = "It cannot be read, or is refused", body = ErrorBody),
+    (status = 403, description = "It is for operators", body = ErrorBody),
+    (status = 404, description = "It is not reserved", body = ErrorBody),
+))]
+pub(crate) async fn release(
+    State(broker): State<Arc<Broker>>,
+    Who(who): Who,
+    Id(hostname): Id<Hostname>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Error> {
+    operator(&who)?;
+    let now = broker.now();
+    let missing = || Error::not_found("this hostname is not reserved");
+    let held = broker.parts.teams.reservation(&hostname, now).await?.ok_or_else(missing)?;
+    let name = hostname.as_str();
+    let entry = entry(&who, &headers, "hostname.release", name, Some(&held.owner), json!({}))?;
+    broker.parts.teams.lift_reservation(&hostname, now, entry).await?.ok_or_else(missing)?;
+    Ok(Json(json!({})))
+}
+
+/// The owner of the wildcard above a hostname lets a team have it.
+#[utoipa::path(post, path = "/v1/hostnames/{hostname}/consent", tag = "platform", operation_id = "consentHostname",
+    params(("hostname" = String, Path, description = "It")), request_body = TeamName, responses(
+    (status = 200, description = "That team may take it", body = Object),
+    (status = 400, description = "It cannot be read, or is refused", body = ErrorBody),
+    (status = 403, description = "The wildcard is another team's", body = ErrorBody),
+    (status = 404, description = "It falls under no wildcard", body = ErrorBody),
+))]
+pub(crate) async fn consent(
+    State(broker): State<Arc<Broker>>,
+    Who(who): Who,
+    Id(hostname): Id<Hostname>,
+    headers: HeaderMap,
+    JsonBody(to): JsonBody<TeamName>,
+) -> Result<Json<Value>, Error> {
+    let (by, to) = (above(&broker, &who, &hostname).await?, to.read()?);
+    let detail = json!({ "to": to });
+    let entry = entry(&who, &headers, "hostname.consent", hostname.as_str(), Some(&by), detail)?;
+    match broker.parts.teams.consent(&hostname, &by, &to, broker.now(), entry).await? {
+        true => Ok(Json(json!({}))),
+        false => Err(uncovered()),
+    }
+}
+
+/// Takes a consent back. Who has taken the hostname keeps it.
+#[utoipa::path(post, path = "/v1/hostnames/{hostname}/withdraw", tag = "platform", operation_id = "withdrawConsent",
+    params(("hostname" = String, Path, description = "It")), responses(
+    (status = 200, description = "Nobody may take it any more", body = Object),
+    (status = 400, description = "It cannot be read, or is refused", body = ErrorBody),
+    (status = 403, description = "The wildcard is another team's", body = ErrorBody),
+    (status = 404, description = "There was no consent", body = ErrorBody),
+))]
+pub(crate) async fn withdraw(
+    State(broker): State<Arc<Broker>>,
+    Who(who): Who,
+    Id(hostname): Id<Hostname>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Error> {
+    let by = above(&broker, &who, &hostname).await?;
+    let name = hostname.as_str();
+    let entry = entry(&who, &headers, "hostname.withdraw", name, Some(&by), json!({}))?;
+    match broker.parts.teams.withdraw_consent(&hostname, &by, broker.now(), entry).await? {
+        true => Ok(Json(json!({}))),
+        false => Err(Error::not_found("there is no consent to take back")),
+    }
+}
+
+fn uncovered() -> Error {
+    Error::not_found("this hostname falls under no wildcard that anybody has")
+}
+
+/// Whose the wildcard above a hostname is, if it is theirs who ask.
+async fn above(broker: &Broker, who: &Principal, hostname: &Hostname) -> Result<Owner, Error> {
+    let above = broker.parts.teams.wildcard_of(hostname).await?.ok_or_else(uncovered)?;
+    who.owns(&above.owner).then_some(above.owner).ok_or_else(anothers)
+}

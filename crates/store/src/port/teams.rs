@@ -1,0 +1,144 @@
+//! Teams: what each may have, what it has, and names that pass from one to another.
+
+use async_trait::async_trait;
+use model::{AuditEntry, Hostname, InstanceId, Millis, Owner, Policy};
+
+use super::HostnameOwner;
+use crate::StoreError;
+
+/// How long a name that was served and is given up stays its team's: 30 days. Who still follows an
+/// old link shall not arrive at somebody else's.
+pub const RESERVED_MILLIS: Millis = 30 * 24 * 60 * 60 * 1000;
+
+/// A team, as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Team {
+    /// Whose team.
+    pub owner: Owner,
+    /// What is laid down for it; nothing, where nobody did.
+    pub policy: Policy,
+    /// What it has.
+    pub usage: Usage,
+}
+
+/// What a team has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Instances, but for those deleted or failed.
+    pub instances: u32,
+    /// Hostnames.
+    pub hostnames: u32,
+}
+
+/// A name that was given up and is not free yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    /// The name.
+    pub hostname: Hostname,
+    /// The team that had it, and may take it again.
+    pub owner: Owner,
+    /// The service that had it.
+    pub service: String,
+    /// Until when.
+    pub until: Millis,
+}
+
+/// What became of an offer or of its taking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transferred {
+    /// It is so.
+    Yes,
+    /// There is no such instance, or it is deleted.
+    Gone,
+    /// It is not the giver's any more.
+    NotTheirs,
+    /// It was not offered to this team.
+    NotOffered,
+    /// The taker has a service of that name.
+    NameTaken,
+    /// The taker may not have so many.
+    Full(super::Excess),
+}
+
+/// Teams and their names.
+#[async_trait]
+pub trait Teams: Send + Sync {
+    /// A team; one that was never heard of has nothing.
+    async fn team(&self, owner: &Owner) -> Result<Team, StoreError>;
+
+    /// Teams of which anything is known, by organisation and space, after `after`, at most `limit`
+    /// (and [`PAGE_ROWS_MAX`](crate::PAGE_ROWS_MAX)).
+    async fn teams(&self, after: Option<Owner>, limit: usize) -> Result<Vec<Team>, StoreError>;
+
+    /// Lays down what a team may have. What it has already it keeps.
+    async fn set_policy(
+        &self,
+        owner: &Owner,
+        policy: Policy,
+        at: Millis,
+        entry: AuditEntry,
+    ) -> Result<(), StoreError>;
+
+    /// The reservation of a name that holds at `now`.
+    async fn reservation(
+        &self,
+        hostname: &Hostname,
+        now: Millis,
+    ) -> Result<Option<Reservation>, StoreError>;
+
+    /// Ends a reservation; the one that there was.
+    async fn lift_reservation(
+        &self,
+        hostname: &Hostname,
+        at: Millis,
+        entry: AuditEntry,
+    ) -> Result<Option<Reservation>, StoreError>;
+
+    /// Who holds the wildcard under which a name falls.
+    async fn wildcard_of(&self, hostname: &Hostname) -> Result<Option<HostnameOwner>, StoreError>;
+
+    /// The owner of the wildcard above a name lets `to` have it; whether `by` owns that wildcard. One
+    /// team a name: a later consent comes in the place of an earlier.
+    async fn consent(
+        &self,
+        hostname: &Hostname,
+        by: &Owner,
+        to: &Owner,
+        at: Millis,
+        entry: AuditEntry,
+    ) -> Result<bool, StoreError>;
+
+    /// Takes a consent back; who has taken the name keeps it. Whether `by` had given it.
+    async fn withdraw_consent(
+        &self,
+        hostname: &Hostname,
+        by: &Owner,
+        at: Millis,
+        entry: AuditEntry,
+    ) -> Result<bool, StoreError>;
+
+    /// Offers an instance of `from` to another team.
+    async fn offer(
+        &self,
+        instance: &InstanceId,
+        from: &Owner,
+        to: &Owner,
+        at: Millis,
+        entry: AuditEntry,
+    ) -> Result<Transferred, StoreError>;
+
+    /// To whom an instance is offered.
+    async fn offered(&self, instance: &InstanceId) -> Result<Option<Owner>, StoreError>;
+
+    /// The team to whom an instance is offered takes it, with its hostnames: `quota` is the
+    /// platform's. Nothing is published: what is served stays as it is. Both `entries` are written,
+    /// the giver's and the taker's.
+    async fn take(
+        &self,
+        instance: &InstanceId,
+        to: &Owner,
+        quota: model::Quota,
+        at: Millis,
+        entries: [AuditEntry; 2],
+    ) -> Result<Transferred, StoreError>;
+}
