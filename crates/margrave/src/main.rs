@@ -14,6 +14,7 @@ mod envoy;
 mod failure;
 mod logging;
 mod output;
+mod private;
 #[cfg(test)]
 mod reference;
 mod runner;

@@ -1,9 +1,8 @@
 //! The state folder, as `margrave dev` keeps it and as the other commands find the platform by it.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -13,6 +12,7 @@ use rand::distr::Alphanumeric;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Credentials;
+use crate::private;
 
 /// The state folder when nothing names another.
 pub const DEFAULT: &str = ".margrave";
@@ -166,22 +166,12 @@ impl State {
         Ok(Some(std::fs::read(&path).with_context(reading)?))
     }
 
-    /// Writes beside and renames, so that a reader never sees half a file.
     fn write(&self, name: &str, value: &impl Serialize) -> anyhow::Result<()> {
         self.write_bytes(name, &serde_json::to_vec_pretty(value)?)
     }
 
     fn write_bytes(&self, name: &str, text: &[u8]) -> anyhow::Result<()> {
-        let (path, beside) = (self.0.join(name), self.0.join(format!("{name}.new")));
-        let writing = || format!("cannot write {}", path.display());
-        // A new file, so that its mode is ours.
-        let _ = std::fs::remove_file(&beside);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside);
-        let mut file = file.with_context(writing)?;
-        file.write_all(text).with_context(writing)?;
-        file.sync_all().with_context(writing)?;
-        std::fs::rename(&beside, &path).with_context(writing)?;
-        File::open(&self.0).and_then(|folder| folder.sync_all()).with_context(writing)
+        private::replace(&self.0.join(name), text)
     }
 }
 

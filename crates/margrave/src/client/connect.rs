@@ -1,42 +1,23 @@
-//! Where the platform is, who asks, and whose service is meant: the flags that commands share.
+//! Whose service is meant, on which platform: the flags that commands about services share.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::ops::Deref;
 
-use anyhow::{Context, anyhow};
+use model::ORGANIZATION;
 
-use super::{Client, Identity};
-use crate::config::Credentials;
+use super::{Access, Client, Identity};
 use crate::failure::Failure;
-use crate::state::{self, Endpoints, State};
 
-/// The organisation of every service that this command line makes.
-const PLATFORM: &str = "margrave";
-/// The team when nobody names one.
+/// The team when nobody names one, and no token tells one.
 const TEAM: &str = "default";
 
 /// Which platform, and whose service.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Platform")]
 pub struct Connect {
-    /// The broker [default: that of `margrave dev` with this state folder]
-    #[arg(long, env = "MARGRAVE_URL", value_name = "URL")]
-    url: Option<String>,
+    #[command(flatten)]
+    access: Access,
 
-    /// The state folder of `margrave dev`, which tells broker and credentials [default: `.margrave`
-    /// here, or in the nearest folder above that has one]
-    #[arg(long, env = "MARGRAVE_STATE", value_name = "PATH")]
-    state: Option<PathBuf>,
-
-    /// The broker's username [default: that of the state folder]
-    #[arg(long = "broker-username", env = "MARGRAVE_BROKER_USERNAME", value_name = "TEXT")]
-    username: Option<String>,
-
-    /// Read from the environment only: other users can see a process's arguments
-    #[arg(skip = std::env::var("MARGRAVE_BROKER_PASSWORD").ok())]
-    password: Option<String>,
-
-    /// The team that owns the service (OSB: space) [default: `default`]
+    /// The team that owns the service (OSB: space) [default: that of the token, else `default`]
     #[arg(long, env = "MARGRAVE_TEAM", value_name = "NAME")]
     team: Option<String>,
 
@@ -45,106 +26,44 @@ pub struct Connect {
     environment: String,
 }
 
+impl Deref for Connect {
+    type Target = Access;
+    fn deref(&self) -> &Access {
+        &self.access
+    }
+}
+
 impl Connect {
-    /// Whose services are meant.
-    pub fn identity(&self) -> Identity {
-        Identity {
-            platform: PLATFORM.to_owned(),
-            team: self.team.clone().unwrap_or_else(|| TEAM.to_owned()),
-            environment: self.environment.clone(),
-        }
-    }
-
-    /// The store of the local platform, running or not.
-    pub fn database(&self) -> PathBuf {
-        self.state().database()
-    }
-
-    /// Whether a team was named, and not left to the default.
-    pub fn names_team(&self) -> bool {
-        self.team.is_some()
-    }
-
-    /// Where the local platform answers, if there is one.
-    pub fn endpoints(&self) -> Option<Endpoints> {
-        if self.url.is_some() {
-            return None;
-        }
-        self.state().endpoints().ok().flatten()
-    }
-
-    /// A client of the broker.
-    pub fn client(&self) -> Result<Client, Failure> {
-        let state = self.state();
-        let url = match &self.url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => match state.endpoints()? {
-                Some(endpoints) => endpoints.broker,
-                None => return Err(nothing_in(&state).into()),
-            },
+    /// Whose services are meant. The broker is asked for the team only where nothing here tells it.
+    pub async fn identity(&self, client: &Client) -> Result<Identity, Failure> {
+        let team = match self.named_team().or_else(|| client.kept_team()) {
+            Some(team) => team.to_owned(),
+            None => own_team(client).await?,
         };
-        if url.starts_with("https:") {
-            let why = "this release speaks plain HTTP to a broker, which listens on loopback only";
-            return Err(Failure::Usage(why.to_owned()));
-        }
-        let credentials = self.credentials(&state)?;
-        Ok(Client::new(url, credentials)?)
+        let environment = self.environment.clone();
+        Ok(Identity { platform: ORGANIZATION.to_owned(), team, environment })
     }
 
-    fn state(&self) -> State {
-        let here = || std::env::current_dir().ok();
-        let named = self.state.clone();
-        let found = named.or_else(|| above(&here()?));
-        State::at(&found.unwrap_or_else(|| PathBuf::from(state::DEFAULT)))
-    }
-
-    fn credentials(&self, state: &State) -> anyhow::Result<Credentials> {
-        let given = self.username.clone().zip(self.password.clone());
-        if let Some((username, password)) = given {
-            return Ok(Credentials { username, password });
-        }
-        let kept = state.credentials()?;
-        kept.with_context(|| {
-            format!(
-                "no credentials in `{}`: set MARGRAVE_BROKER_USERNAME and \
-                 MARGRAVE_BROKER_PASSWORD to those of the broker",
-                state.path().display()
-            )
-        })
+    /// The team that was named, and not left to the default.
+    pub fn named_team(&self) -> Option<&str> {
+        self.team.as_deref().filter(|team| !team.is_empty())
     }
 }
 
-/// The state folder of this folder, or of the nearest above it: services live in folders below the
-/// one where their platform was started. Folders of other users do not count: what they hold decides
-/// whom credentials are sent to.
-fn above(folder: &Path) -> Option<PathBuf> {
-    let states = folder.ancestors().map(|folder| folder.join(state::DEFAULT));
-    states.into_iter().find(|state| {
-        let owner = std::fs::metadata(state).ok().filter(std::fs::Metadata::is_dir);
-        owner.is_some_and(|owner| owner.uid() == rustix::process::geteuid().as_raw())
-    })
-}
-
-fn nothing_in(state: &State) -> anyhow::Error {
-    anyhow!(
-        "no platform found in `{}`: is `margrave dev` running? Start it, or name the broker with \
-         --url or MARGRAVE_URL",
-        state.path().display()
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_platform_above_is_found() {
-        let top = tempfile::tempdir().unwrap();
-        let deep = top.path().join("services/shop");
-        std::fs::create_dir_all(&deep).unwrap();
-        std::fs::create_dir(top.path().join(".margrave")).unwrap();
-        assert_eq!(above(&deep), Some(top.path().join(".margrave")));
-        std::fs::create_dir(deep.join(".margrave")).unwrap();
-        assert_eq!(above(&deep), Some(deep.join(".margrave")));
+/// The only team of whoever asks.
+async fn own_team(client: &Client) -> Result<String, Failure> {
+    let default = || Ok(TEAM.to_owned());
+    if !client.is_token() {
+        return default();
+    }
+    let teams = client.whoami().await?.teams;
+    match teams.as_slice() {
+        [] => default(),
+        [only] => Ok(only.clone()),
+        several if several.iter().any(|team| team == TEAM) => default(),
+        several => Err(Failure::Usage(format!(
+            "which team? You are of {}: say --team, or set MARGRAVE_TEAM",
+            several.join(", ")
+        ))),
     }
 }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::config::Credentials;
+use super::credential::Presented;
 use crate::failure::Failure;
 
 /// The OSB version that we speak.
@@ -23,7 +24,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(3);
 pub struct Client {
     http: reqwest::Client,
     url: String,
-    credentials: Credentials,
+    authorization: HeaderValue,
+    presented: Presented,
 }
 
 /// The broker's own words for not doing what was asked.
@@ -43,32 +45,55 @@ pub struct Answer {
     pub status: StatusCode,
     /// JSON, or null.
     pub body: Value,
+    /// What the answer means, where that depends on who asked.
+    told: Option<String>,
 }
 
 impl Client {
     /// A client of the broker at `url`, which is not asked yet.
-    pub fn new(url: String, credentials: Credentials) -> anyhow::Result<Self> {
+    pub fn new(url: String, presented: Presented) -> Result<Self, Failure> {
+        let authorization = presented.credential.header()?;
         let http = reqwest::Client::builder()
             .timeout(ANSWER_MAX)
             .connect_timeout(CONNECT_MAX)
             // The broker is asked directly: a proxy of the environment does not know it.
             .no_proxy()
             .build()?;
-        Ok(Self { http, url, credentials })
+        Ok(Self { http, url, authorization, presented })
+    }
+
+    /// Where the broker is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What it is shown, in the middle of a sentence.
+    pub fn shows(&self) -> String {
+        self.presented.source.told()
+    }
+
+    /// Whether a token is shown, whose teams the broker knows.
+    pub fn is_token(&self) -> bool {
+        self.presented.credential.is_token()
+    }
+
+    /// The team that is kept beside what is shown.
+    pub fn kept_team(&self) -> Option<&str> {
+        self.presented.team.as_deref()
     }
 
     /// A request; `path` begins with a slash.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http
             .request(method, format!("{}{path}", self.url))
-            .basic_auth(&self.credentials.username, Some(&self.credentials.password))
+            .header(AUTHORIZATION, self.authorization.clone())
             .header("x-broker-api-version", API_VERSION)
     }
 
     /// Sends a request; only what is no answer of a broker is an error.
     pub async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
         let (status, bytes) = self.bytes(request).await?;
-        Ok(Answer { status, body: json_or_text(&bytes) })
+        Ok(self.answer(status, &bytes))
     }
 
     /// Sends a request whose answer is a success, and long.
@@ -79,20 +104,12 @@ impl Client {
             return Ok(answer);
         }
         let bytes = answer.bytes().await.context("the broker's answer was cut off")?;
-        Err(Answer { status, body: json_or_text(&bytes) }.failure())
+        Err(self.answer(status, &bytes).failure())
     }
 
     async fn bytes(&self, request: RequestBuilder) -> Result<(StatusCode, Bytes), Failure> {
         let answer = request.send().await.map_err(|error| self.unreachable(error))?;
         let status = answer.status();
-        if status == StatusCode::UNAUTHORIZED {
-            return Err(anyhow!(
-                "the broker at {} does not know these credentials: see MARGRAVE_BROKER_USERNAME \
-                 and MARGRAVE_BROKER_PASSWORD",
-                self.url
-            )
-            .into());
-        }
         let bytes = answer.bytes().await.context("the broker's answer was cut off")?;
         Ok((status, bytes))
     }
@@ -113,7 +130,7 @@ impl Client {
     ) -> Result<T, Failure> {
         let (status, bytes) = self.bytes(request).await?;
         if !status.is_success() {
-            return Err(Answer { status, body: json_or_text(&bytes) }.failure());
+            return Err(self.answer(status, &bytes).failure());
         }
         let read = serde_json::from_slice(&bytes);
         Ok(read.context("the broker answers in words that this release does not know")?)
@@ -130,6 +147,16 @@ impl Client {
             status if status.is_success() => answer.read().map(Some),
             _ => Err(answer.failure()),
         }
+    }
+
+    fn answer(&self, status: StatusCode, bytes: &[u8]) -> Answer {
+        let mut answer = Answer { status, body: json_or_text(bytes), told: None };
+        answer.told = match status {
+            StatusCode::UNAUTHORIZED => Some(self.presented.refused(&self.url, &answer.said())),
+            StatusCode::FORBIDDEN => Some(self.presented.forbidden(&answer.said())),
+            _ => None,
+        };
+        answer
     }
 
     fn unreachable(&self, error: reqwest::Error) -> Failure {
@@ -159,13 +186,17 @@ impl Answer {
 
     /// What this answer means for the command: a 4xx is a refusal, anything else a failure.
     pub fn failure(&self) -> Failure {
-        let said = self.refusal().description.unwrap_or_else(|| match &self.body {
-            Value::String(text) if !text.is_empty() => text.clone(),
-            _ => format!("the broker answers {}", self.status),
-        });
+        let said = self.told.clone().unwrap_or_else(|| self.said());
         if self.status.is_client_error() && self.status != StatusCode::TOO_MANY_REQUESTS {
             return Failure::Refused(said);
         }
         Failure::Error(anyhow!(said))
+    }
+
+    fn said(&self) -> String {
+        self.refusal().description.unwrap_or_else(|| match &self.body {
+            Value::String(text) if !text.is_empty() => text.clone(),
+            _ => format!("the broker answers {}", self.status),
+        })
     }
 }

@@ -1,17 +1,23 @@
 //! How the commands speak to the broker: OSB like any platform, and the API beside it.
 
+mod access;
 pub mod api;
 pub mod audit;
 pub mod bindings;
 mod connect;
+mod credential;
 pub mod follow;
 mod http;
 mod identity;
+pub mod kept;
 mod osb;
 pub mod search;
+mod whoami;
 
+pub use access::Access;
 pub use api::Operation;
 pub use connect::Connect;
 pub use http::Client;
 pub use identity::Identity;
 pub use osb::{Accepted, Catalog};
+pub use whoami::Whoami;

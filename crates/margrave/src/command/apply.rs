@@ -54,7 +54,7 @@ impl Args {
     async fn apply(&self, descriptor: &Descriptor) -> Result<(), Failure> {
         let deadline = self.wait.deadline();
         let client = self.connect.client()?;
-        let identity = self.connect.identity();
+        let identity = self.connect.identity(&client).await?;
         let service = &descriptor.parameters.service;
         let id = identity.instance(service)?;
         let catalog = Catalog::of(&client).await?;

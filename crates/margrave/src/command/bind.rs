@@ -1,11 +1,7 @@
 //! `margrave bind`: the right of a caller to use a service.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -15,6 +11,7 @@ use super::service::Service;
 use crate::client::{Catalog, Connect};
 use crate::failure::Failure;
 use crate::output::{self, Format};
+use crate::private::Promised;
 
 /// Let a caller use a service: makes a key pair and writes its private half to a file
 #[derive(Debug, clap::Args)]
@@ -66,27 +63,16 @@ impl Args {
     }
 
     async fn bind(&self) -> Result<(), Failure> {
-        let (service, instance) = self.service.find(&self.connect)?;
+        let (client, service, instance) = self.service.find(&self.connect).await?;
         let is_printed = self.credential == Path::new("-");
-        // Before anything is bound: a key that cannot be kept is a key that nobody has.
-        let mut file = if is_printed { None } else { Some(private(&self.credential)?) };
-        let client = self.connect.client()?;
+        let file = (!is_printed).then(|| Promised::at(&self.credential)).transpose()?;
         let catalog = Catalog::of(&client).await?;
         let id = Uuid::now_v7().to_string();
         let replaced = self.replace.as_deref();
-        let bound = client.bind(&catalog, &instance, &id, self.parameters(), replaced).await;
-        if bound.is_err() && !is_printed {
-            // Made a moment ago, and empty.
-            let _ = std::fs::remove_file(&self.credential);
-        }
-        let bound = bound?;
-        let Some(file) = &mut file else { return Ok(output::json(&bound["credentials"])?) };
-        let text = serde_json::to_string_pretty(&bound["credentials"])?;
-        let writing = || format!("cannot write {}", self.credential.display());
-        file.write_all(text.as_bytes()).with_context(writing)?;
-        file.sync_all().with_context(writing)?;
+        let bound = client.bind(&catalog, &instance, &id, self.parameters(), replaced).await?;
+        let Some(file) = file else { return Ok(output::json(&bound["credentials"])?) };
+        let credential = file.keep(&serde_json::to_vec_pretty(&bound["credentials"])?)?;
         let expires_at = bound["metadata"]["expires_at"].as_str().map(str::to_owned);
-        let credential = self.credential.display().to_string();
         let text = format!("{service}: bound as {id}; its credential is in {credential}");
         let value = Bound { service: service.to_string(), binding: id, credential, expires_at };
         Ok(self.output.print(&value, || text)?)
@@ -101,10 +87,4 @@ impl Args {
         }
         parameters
     }
-}
-
-/// A new file for its owner alone; one that is there may be another credential.
-fn private(path: &Path) -> anyhow::Result<std::fs::File> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    file.with_context(|| format!("cannot make the file {}", path.display()))
 }

@@ -24,8 +24,7 @@ impl Args {
     /// A table on stdout.
     pub fn run(self) -> Result<(), Failure> {
         super::runtime()?.block_on(async {
-            let (service, instance) = self.service.find(&self.connect)?;
-            let client = self.connect.client()?;
+            let (client, service, instance) = self.service.find(&self.connect).await?;
             let found = client.bindings(&instance).await?;
             let found = found.ok_or_else(|| unknown(&service))?;
             if found.is_empty() {

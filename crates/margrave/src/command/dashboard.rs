@@ -39,15 +39,18 @@ impl Args {
     /// The link on stdout.
     pub fn run(self) -> Result<(), Failure> {
         super::runtime()?.block_on(async {
-            let to = match &self.service {
-                Some(name) => format!("/instances/{}", self.connect.identity().instance(name)?),
-                None => "/".to_owned(),
-            };
             let local = self.connect.endpoints().map(|endpoints| endpoints.console);
             let console = self.console_url.clone().or(local).ok_or_else(|| {
                 Failure::Usage("where is the console? Say it with --console-url".to_owned())
             })?;
             let client = self.connect.client()?;
+            let to = match &self.service {
+                Some(name) => {
+                    let identity = self.connect.identity(&client).await?;
+                    format!("/instances/{}", identity.instance(name)?)
+                }
+                None => "/".to_owned(),
+            };
             let made: Made =
                 client.ask(client.request(Method::POST, "/v1/dashboard-codes")).await?;
             let console = console.trim_end_matches('/');

@@ -57,8 +57,7 @@ impl Args {
     }
 
     async fn delete(&self) -> Result<(), Failure> {
-        let (service, id) = self.service.find(&self.connect)?;
-        let client = self.connect.client()?;
+        let (client, service, id) = self.service.find(&self.connect).await?;
         let instance = api::instance(&client, &id).await?;
         let Some(instance) = instance.filter(api::Instance::is_anything) else {
             return Err(unknown(&service));
@@ -105,7 +104,8 @@ impl Args {
                 _ => Err(answer.failure()),
             };
         }
-        let (catalog, identity) = (Catalog::of(client).await?, self.connect.identity());
+        let catalog = Catalog::of(client).await?;
+        let identity = self.connect.identity(client).await?;
         client.change(&catalog, &identity, id, OperationKind::Deprovision, None).await
     }
 

@@ -24,8 +24,7 @@ impl Args {
     /// On stdout.
     pub fn run(self) -> Result<(), Failure> {
         super::runtime()?.block_on(async {
-            let (service, id) = self.service.find(&self.connect)?;
-            let client = self.connect.client()?;
+            let (client, service, id) = self.service.find(&self.connect).await?;
             let history = search::history(&client, &id).await?;
             let Some(history) = history else { return Err(unknown(&service)) };
             Ok(self.output.print(&history, || history.iter().map(tell).collect())?)

@@ -16,6 +16,7 @@ mod fleet;
 mod history;
 mod keys;
 mod list;
+mod logout;
 mod operation;
 mod operations;
 mod outputs;
@@ -25,9 +26,11 @@ mod sample_backend;
 mod schema;
 mod service;
 mod status;
+mod token;
 mod unbind;
 mod validate;
 mod wait;
+mod whoami;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -62,6 +65,9 @@ enum Command {
     Bindings(bindings::Args),
     Unbind(unbind::Args),
     CallToken(call_token::Args),
+    Whoami(whoami::Args),
+    Logout(logout::Args),
+    Token(token::Args),
     Keys(keys::Args),
     Operation(operation::Args),
     Audit(audit::Args),
@@ -122,6 +128,9 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Bindings(args) => args.run(),
         Command::Unbind(args) => args.run(),
         Command::CallToken(args) => args.run(),
+        Command::Whoami(args) => args.run(),
+        Command::Logout(args) => args.run(),
+        Command::Token(args) => args.run(),
         Command::Keys(args) => args.run(),
         Command::Operation(args) => args.run(),
         Command::Audit(args) => args.run(),

@@ -7,7 +7,9 @@ use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
 use super::audit::Verified;
-use super::{apply, backup, bind, delete, explain, fleet, restore, unbind, validate};
+use super::{
+    apply, backup, bind, delete, explain, fleet, logout, restore, token, unbind, validate, whoami,
+};
 use crate::client::api::{Instance, Operation};
 use crate::client::{audit, bindings, search};
 
@@ -30,6 +32,7 @@ const OUTPUTS: &[Row] = &[
     ("keys list", of::<bindings::Keyring>),
     ("keys rotate", of::<bindings::Keyring>),
     ("list", of::<Vec<Instance>>),
+    ("logout", of::<logout::Forgotten>),
     ("operation cancel", of::<Operation>),
     ("operation retry", of::<Operation>),
     ("operation show", of::<Operation>),
@@ -37,8 +40,10 @@ const OUTPUTS: &[Row] = &[
     ("operations", of::<Vec<search::Listed>>),
     ("restore", of::<restore::Brought>),
     ("status", of::<Instance>),
+    ("token keep", of::<token::Kept>),
     ("unbind", of::<unbind::Unbound>),
     ("validate", of::<validate::Validated>),
+    ("whoami", of::<whoami::Asks>),
 ];
 
 /// The schema of what a command prints, or of a descriptor.

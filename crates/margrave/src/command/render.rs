@@ -26,15 +26,17 @@ impl Args {
     /// JSON on stdout, which is YAML, too.
     pub fn run(self) -> Result<(), Failure> {
         super::runtime()?.block_on(async {
-            let resources = match &self.file {
-                Some(file) => {
-                    let descriptor = descriptor::read(file)?;
-                    let id = self.connect.identity().instance(&descriptor.parameters.service)?;
-                    api::render(&self.connect.client()?, &id, &descriptor).await?
+            let descriptor = self.file.as_deref().map(descriptor::read).transpose()?;
+            let resources = match &descriptor {
+                Some(descriptor) => {
+                    let client = self.connect.client()?;
+                    let identity = self.connect.identity(&client).await?;
+                    let id = identity.instance(&descriptor.parameters.service)?;
+                    api::render(&client, &id, descriptor).await?
                 }
                 None => {
-                    let (service, id) = self.service.find(&self.connect)?;
-                    let found = api::resources(&self.connect.client()?, &id).await?;
+                    let (client, service, id) = self.service.find(&self.connect).await?;
+                    let found = api::resources(&client, &id).await?;
                     found.ok_or_else(|| unknown(&service))?
                 }
             };

@@ -5,7 +5,7 @@ use std::path::Path;
 use model::{InstanceId, ServiceName};
 
 use super::descriptor;
-use crate::client::Connect;
+use crate::client::{Client, Connect};
 use crate::failure::Failure;
 
 /// A service by its name.
@@ -30,11 +30,16 @@ impl Service {
         ))
     }
 
-    /// Its name and instance id.
-    pub fn find(&self, connect: &Connect) -> Result<(ServiceName, InstanceId), Failure> {
+    /// A client of its platform, its name and its instance id. Nothing is asked before it is clear
+    /// which service is meant.
+    pub async fn find(
+        &self,
+        connect: &Connect,
+    ) -> Result<(Client, ServiceName, InstanceId), Failure> {
         let name = self.name()?;
-        let id = connect.identity().instance(&name)?;
-        Ok((name, id))
+        let client = connect.client()?;
+        let id = connect.identity(&client).await?.instance(&name)?;
+        Ok((client, name, id))
     }
 }
 

@@ -22,8 +22,7 @@ impl Args {
     /// On stdout.
     pub fn run(self) -> Result<(), Failure> {
         super::runtime()?.block_on(async {
-            let (service, id) = self.service.find(&self.connect)?;
-            let client = self.connect.client()?;
+            let (client, service, id) = self.service.find(&self.connect).await?;
             let instance = api::instance(&client, &id).await?;
             let Some(instance) = instance else { return Err(unknown(&service)) };
             let urls = instance.urls(self.connect.endpoints().as_ref());

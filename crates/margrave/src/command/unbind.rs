@@ -37,10 +37,9 @@ impl Args {
     /// Returns when it is written; the proxies follow within a moment.
     pub fn run(self) -> Result<(), Failure> {
         super::runtime()?.block_on(async {
-            let (service, instance) = self.service.find(&self.connect)?;
+            let (client, service, instance) = self.service.find(&self.connect).await?;
             let binding: model::BindingId =
                 self.binding.parse().map_err(|why| Failure::Usage(format!("{why}")))?;
-            let client = self.connect.client()?;
             let catalog = Catalog::of(&client).await?;
             let unbound = client.unbind(&catalog, &instance, binding.as_str()).await?;
             let text = match unbound {

@@ -11,6 +11,7 @@ fn margrave(folder: &Path, line: &str) -> Output {
             command.env_remove(name);
         }
     }
+    command.env("XDG_CONFIG_HOME", folder.join("settings"));
     let command = command.args(line.split_whitespace()).current_dir(folder).stdin(Stdio::null());
     command.output().expect("the binary runs")
 }
@@ -40,6 +41,21 @@ const CASES: &[(&str, i32, &str, &str)] = &[
     ("status Shop", 64, "", "is not a service name"),
     ("list --url http://127.0.0.1:1 --state kept", 1, "", "http://127.0.0.1:1 does not answer"),
     ("list --url http://127.0.0.1:1", 1, "", "MARGRAVE_BROKER_PASSWORD"),
+    ("list --url http://127.0.0.1:1", 1, "", "set MARGRAVE_TOKEN"),
+    (
+        "list --url http://a:b@127.0.0.1:1",
+        64,
+        "",
+        "credentials do not belong into the broker's URL",
+    ),
+    (
+        "list --url http://127.0.0.1:1 --broker-username a",
+        64,
+        "",
+        "MARGRAVE_BROKER_PASSWORD is missing",
+    ),
+    ("logout --url http://127.0.0.1:1", 0, "nothing was kept for http://127.0.0.1:1", ""),
+    ("token keep --url http://127.0.0.1:1", 64, "", "no token came in on stdin"),
     ("schema", 0, "\"$schema\": \"http://json-schema.org/draft-04/schema#\"", ""),
     ("schema descriptor", 0, "\"$schema\": \"http://json-schema.org/draft-04/schema#\"", ""),
     ("schema status", 0, "\"$schema\": \"https://json-schema.org/draft/2020-12/schema\"", ""),

@@ -18,6 +18,7 @@ pub fn command(state: &Path, arguments: &[&str]) -> Command {
     for (name, _) in std::env::vars_os().filter(|(name, _)| ours(&name.to_string_lossy())) {
         command.env_remove(name);
     }
+    command.env("XDG_CONFIG_HOME", state.join("settings"));
     command.args(arguments).arg("--state").arg(state).stdin(Stdio::null());
     command
 }

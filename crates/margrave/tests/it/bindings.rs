@@ -161,7 +161,11 @@ async fn a_credential_outlives_the_keys_that_seal_it_and_not_its_keyring() {
     assert_eq!(mode & 0o777, 0o600);
     std::fs::rename(&ring, platform.state().join("elsewhere.json")).expect("moved");
     let state = platform.state().to_str().expect("UTF-8").to_owned();
-    let refused = platform.margrave(&["dev", "--state", &state, "--envoy", "none"]).await;
+    let mut dev = vec!["dev", "--state", &state, "--envoy", "none"];
+    let ports = ["broker", "console", "metrics", "xds", "public", "internal", "envoy-admin"];
+    let ports = ports.map(|port| format!("--listen-{port}=0"));
+    dev.extend(ports.iter().map(String::as_str));
+    let refused = platform.margrave(&dev).await;
     let said = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success(), "{said}");
     assert!(said.contains("keys.json is missing"), "{said}");

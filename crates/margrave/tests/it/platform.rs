@@ -351,10 +351,21 @@ impl Platform {
 
     /// The command line tool against this platform.
     pub(crate) async fn margrave(&self, arguments: &[&str]) -> std::process::Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_margrave"));
-        command.args(arguments).env("MARGRAVE_URL", &self.endpoints.broker);
+        let mut command = self.stranger(arguments);
         command.env("MARGRAVE_BROKER_USERNAME", USERNAME).env("MARGRAVE_BROKER_PASSWORD", PASSWORD);
-        command.current_dir(self.state.path()).output().await.expect("margrave runs")
+        command.output().await.expect("margrave runs")
+    }
+
+    /// The command line tool of somebody who has no credentials of this platform.
+    pub(crate) fn stranger(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_margrave"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MARGRAVE_")) {
+            command.env_remove(name);
+        }
+        command.args(arguments).env("MARGRAVE_URL", &self.endpoints.broker).stdin(Stdio::null());
+        command.env("XDG_CONFIG_HOME", self.state.path().join("settings"));
+        command.current_dir(self.state.path());
+        command
     }
 }
 

@@ -1,10 +1,10 @@
 //! `margrave audit list`: the latest entries, filtered.
 
-use model::{AuditEntry, ServiceName};
+use model::{AuditEntry, ORGANIZATION, ServiceName};
 use serde_json::Value;
 
-use crate::client::Connect;
 use crate::client::audit::{self, Line};
+use crate::client::{Client, Connect};
 use crate::clock;
 use crate::failure::Failure;
 use crate::output::{self, Format};
@@ -54,7 +54,7 @@ impl Args {
     pub fn run(self) -> Result<(), Failure> {
         super::super::runtime()?.block_on(async {
             let client = self.connect.client()?;
-            let (query, limit) = (self.query()?, usize::from(self.limit));
+            let (query, limit) = (self.query(&client).await?, usize::from(self.limit));
             let mut lines = Vec::new();
             audit::each(&client, &query, |line| {
                 lines.push(line);
@@ -68,18 +68,19 @@ impl Args {
         })
     }
 
-    fn query(&self) -> Result<Vec<(&'static str, String)>, Failure> {
-        let identity = self.connect.identity();
-        let service = self.service.as_ref().map(|name| identity.instance(name)).transpose()?;
-        let object = service.map(|id| id.to_string()).or_else(|| self.instance.clone());
-        let of_team = self.connect.names_team().then(|| identity.platform.clone());
+    async fn query(&self, client: &Client) -> Result<Vec<(&'static str, String)>, Failure> {
+        let object = match &self.service {
+            Some(name) => Some(self.connect.identity(client).await?.instance(name)?.to_string()),
+            None => self.instance.clone(),
+        };
+        let team = self.connect.named_team().map(str::to_owned);
         let now = clock::now();
         let millis = |when: Option<When>| when.map(|when| when.millis(now).to_string());
         let all = [
             ("order", Some("latest".to_owned())),
             ("object", object),
-            ("space", of_team.is_some().then(|| identity.team.clone())),
-            ("organization", of_team),
+            ("organization", team.is_some().then(|| ORGANIZATION.to_owned())),
+            ("space", team),
             ("credential", self.credential.clone()),
             ("action", self.action.clone()),
             ("since", millis(self.since)),

@@ -1,0 +1,86 @@
+//! `margrave token keep`: a token that somebody was given becomes what this user's commands show.
+
+use std::io::{IsTerminal, Read};
+
+use anyhow::{Context, anyhow};
+use keys::Secret;
+use serde::Serialize;
+use serde_json::Map;
+use utoipa::ToSchema;
+
+use crate::client::{Access, kept};
+use crate::failure::Failure;
+use crate::output::{self, Format};
+
+/// The longest token that is read, in bytes.
+const TOKEN_BYTES_MAX: u64 = 16 << 10;
+
+/// Keep a token, read from stdin, for this user: commands show it to this broker from now on
+///
+/// It is tried first, and kept in `~/.config/margrave/credentials.json`, which only you can read.
+/// `margrave logout` forgets it.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The team that is meant when nobody names one [default: that of the token]
+    #[arg(long, value_name = "NAME")]
+    team: Option<String>,
+
+    #[command(flatten)]
+    output: Format,
+
+    #[command(flatten)]
+    access: Access,
+}
+
+/// What is kept, without the token.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Kept {
+    /// The broker.
+    broker: String,
+    /// What the token is called.
+    credential: String,
+    /// The team that is meant when nobody names one.
+    team: Option<String>,
+    /// The file.
+    file: String,
+}
+
+impl Args {
+    /// Nothing is kept that opens nothing.
+    pub fn run(self) -> Result<(), Failure> {
+        let Some(file) = kept::Kept::of_user() else {
+            return Err(anyhow!("there is no place to keep it: HOME is not set").into());
+        };
+        let token = read()?;
+        let who = super::super::runtime()?
+            .block_on(async { self.access.client_with(token.clone())?.whoami().await })?;
+        if let Some(team) = &self.team
+            && who.role == "member"
+            && !who.teams.contains(team)
+        {
+            let teams = who.teams.join(", ");
+            return Err(Failure::Refused(format!("this token is of {teams}, and not of {team}")));
+        }
+        let (broker, team) = (self.access.url()?, self.team);
+        file.save(&broker, kept::Entry { token, team: team.clone(), more: Map::new() })?;
+        let (credential, file) = (who.credential, file.path().display().to_string());
+        let text =
+            format!("{credential} is what commands show {broker} from now on; kept in {file}");
+        Ok(self.output.print(&Kept { broker, credential, team, file }, || text)?)
+    }
+}
+
+fn read() -> Result<Secret, Failure> {
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        output::message("paste the token, and press Enter and Ctrl-D:");
+    }
+    let mut bytes = Vec::new();
+    stdin.lock().take(TOKEN_BYTES_MAX).read_to_end(&mut bytes).context("cannot read stdin")?;
+    let token = Secret::new(bytes.trim_ascii().to_vec());
+    drop(Secret::new(bytes));
+    if token.expose().is_empty() {
+        return Err(Failure::Usage("no token came in on stdin".to_owned()));
+    }
+    Ok(token)
+}
