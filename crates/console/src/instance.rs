@@ -16,7 +16,7 @@ use crate::door::Session;
 use crate::page::Page;
 use crate::port::Standing;
 use crate::router::{Console, Failure, answer};
-use crate::words;
+use crate::{live, words};
 
 /// Operations of a history that are shown.
 const HISTORY_ROWS_MAX: usize = 30;
@@ -36,7 +36,10 @@ struct Shown {
     routes: Vec<Route>,
     upstreams: Vec<(String, String)>,
     standing: Option<Standing>,
+    /// Whether something is being done.
     live: bool,
+    /// Tells what is shown from what comes later.
+    mark: String,
     operation: Option<Doing>,
     history: Vec<Done>,
 }
@@ -77,6 +80,7 @@ struct Step {
 
 #[derive(Serialize)]
 struct Done {
+    id: String,
     kind: &'static str,
     state: &'static str,
     who: String,
@@ -135,6 +139,7 @@ async fn make(console: &Console, session: &Session, id: &str) -> Result<Page, Fa
         upstreams: upstreams(&parameters),
         standing,
         live: latest.is_some_and(|latest| latest.state == OperationState::InProgress),
+        mark: live::mark(latest),
         operation: latest.map(|latest| doing(latest, &history, now)),
         history: history.iter().map(|operation| done(operation, now)).collect(),
     };
@@ -245,6 +250,7 @@ fn done(operation: &Operation, now: Millis) -> Done {
     let listed = if after.is_some() { all } else { Vec::new() };
     let more = if after.is_some() { more } else { 0 };
     Done {
+        id: operation.id.to_string(),
         kind: words::kind(operation.kind),
         state: words::operation(operation.state),
         who: operation.requested_by.credential.clone(),

@@ -1,14 +1,15 @@
-//! News of an instance's operation, as server-sent events: each tells only that there is some.
+//! News of an instance's operations, as server-sent events: each tells only that there is some.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
-use model::{InstanceId, OperationState};
+use model::{InstanceId, Operation, Version};
+use serde::Deserialize;
 use store::OperationNews;
 use tokio::time::{Instant, timeout_at};
 
@@ -22,13 +23,22 @@ const STREAM_MAX: Duration = Duration::from_secs(10 * 60);
 /// Between two events at least: what happens in between is told by the later one.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// One stream: ends when the operation that was in progress has ended.
+/// One stream.
 struct Stream {
     console: Arc<Console>,
     id: InstanceId,
-    news: Option<OperationNews>,
+    news: OperationNews,
+    /// The mark of what the page shows.
+    seen: String,
     until: Instant,
     _place: (tokio::sync::OwnedSemaphorePermit, metrics::Stream),
+}
+
+/// What the page shows already.
+#[derive(Deserialize)]
+pub(crate) struct Seen {
+    #[serde(default)]
+    seen: String,
 }
 
 /// News of an instance that one may see.
@@ -36,6 +46,7 @@ pub(crate) async fn get(
     State(console): State<Arc<Console>>,
     session: Session,
     Path(id): Path<String>,
+    Query(Seen { seen }): Query<Seen>,
 ) -> Response {
     let instance = match visible(&console, &session, &id).await {
         Ok(instance) => instance,
@@ -44,34 +55,32 @@ pub(crate) async fn get(
     let Ok(place) = Arc::clone(&console.streams).try_acquire_owned() else {
         return answer(&console, Err(Failure::Unavailable), "/");
     };
-    let news = match current(&console, &instance.id).await {
-        Ok(news) => news,
-        Err(failure) => return answer(&console, Err(failure), "/"),
-    };
     let stream = Stream {
+        news: console.parts.search.news_of_instance(&instance.id),
         console,
         id: instance.id,
-        news,
+        seen,
         until: Instant::now() + STREAM_MAX,
         _place: (place, metrics::Stream::new()),
     };
     Sse::new(stream::unfold(stream, next)).into_response()
 }
 
-/// News of the operation that is in progress, where there is one.
-async fn current(console: &Console, id: &InstanceId) -> Result<Option<OperationNews>, Failure> {
-    let Some(latest) = console.parts.store.operations(id, 1).await?.pop() else { return Ok(None) };
-    let news = console.parts.search.news(&latest.id);
-    // Read once more: it may have ended before its news were listened for.
-    let latest = console.parts.store.operation(&latest.id).await?;
-    let open = latest.is_some_and(|latest| latest.state == OperationState::InProgress);
-    Ok(open.then_some(news))
+/// What tells one state of an operation from another.
+pub(crate) fn mark(latest: Option<&Operation>) -> String {
+    let text = latest.and_then(|latest| serde_json::to_vec(latest).ok()).unwrap_or_default();
+    format!("{:x}", Version::hash_of(&text))
 }
 
 async fn next(mut stream: Stream) -> Option<(Result<Event, Infallible>, Stream)> {
-    let news = stream.news.as_mut()?;
-    timeout_at(stream.until, news.next()).await.ok()?;
-    tokio::time::sleep(PAUSE).await;
-    stream.news = current(&stream.console, &stream.id).await.ok()?;
-    Some((Ok(Event::default().event("news").data("1")), stream))
+    loop {
+        let latest = stream.console.parts.store.operations(&stream.id, 1).await.ok()?;
+        let mark = mark(latest.first());
+        if mark != stream.seen {
+            stream.seen = mark;
+            return Some((Ok(Event::default().event("news").data("1")), stream));
+        }
+        timeout_at(stream.until, stream.news.next()).await.ok()?;
+        tokio::time::sleep(PAUSE).await;
+    }
 }

@@ -69,11 +69,13 @@ pub(crate) fn span(ms: Millis) -> String {
     }
 }
 
-/// A value of a descriptor: text as it is, the rest as JSON, long ones cut.
+/// A value of a descriptor: text as it is, texts in a line, the rest as JSON; long ones are cut.
 pub(crate) fn value(value: &Value) -> String {
-    let whole = match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+    let texts = value.as_array().and_then(|all| all.iter().map(Value::as_str).collect());
+    let whole = match (value, texts) {
+        (Value::String(text), _) => text.clone(),
+        (_, Some::<Vec<_>>(texts)) if !texts.is_empty() => texts.join(", "),
+        (other, _) => serde_json::to_string_pretty(other).unwrap_or_default(),
     };
     let mut short: String = whole.chars().take(VALUE_CHARS_MAX).collect();
     if short.len() < whole.len() {
@@ -157,7 +159,9 @@ mod tests {
     #[test]
     fn values_are_cut_at_a_character() {
         assert_eq!(value(&json!("plain")), "plain");
-        assert_eq!(value(&json!(["a"])), "[\"a\"]");
+        assert_eq!(value(&json!(["a", "b"])), "a, b");
+        assert_eq!(value(&json!([])), "[]");
+        assert_eq!(value(&json!({"a": 1})), "{\n  \"a\": 1\n}");
         assert_eq!(value(&json!("é".repeat(500))).chars().count(), 401);
     }
 }

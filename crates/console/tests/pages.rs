@@ -390,18 +390,38 @@ async fn a_token_logs_in_and_a_form_logs_out() {
     assert_eq!(harness.get("/", &cookie).await.status, 401);
 }
 
+/// The next piece of a stream.
+async fn told(body: &mut Body) -> String {
+    let frame = tokio::time::timeout(Duration::from_secs(20), body.frame());
+    let frame = frame.await.expect("something is told").expect("it goes on").expect("a frame");
+    String::from_utf8_lossy(&frame.into_data().expect("data")).into_owned()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_is_told_of_news() {
     let harness = Harness::new();
     let first = spec(Plan::Internal, &json!({"service": "shop", "upstream": "http://w:1"}));
     let made = harness.accept(OperationKind::Provision, &first, "web").await;
-    let cookie = harness.session(member("web"), 1).await;
-    let request = Request::get("/instances/shop/events").header("cookie", &cookie);
-    let request = request.body(Body::empty()).expect("a request");
-    let response = harness.router.clone().oneshot(request).await.expect("answers");
-    assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
     harness.work(made, "done", true).await;
-    let whole = tokio::time::timeout(Duration::from_secs(20), response.into_body().collect());
-    let bytes = whole.await.expect("it ends with the operation").expect("a body").to_bytes();
-    assert!(String::from_utf8_lossy(&bytes).contains("event: news"), "{bytes:?}");
+    let cookie = harness.session(member("web"), 1).await;
+    let page = harness.get("/instances/shop", &cookie).await.body.replace("&#x2f;", "/");
+    let events = page.split("data-events=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let events = events.expect("where news come from");
+    let open = async |path: &str| {
+        let request = Request::get(path).header("cookie", &cookie);
+        let request = request.body(Body::empty()).expect("a request");
+        let response = harness.router.clone().oneshot(request).await.expect("answers");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
+        response.into_body()
+    };
+    let mut body = open(events).await;
+    let quiet = tokio::time::timeout(Duration::from_millis(1), body.frame()).await;
+    assert!(quiet.is_err(), "the page shows all that there is");
+    let second = spec(Plan::Internal, &json!({"service": "shop", "upstream": "http://w:2"}));
+    let made = harness.accept(OperationKind::Update, &second, "web").await;
+    assert!(told(&mut body).await.contains("event: news"), "a change that began later");
+    harness.work(made, "done", true).await;
+    assert!(told(&mut body).await.contains("event: news"), "its end");
+    let mut late = open(events).await;
+    assert!(told(&mut late).await.contains("event: news"), "what came before the stream");
 }

@@ -164,10 +164,12 @@ async fn news_comes_with_each_write(subject: Arc<dyn Subject>) {
     let wish = sample::accept(OperationKind::Provision, "a", &spec, now);
     let operation = wish.operation.clone();
     let mut news = state.news(&operation.id);
+    let mut of_instance = state.news_of_instance(&operation.instance);
     let none = tokio::time::timeout(Duration::ZERO, news.next()).await;
     assert!(none.is_err(), "nothing was written yet");
     accepted(&state, wish).await;
     soon("the acceptance", news.next()).await;
+    soon("the acceptance, to who waits for the instance", of_instance.next()).await;
     let lease = state.lease(now, super::act::LEASE).await.unwrap().unwrap();
     state.save(sample::save(&lease.fence, &operation, vec![], now)).await.unwrap();
     soon("the step", news.next()).await;

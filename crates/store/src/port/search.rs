@@ -76,18 +76,18 @@ pub struct FoundPage<T, K> {
     pub next: Option<K>,
 }
 
-/// News of an operation: taken before it is read, it misses nothing.
+/// News of operations: taken before they are read, it misses nothing.
 #[derive(Debug)]
 pub struct OperationNews(watch::Receiver<u64>);
 
 impl OperationNews {
-    /// Of a channel that is sent to whenever the operation, and perhaps others, were written.
+    /// Of a channel that is sent to whenever they, and perhaps others, were written.
     pub fn of(mut written: watch::Receiver<u64>) -> Self {
         written.mark_unchanged();
         Self(written)
     }
 
-    /// Returns when the operation may have been written since the last call, or since this was made.
+    /// Returns when one may have been written since the last call, or since this was made.
     pub async fn next(&mut self) {
         if self.0.changed().await.is_err() {
             // The store has stopped: nothing will come.
@@ -114,4 +114,8 @@ pub trait Search: Send + Sync {
 
     /// What is written of an operation by this process from now on.
     fn news(&self, operation: &OperationId) -> OperationNews;
+
+    /// What is written of any operation of an instance by this process from now on, also of those
+    /// that are not accepted yet.
+    fn news_of_instance(&self, instance: &InstanceId) -> OperationNews;
 }

@@ -168,7 +168,7 @@ fn touch_instance(
 }
 
 fn write_operation(tx: &Tx<'_>, operation: &Operation) -> Result<(), StoreError> {
-    tx.wrote(&operation.id);
+    tx.wrote(operation);
     tx.conn
         .prepare_cached(
             "INSERT INTO operations (id, instance, state, document, organization, space) \

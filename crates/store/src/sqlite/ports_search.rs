@@ -1,7 +1,7 @@
 //! The port of the search, handed to a reader.
 
 use async_trait::async_trait;
-use model::{Instance, OperationId};
+use model::{Instance, InstanceId, OperationId};
 
 use super::{Sqlite, request, search};
 use crate::{Found, FoundPage, InstanceSearch, OperationNews, OperationSearch, Search, StoreError};
@@ -23,6 +23,16 @@ impl Search for Sqlite {
     }
 
     fn news(&self, operation: &OperationId) -> OperationNews {
-        OperationNews::of(self.inner.operations[request::slot(operation)].subscribe())
+        self.news_of(operation.as_str())
+    }
+
+    fn news_of_instance(&self, instance: &InstanceId) -> OperationNews {
+        self.news_of(instance.as_str())
+    }
+}
+
+impl Sqlite {
+    fn news_of(&self, id: &str) -> OperationNews {
+        OperationNews::of(self.inner.operations[request::slot(id)].subscribe())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use model::OperationId;
+use model::Operation;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -26,17 +26,17 @@ pub(super) struct News {
     pub(super) queued: bool,
     /// Whether something was taken away from a credential.
     pub(super) took_away: bool,
-    /// The slots of operations that were written, a bit each.
+    /// The slots of operations that were written and of their instances, a bit each.
     pub(super) wrote: u64,
 }
 
-/// Slots among which operations are spread for those who wait for news of them: a bit each of a
+/// Slots among which operations and instances are spread for those who wait for news of them: a bit each of a
 /// word. Who shares one is woken in vain now and then.
 pub(super) const NEWS_SLOTS: usize = 64;
 
-/// The slot of an operation.
-pub(super) fn slot(operation: &OperationId) -> usize {
-    let hash = model::Version::hash_of(operation.as_str().as_bytes());
+/// The slot of an operation or an instance.
+pub(super) fn slot(id: &str) -> usize {
+    let hash = model::Version::hash_of(id.as_bytes());
     usize::try_from(hash % NEWS_SLOTS as u64).unwrap_or_default()
 }
 
@@ -67,10 +67,12 @@ impl<'a> Tx<'a> {
         self.news.set(News { took_away: true, ..self.news.get() });
     }
 
-    /// To be told to those who wait for news of an operation.
-    pub(super) fn wrote(&self, operation: &OperationId) {
+    /// To be told to those who wait for news of an operation, or of its instance.
+    pub(super) fn wrote(&self, operation: &Operation) {
         let news = self.news.get();
-        self.news.set(News { wrote: news.wrote | (1 << slot(operation)), ..news });
+        let slots = [operation.id.as_str(), operation.instance.as_str()].map(slot);
+        let wrote = slots.into_iter().fold(news.wrote, |wrote, slot| wrote | (1 << slot));
+        self.news.set(News { wrote, ..news });
     }
 
     /// What is to be told so far.

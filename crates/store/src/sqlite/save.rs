@@ -31,7 +31,7 @@ pub(super) fn save(tx: &Tx<'_>, mut save: Save) -> Result<Option<u64>, StoreErro
 
 /// Writes an operation that is there as it now is.
 pub(super) fn write_operation(tx: &Tx<'_>, operation: &Operation) -> Result<(), StoreError> {
-    tx.wrote(&operation.id);
+    tx.wrote(operation);
     tx.conn
         .prepare_cached("UPDATE operations SET state = ?2, document = ?3 WHERE id = ?1")?
         .execute(params![
