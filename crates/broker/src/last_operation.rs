@@ -22,6 +22,7 @@ use crate::principal::Who;
 use crate::progress::{description, poll_again_s};
 use crate::router::Broker;
 use crate::standing::sees;
+use crate::typical::Usual;
 
 /// Operations in a row that came in each other's place; a history keeps no more.
 const SUPERSEDED_MAX: usize = 100;
@@ -62,7 +63,9 @@ pub(crate) async fn get(
     let operation = asked(&broker, &id, hints.operation.as_deref()).await?;
     let operation = operation.ok_or_else(unknown)?;
     let newest = newest(&broker, operation).await?;
-    Ok(answer(&newest, broker.now()))
+    // Not looked up here: who polls is answered from what is in memory.
+    let usual = broker.typical.known(newest.kind);
+    Ok(answer(&newest, &usual, broker.now()))
 }
 
 /// The operation that is meant. An instance has one from its first day to the end of its tombstone.
@@ -91,7 +94,7 @@ async fn newest(broker: &Broker, mut operation: Operation) -> Result<Operation, 
     Ok(operation)
 }
 
-fn answer(operation: &Operation, now: Millis) -> Response {
+fn answer(operation: &Operation, usual: &Usual, now: Millis) -> Response {
     let failed = operation.state == OperationState::Failed;
     let changed = failed && operation.kind == OperationKind::Update;
     let usable = failed && operation.kind != OperationKind::Provision;
@@ -108,7 +111,7 @@ fn answer(operation: &Operation, now: Millis) -> Response {
     if operation.state == OperationState::InProgress {
         response
             .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from(poll_again_s(operation, now)));
+            .insert(header::RETRY_AFTER, HeaderValue::from(poll_again_s(operation, usual, now)));
     }
     response
 }

@@ -29,6 +29,7 @@ mod progress;
 mod provision;
 mod router;
 mod standing;
+mod typical;
 mod update;
 
 pub use api::openapi;

@@ -2,6 +2,8 @@
 
 use model::{Millis, Operation, OperationKind, OperationState, StepRecord, StepState, WaitsFor};
 
+use crate::typical::Usual;
+
 /// The longest that a platform is told to wait before it asks again, in seconds.
 const POLL_AGAIN_S_MAX: Millis = 60;
 
@@ -62,14 +64,16 @@ fn current(operation: &Operation) -> Option<&StepRecord> {
 }
 
 /// Seconds until the next poll is worth it: one, unless the step is to be tried again, or looked at,
-/// later. Of the proxies there may be news at any moment.
-pub(crate) fn poll_again_s(operation: &Operation, now: Millis) -> u64 {
-    let fleet =
-        |step: &&StepRecord| step.waits_now().is_some_and(|waits| waits.on == WaitsFor::Fleet);
-    let step = current(operation).filter(|step| !fleet(step));
-    let next_at = step.and_then(|step| step.next_at).unwrap_or(now);
-    let seconds = next_at.saturating_sub(now).saturating_add(999) / 1000;
-    seconds.clamp(1, POLL_AGAIN_S_MAX).unsigned_abs()
+/// later; or half of what is left of its usual time, so that what is quicker is not missed by long. Of
+/// the proxies there may be news at any moment.
+pub(crate) fn poll_again_s(operation: &Operation, usual: &Usual, now: Millis) -> u64 {
+    let Some(step) = current(operation) else { return 1 };
+    let fleet = step.waits_now().is_some_and(|waits| waits.on == WaitsFor::Fleet);
+    let next_at = step.next_at.filter(|_| !fleet).unwrap_or(now);
+    let usually_done = step.started_at.zip(usual.get(&step.name));
+    let usually_done = usually_done.map_or(now, |(since, typical)| since.saturating_add(*typical));
+    let millis = next_at.saturating_sub(now).max(usually_done.saturating_sub(now) / 2);
+    (millis.saturating_add(999) / 1000).clamp(1, POLL_AGAIN_S_MAX).unsigned_abs()
 }
 
 #[cfg(test)]
@@ -158,10 +162,21 @@ mod tests {
             let mut record = step("Waiting", StepState::Running, None);
             record.next_at = next_at;
             let waiting = operation(OperationKind::Update, state, &[record.clone()]);
-            assert_eq!(poll_again_s(&waiting, 1_000), seconds, "{next_at:?}");
+            assert_eq!(poll_again_s(&waiting, &Usual::new(), 1_000), seconds, "{next_at:?}");
             record.waits = Some(Waits { on: WaitsFor::Fleet, since: 0 });
             let waiting = operation(OperationKind::Update, state, &[record]);
-            assert_eq!(poll_again_s(&waiting, 1_000), 1, "{next_at:?}");
+            assert_eq!(poll_again_s(&waiting, &Usual::new(), 1_000), 1, "{next_at:?}");
+        }
+    }
+
+    #[test]
+    fn a_poll_comes_half_way_through_what_is_usual() {
+        let mut record = step("Waiting", StepState::Running, None);
+        record.started_at = Some(1_000);
+        let waiting = operation(OperationKind::Update, OperationState::InProgress, &[record]);
+        let usual = Usual::from([("waiting".to_owned(), 41_000), ("other".to_owned(), 99_000)]);
+        for (now, seconds) in [(1_000, 21), (21_000, 11), (41_999, 1), (99_000, 1)] {
+            assert_eq!(poll_again_s(&waiting, &usual, now), seconds, "{now}");
         }
     }
 

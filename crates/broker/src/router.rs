@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use crate::auth::{Door, Password};
 use crate::error::Error;
 use crate::port::{Keeper, Login, Vault, View};
+use crate::typical::Typical;
 use crate::{api, binding, catalog, deprovision, fetch, guard, last_operation, provision, update};
 
 /// Requests that are answered at the same time. Beyond it one is answered with 503 at once, which costs
@@ -115,6 +116,7 @@ pub(crate) struct Broker {
     pub(crate) parts: Parts,
     pub(crate) catalog: catalog::Catalog,
     pub(crate) door: Door,
+    pub(crate) typical: Typical,
     /// Free places of requests.
     pub(crate) requests: Semaphore,
     /// Free places of waits.
@@ -152,6 +154,7 @@ pub fn router(config: Config, parts: Parts) -> Router {
     let broker = Arc::new(Broker {
         catalog: catalog::Catalog::new(&config),
         door: Door::new(&config),
+        typical: Typical::default(),
         requests: Semaphore::new(REQUESTS_MAX),
         waits: Semaphore::new(WAITS_MAX),
         backups: Arc::new(Semaphore::new(1)),

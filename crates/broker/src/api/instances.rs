@@ -34,7 +34,13 @@ pub(crate) async fn one(
     let Standing { instance, latest, .. } = standing;
     let instance = instance.ok_or_else(unknown)?;
     let plane = broker.parts.view.standing(&id).await;
-    Ok(Json(InstanceView::of(&instance).with(latest.as_ref(), plane, broker.now())))
+    let now = broker.now();
+    let mut view = InstanceView::of(&instance).with(latest.as_ref(), plane, now);
+    if let Some(latest) = &latest {
+        let search = broker.parts.search.as_ref();
+        view.beside(&*broker.typical.of(search, latest.kind, now).await);
+    }
+    Ok(Json(view))
 }
 
 /// The instance, if it is there for `who`.

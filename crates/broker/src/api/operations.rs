@@ -78,5 +78,8 @@ async fn look(broker: &Broker, who: &Principal, id: &OperationId) -> Result<Oper
     if !sees(broker.parts.store.as_ref(), who, &operation.instance).await? {
         return Err(unknown());
     }
-    Ok(OperationView::of(&operation, broker.now()))
+    let now = broker.now();
+    let search = broker.parts.search.as_ref();
+    let usual = broker.typical.of(search, operation.kind, now).await;
+    Ok(OperationView::of(&operation, now).beside(&usual))
 }

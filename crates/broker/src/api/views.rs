@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::words::{InstanceState, OperationKind, OperationState, Plan, StepState, WaitsFor};
 use crate::port::Standing;
 use crate::progress::description;
+use crate::typical::Usual;
 
 /// A service instance.
 #[derive(Debug, Serialize, ToSchema)]
@@ -70,6 +71,11 @@ impl InstanceView {
         self.operation = operation.map(|operation| OperationView::of(operation, now));
         self.standing = standing;
         self
+    }
+
+    /// With what is usual of the steps of its latest operation.
+    pub(crate) fn beside(&mut self, usual: &Usual) {
+        self.operation = self.operation.take().map(|operation| operation.beside(usual));
     }
 }
 
@@ -141,6 +147,9 @@ pub(crate) struct StepView {
     finished_at: Option<Millis>,
     /// Milliseconds that it took, or has taken so far; absent before it has begun.
     elapsed: Option<Millis>,
+    /// Milliseconds that it takes as a rule: the median of late, over all services. Absent: not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    typical: Option<Millis>,
     /// When it will be tried again: milliseconds since the Unix epoch.
     next_at: Option<Millis>,
 }
@@ -170,6 +179,14 @@ impl OperationView {
 }
 
 impl OperationView {
+    /// With what is usual of its steps.
+    pub(crate) fn beside(mut self, usual: &Usual) -> Self {
+        for step in &mut self.steps {
+            step.typical = usual.get(&step.name).copied();
+        }
+        self
+    }
+
     /// Whether it has not ended.
     pub(crate) fn is_open(&self) -> bool {
         self.state == OperationState::InProgress
@@ -201,6 +218,7 @@ impl StepView {
             started_at: step.started_at,
             finished_at: step.finished_at,
             elapsed: step.started_at.map(|since| elapsed(since, step.finished_at, now)),
+            typical: None,
             next_at: step.next_at,
         }
     }

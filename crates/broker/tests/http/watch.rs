@@ -54,3 +54,31 @@ fn what_a_client_invents_becomes_no_label() {
     }
     assert!(text.contains("# HELP margrave_broker_request_seconds"), "{text}");
 }
+
+/// What a step takes as a rule is told beside what it takes now.
+#[tokio::test]
+async fn a_step_is_told_beside_what_is_usual() {
+    let harness = Harness::new();
+    let mut asked = Vec::new();
+    for (id, took) in [("a", 40), ("b", 50), ("c", 9_000), ("d", 200_000)] {
+        let name = format!("{id}.example.com");
+        let accepted = harness.call("PUT", &path(id), Some(envelope("internal", id, &name))).await;
+        asked.push(accepted.body["operation"].as_str().expect("an id").to_owned());
+        let mut held = harness.begin().await;
+        let began = held.operation.created_at;
+        let step = model::StepRecord::new("dns", "Making records");
+        held.operation.steps = vec![model::StepRecord {
+            state: model::StepState::Done,
+            started_at: Some(began),
+            finished_at: Some(began + took),
+            ..step
+        }];
+        let writes = vec![held.publish()];
+        harness.end(held, true, writes).await;
+    }
+    let path = format!("/v1/operations/{}", asked[3]);
+    let step = &harness.call("GET", &path, None).await.body["steps"][0];
+    assert_eq!((&step["elapsed"], &step["typical"]), (&json!(200_000), &json!(9_000)), "{step}");
+    let one = harness.call("GET", "/v1/instances/d", None).await.body;
+    assert_eq!(one["operation"]["steps"][0]["typical"], 9_000, "{one}");
+}

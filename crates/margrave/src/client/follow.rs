@@ -49,10 +49,13 @@ pub async fn until_ended(
     })
 }
 
+/// What was told of a step: how far it was, what it wanted known, and whether it was slow.
+type Said = (StepState, Option<String>, bool);
+
 /// What was told already, so that each thing is told once.
 #[derive(Default)]
 struct Told {
-    steps: BTreeMap<String, (StepState, Option<String>)>,
+    steps: BTreeMap<String, Said>,
     silent: bool,
 }
 
@@ -63,15 +66,17 @@ impl Told {
     }
 
     /// A line for a step that is another than when it was last told. That a step has begun is told
-    /// only when it has something to say: most have ended before a reader has read it.
+    /// only when it has something to say, or takes longer than it should: most have ended before a
+    /// reader has read it.
     fn news_of(&mut self, step: &Step) -> Option<String> {
-        let now = (step.state, step.note.clone());
+        let late = is_running(step) && is_slow(step);
+        let now = (step.state, step.note.clone(), late);
         if self.steps.get(&step.name) == Some(&now) {
             return None;
         }
         match step.state {
             StepState::Pending => return None,
-            StepState::Running | StepState::Undoing if step.note.is_none() => return None,
+            StepState::Running | StepState::Undoing if step.note.is_none() && !late => return None,
             _ => {}
         }
         self.steps.insert(step.name.clone(), now);
@@ -106,14 +111,28 @@ const SLOW: i64 = 3;
 /// Below this nobody cares, in milliseconds.
 const NOTICED_MS: i64 = 1_000;
 
+/// Whether it is being done.
+fn is_running(step: &Step) -> bool {
+    matches!(step.state, StepState::Running | StepState::Undoing)
+}
+
+/// Whether it takes, or took, much longer than usual.
+fn is_slow(step: &Step) -> bool {
+    let slow = |(elapsed, typical): (i64, i64)| {
+        elapsed >= NOTICED_MS && elapsed > typical.saturating_mul(SLOW)
+    };
+    step.elapsed.zip(step.typical).is_some_and(slow)
+}
+
 /// How long a step took, or has taken so far, beside what is usual where that tells something.
 fn took(step: &Step) -> String {
     let Some(elapsed) = step.elapsed.filter(|_| step.state != StepState::Pending) else {
         return String::new();
     };
-    let running = matches!(step.state, StepState::Running | StepState::Undoing);
-    let slow = |typical: &i64| elapsed >= NOTICED_MS && elapsed > typical.saturating_mul(SLOW);
-    match step.typical.filter(|typical| running || slow(typical)) {
+    match step.typical.filter(|_| is_running(step) || is_slow(step)) {
+        Some(typical) if is_slow(step) => {
+            format!(" ({}; slow, usually {})", span(elapsed), span(typical))
+        }
         Some(typical) => format!(" ({}; usually {})", span(elapsed), span(typical)),
         None => format!(" ({})", span(elapsed)),
     }
@@ -149,12 +168,29 @@ mod tests {
             (Pending, None, Some(5), "next    doing dns"),
             (Done, Some(8), Some(5), "done    doing dns (8 ms)"),
             (Done, Some(1_250), Some(900), "done    doing dns (1.2 s)"),
-            (Done, Some(4_000), Some(900), "done    doing dns (4.0 s; usually 900 ms)"),
+            (Done, Some(4_000), Some(900), "done    doing dns (4.0 s; slow, usually 900 ms)"),
             (Running, Some(2_000), Some(185_000), "...     doing dns (2.0 s; usually 3 min 5 s)"),
             (Running, Some(7_500_000), None, "...     doing dns (2 h 5 min)"),
         ] {
             let step = Step { elapsed, typical, ..step("dns", state, None) };
             assert_eq!(super::line(&step), line);
+        }
+    }
+
+    #[test]
+    fn that_a_step_takes_longer_than_it_should_is_told_once() {
+        let mut told = Told::default();
+        let running = |elapsed: i64| {
+            let (elapsed, typical) = (Some(elapsed), Some(900));
+            Step { elapsed, typical, ..step("dns", StepState::Running, None) }
+        };
+        for (elapsed, expected) in [
+            (800, vec![]),
+            (2_700, vec![]),
+            (2_800, vec!["  ...     doing dns (2.8 s; slow, usually 900 ms)"]),
+            (9_000, vec![]),
+        ] {
+            assert_eq!(told.news(&[running(elapsed)]), expected, "{elapsed}");
         }
     }
 
