@@ -222,8 +222,8 @@ impl Denied {
             ),
             Self::Unknown => (
                 "unknown",
-                "these credentials are wrong, or not good any more: ask whoever gave them for new \
-                 ones"
+                "these credentials are wrong, or have expired or been revoked: ask whoever gave them \
+                 for new ones"
                     .to_owned(),
             ),
             Self::Login(why) => ("login", why),

@@ -22,6 +22,7 @@ mod fetch;
 mod guard;
 mod identity;
 mod last_operation;
+mod lasting;
 pub mod metrics;
 mod port;
 mod principal;

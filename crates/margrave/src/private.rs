@@ -1,16 +1,24 @@
 //! Files for their owner alone: secrets of any kind, from their first byte.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
 /// A new file; one that is there may hold another secret, and is left alone.
 pub fn create_new(path: &Path) -> anyhow::Result<File> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    file.with_context(|| format!("cannot make the file {}", path.display()))
+    file.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => {
+            anyhow!(
+                "{} is there already, and may hold another secret: name a new file",
+                path.display()
+            )
+        }
+        _ => anyhow!("cannot make the file {}: {error}", path.display()),
+    })
 }
 
 /// Writes beside and renames, so that a reader never sees half a file, and durably.

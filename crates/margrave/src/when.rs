@@ -89,6 +89,11 @@ pub fn shown(at: Millis) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}.{millis:03}Z")
 }
 
+/// `2026-05-01T09:30Z`, where seconds matter to nobody.
+pub fn minute(at: Millis) -> String {
+    shown(at).get(..16).map(|minute| format!("{minute}Z")).unwrap_or_default()
+}
+
 /// The day of a date, counted from the Unix epoch, by Howard Hinnant's `days_from_civil`: eras of
 /// 400 years that begin in March, so that the leap day comes last.
 fn days(year: i64, month: i64, day: i64) -> i64 {

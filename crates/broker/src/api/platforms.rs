@@ -20,13 +20,13 @@ use super::credentials::{Change, CredentialView};
 use crate::body::JsonBody;
 use crate::error::{Error, ErrorBody};
 use crate::extract::{Asked, Id};
+use crate::lasting;
 use crate::principal::Operator;
 use crate::router::Broker;
 
-const HOUR_MILLIS: Millis = 60 * 60 * 1000;
 /// How long the password before stays good unless asked otherwise, and at the longest.
-const OVERLAP_HOURS: u16 = 24;
-const OVERLAP_HOURS_MAX: u16 = 168;
+const OVERLAP_S: u64 = 24 * 60 * 60;
+const OVERLAP_S_MAX: u64 = 7 * OVERLAP_S;
 
 /// A platform to be let in.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -41,8 +41,8 @@ pub(crate) struct NewPlatform {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(crate) struct Rotation {
-    /// How long the present password stays good, 0 to 168; absent: 24.
-    overlap_hours: Option<u16>,
+    /// How long the present password stays good, from `0s` to `7d`; absent: `24h`.
+    overlap: Option<String>,
 }
 
 /// A platform and its new password.
@@ -148,14 +148,14 @@ pub(crate) async fn rotate(
     headers: HeaderMap,
     JsonBody(wish): JsonBody<Rotation>,
 ) -> Result<(StatusCode, Json<MadePlatform>), Error> {
-    let hours = wish.overlap_hours.unwrap_or(OVERLAP_HOURS);
-    if hours > OVERLAP_HOURS_MAX {
-        return Err(Error::bad_request("overlapHours is 0 to 168"));
-    }
+    let asked = wish.overlap.as_deref().map_or(Some(OVERLAP_S), lasting::seconds);
+    let overlap_s = asked.filter(|overlap_s| *overlap_s <= OVERLAP_S_MAX).ok_or_else(|| {
+        Error::bad_request("both passwords are good for 0s to 7d: say `overlap` as in `12h`")
+    })?;
     let platform = found(&broker, &id).await?;
     let secret = AccessSecret::new(AccessKind::Platform, &(broker.parts.random)());
     let now = broker.now();
-    let until = now + Millis::from(hours) * HOUR_MILLIS;
+    let until = now.saturating_add_unsigned(overlap_s * 1000);
     let change = Change { who: &who, headers: &headers, action: "platform.rotate" };
     let entry = change.entry(&platform, &json!({"previous_until": until}))?;
     let credentials = &broker.parts.credentials;

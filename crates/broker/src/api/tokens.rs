@@ -20,13 +20,14 @@ use super::credentials::{Change, CredentialView};
 use crate::body::JsonBody;
 use crate::error::{Error, ErrorBody};
 use crate::extract::{self, Asked, Id};
+use crate::lasting;
 use crate::principal::{Entered, How, Who, may_own};
 use crate::router::Broker;
 
-const DAY_MILLIS: Millis = 24 * 60 * 60 * 1000;
+const DAY_S: u64 = 24 * 60 * 60;
 /// Unless asked otherwise, and at the longest.
-const EXPIRES_DAYS: u16 = 90;
-const EXPIRES_DAYS_MAX: u16 = 366;
+const TTL_S: u64 = 90 * DAY_S;
+const TTL_S_MAX: u64 = 366 * DAY_S;
 /// Teams of one token.
 const TEAMS_MAX: usize = 16;
 /// The longest team, in bytes (OSB recommends at most 255 for a space).
@@ -47,8 +48,8 @@ pub(crate) struct NewToken {
     /// Of a member: its teams, 1 to 16.
     #[serde(default)]
     teams: BTreeSet<String>,
-    /// 1 to 366; absent: 90.
-    expires_days: Option<u16>,
+    /// How long it is good for, from `1s` to `366d`; absent: `90d`.
+    ttl: Option<String>,
 }
 
 /// What a token can be good for.
@@ -116,11 +117,11 @@ impl NewToken {
     }
 
     fn expires_at(&self, now: Millis) -> Result<Millis, Error> {
-        let days = self.expires_days.unwrap_or(EXPIRES_DAYS);
-        if !(1..=EXPIRES_DAYS_MAX).contains(&days) {
-            return Err(Error::bad_request("a token lasts 1 to 366 days"));
-        }
-        Ok(now + Millis::from(days) * DAY_MILLIS)
+        let asked = self.ttl.as_deref().map_or(Some(TTL_S), lasting::seconds);
+        let ttl_s = asked.filter(|ttl_s| (1..=TTL_S_MAX).contains(ttl_s)).ok_or_else(|| {
+            Error::bad_request("a token lasts from 1s to 366d: say `ttl` as in `12h` or `90d`")
+        })?;
+        Ok(now.saturating_add_unsigned(ttl_s * 1000))
     }
 
     /// As given, or of the first team and the end of a new id.

@@ -10,15 +10,12 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::error::Error;
+use crate::lasting;
 
 /// The shortest life, in seconds: a token outlives its binding by less.
 const TTL_S_MIN: u64 = 60;
 /// The longest life, in seconds: five years.
 const TTL_S_MAX: u64 = 5 * 365 * 24 * 60 * 60;
-/// Units with their seconds.
-const UNITS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400)];
-/// Digits before a unit.
-const DIGITS_MAX: usize = 9;
 /// As long as a DNS label.
 const NAME_CHARS_MAX: usize = 63;
 /// Refusals that are told at once.
@@ -77,18 +74,10 @@ impl Parameters {
     }
 }
 
-/// Whole seconds, minutes, hours or days.
+/// Within bounds.
 fn seconds(text: &str) -> Result<u64, Box<Refusal>> {
-    let read = || {
-        let (unit_at, unit) = text.char_indices().last()?;
-        let (_, unit_s) = UNITS.iter().find(|(known, _)| *known == unit)?;
-        let digits = &text[..unit_at];
-        let is_number = (1..=DIGITS_MAX).contains(&digits.len())
-            && digits.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then(|| digits.parse::<u64>().ok()).flatten().map(|number| number * unit_s)
-    };
     let allowed = |seconds: &u64| (TTL_S_MIN..=TTL_S_MAX).contains(seconds);
-    read().filter(allowed).ok_or_else(|| {
+    lasting::seconds(text).filter(allowed).ok_or_else(|| {
         bad_value("ttl", "this is not a duration from `60s` to `1825d`, such as `12h` or `90d`")
     })
 }
@@ -191,15 +180,7 @@ mod tests {
             ("0d", None),
             ("1826d", None),
             ("999999999d", None),
-            ("9999999999s", None),
-            ("1h30m", None),
-            ("-1d", None),
-            ("+1d", None),
-            (" 1d", None),
-            ("d", None),
             ("90", None),
-            ("1é", None),
-            ("", None),
         ] {
             assert_eq!(seconds(text).ok(), expected, "{text}");
         }

@@ -53,8 +53,7 @@ async fn a_token_opens_until_it_is_revoked_and_that_is_seen_at_once() {
 #[tokio::test]
 async fn a_slip_is_told_from_what_is_unknown_and_nothing_else_is_told() {
     let harness = Harness::new();
-    let (secret, id) =
-        make(&harness, "/v1/tokens", json!({"teams": ["shop"], "expiresDays": 1})).await;
+    let (secret, id) = make(&harness, "/v1/tokens", json!({"teams": ["shop"], "ttl": "1d"})).await;
     let (slip, other) = (format!("{}x", &secret[..secret.len() - 1]), "Bearer x.y.z".to_owned());
     let unknown = model::AccessSecret::new(model::AccessKind::Token, &[9; 32]);
     let say = async |authorization: String| {
@@ -80,13 +79,22 @@ async fn a_platform_is_rotated_without_a_gap() {
     assert_eq!(enters(&harness, &basic("cf", &first)).await, 200);
     assert_eq!(enters(&harness, &basic("other", &first)).await, 401, "under its own name only");
     assert_eq!(enters(&harness, &format!("Bearer {first}")).await, 401);
-    let (second, _) = make(&harness, &rotate, json!({"overlapHours": 1})).await;
+    for (path, body) in [
+        ("/v1/tokens", json!({"teams": ["shop"], "ttl": "0s"})),
+        ("/v1/tokens", json!({"teams": ["shop"], "ttl": "367d"})),
+        ("/v1/tokens", json!({"teams": ["shop"], "ttl": "soon"})),
+        (rotate.as_str(), json!({"overlap": "8d"})),
+    ] {
+        let refused = harness.call("POST", path, Some(body.clone())).await;
+        assert_eq!(refused.status, 400, "{body}: {refused:?}");
+    }
+    let (second, _) = make(&harness, &rotate, json!({"overlap": "1h"})).await;
     for secret in [&first, &second] {
         assert_eq!(enters(&harness, &basic("cf", secret)).await, 200);
     }
     harness.pass(60 * 60 * 1000);
     assert_eq!(enters(&harness, &basic("cf", &first)).await, 401, "its time is over");
-    let (third, _) = make(&harness, &rotate, json!({"overlapHours": 0})).await;
+    let (third, _) = make(&harness, &rotate, json!({"overlap": "0s"})).await;
     assert_eq!(enters(&harness, &basic("cf", &second)).await, 401, "without an overlap");
     assert_eq!(enters(&harness, &basic("cf", &third)).await, 200);
 }

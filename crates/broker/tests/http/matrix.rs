@@ -22,7 +22,7 @@ struct World {
 }
 
 async fn token(harness: &Harness, name: &str, team: &str, days: u16) -> (String, String) {
-    let wish = json!({"name": name, "teams": [team], "expiresDays": days});
+    let wish = json!({"name": name, "teams": [team], "ttl": format!("{days}d")});
     let made = harness.call("POST", "/v1/tokens", Some(wish)).await;
     assert_eq!(made.status, 201, "{made:?}");
     let text = |value: &Value| value.as_str().expect("text").to_owned();

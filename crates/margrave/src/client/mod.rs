@@ -6,6 +6,7 @@ pub mod audit;
 pub mod bindings;
 mod connect;
 mod credential;
+pub mod credentials;
 pub mod follow;
 mod http;
 mod identity;

@@ -13,6 +13,7 @@ mod descriptor;
 mod dev;
 mod explain;
 mod fleet;
+mod held;
 mod history;
 mod keys;
 mod list;
@@ -20,10 +21,12 @@ mod logout;
 mod operation;
 mod operations;
 mod outputs;
+mod platform;
 mod render;
 mod restore;
 mod sample_backend;
 mod schema;
+mod secret;
 mod service;
 mod status;
 mod token;
@@ -68,6 +71,7 @@ enum Command {
     Whoami(whoami::Args),
     Logout(logout::Args),
     Token(token::Args),
+    Platform(platform::Args),
     Keys(keys::Args),
     Operation(operation::Args),
     Audit(audit::Args),
@@ -131,6 +135,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Whoami(args) => args.run(),
         Command::Logout(args) => args.run(),
         Command::Token(args) => args.run(),
+        Command::Platform(args) => args.run(),
         Command::Keys(args) => args.run(),
         Command::Operation(args) => args.run(),
         Command::Audit(args) => args.run(),

@@ -8,10 +8,11 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::audit::Verified;
 use super::{
-    apply, backup, bind, delete, explain, fleet, logout, restore, token, unbind, validate, whoami,
+    apply, backup, bind, delete, explain, fleet, logout, platform, restore, token, unbind,
+    validate, whoami,
 };
 use crate::client::api::{Instance, Operation};
-use crate::client::{audit, bindings, search};
+use crate::client::{audit, bindings, credentials, search};
 
 /// A command, without `margrave`, and the schema of its output.
 type Row = (&'static str, fn() -> Value);
@@ -38,9 +39,16 @@ const OUTPUTS: &[Row] = &[
     ("operation show", of::<Operation>),
     ("operation skip", of::<Operation>),
     ("operations", of::<Vec<search::Listed>>),
+    ("platform create", of::<platform::Passed>),
+    ("platform delete", of::<credentials::Held>),
+    ("platform list", of::<Vec<credentials::Held>>),
+    ("platform rotate", of::<platform::Passed>),
     ("restore", of::<restore::Brought>),
     ("status", of::<Instance>),
+    ("token create", of::<token::Created>),
     ("token keep", of::<token::Kept>),
+    ("token list", of::<Vec<credentials::Held>>),
+    ("token revoke", of::<credentials::Held>),
     ("unbind", of::<unbind::Unbound>),
     ("validate", of::<validate::Validated>),
     ("whoami", of::<whoami::Asks>),

@@ -1,7 +1,11 @@
 //! `margrave token`: the tokens of people and CI.
 
+mod create;
 mod keep;
+mod list;
+mod revoke;
 
+pub use create::Created;
 pub use keep::Kept;
 
 use crate::failure::Failure;
@@ -15,14 +19,21 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
+    Create(create::Args),
+    List(list::Args),
+    Revoke(revoke::Args),
     Keep(keep::Args),
 }
 
 impl Args {
     /// One of its commands.
     pub fn run(self) -> Result<(), Failure> {
+        let runtime = super::runtime()?;
         match self.verb {
-            Verb::Keep(args) => args.run(),
+            Verb::Create(args) => runtime.block_on(args.run()),
+            Verb::List(args) => runtime.block_on(args.run()),
+            Verb::Revoke(args) => runtime.block_on(args.run()),
+            Verb::Keep(args) => runtime.block_on(args.run()),
         }
     }
 }

@@ -14,6 +14,7 @@ mod conform;
 mod durability;
 mod examples;
 mod exposure;
+mod identity;
 mod isolation;
 mod line;
 mod restore;

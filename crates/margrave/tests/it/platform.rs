@@ -90,6 +90,13 @@ impl Platform {
         format!("{USERNAME}:{PASSWORD}")
     }
 
+    /// The same, as a header has it.
+    pub(crate) fn authorization() -> String {
+        use base64::Engine;
+        let pair = base64::engine::general_purpose::STANDARD.encode(Self::credentials());
+        format!("Basic {pair}")
+    }
+
     /// Starts one with a real Envoy.
     pub(crate) async fn start() -> Self {
         Self::start_with(Options::default()).await
@@ -215,13 +222,39 @@ impl Platform {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Reply, reqwest::Error> {
+        self.send(&Self::authorization(), &[], method, path, body).await
+    }
+
+    /// Any request to the broker, by somebody else, with further headers.
+    pub(crate) async fn call_as(
+        &self,
+        authorization: &str,
+        headers: &[(&str, String)],
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Reply {
+        self.send(authorization, headers, method, path, body).await.expect("the broker answers")
+    }
+
+    async fn send(
+        &self,
+        authorization: &str,
+        headers: &[(&str, String)],
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Reply, reqwest::Error> {
         let method = method.parse().expect("a method");
         let url = format!("{}{path}", self.endpoints.broker);
         let mut request = self
             .client
             .request(method, url)
-            .basic_auth(USERNAME, Some(PASSWORD))
+            .header("authorization", authorization)
             .header("x-broker-api-version", "2.17");
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
         if let Some(body) = body {
             request = request.json(body);
         }

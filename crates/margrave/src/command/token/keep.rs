@@ -47,13 +47,12 @@ pub struct Kept {
 
 impl Args {
     /// Nothing is kept that opens nothing.
-    pub fn run(self) -> Result<(), Failure> {
+    pub async fn run(self) -> Result<(), Failure> {
         let Some(file) = kept::Kept::of_user() else {
             return Err(anyhow!("there is no place to keep it: HOME is not set").into());
         };
         let token = read()?;
-        let who = super::super::runtime()?
-            .block_on(async { self.access.client_with(token.clone())?.whoami().await })?;
+        let who = self.access.client_with(token.clone())?.whoami().await?;
         if let Some(team) = &self.team
             && who.role == "member"
             && !who.teams.contains(team)
