@@ -60,7 +60,7 @@ golden: ## rewrites every golden file; review the diff
 advisories: ## known vulnerabilities (needs the advisory database)
 	$$(tools/fetch.py cargo-deny) check advisories
 
-bench: envoy ## ratios: change → live beside a bare server, what an Envoy costs, provisions accepted beside a bare disk; BENCH="provisions --clients 16" for one
+bench: envoy ## ratios: change → live beside a bare server, what an Envoy costs, provisions accepted beside a bare disk, one change to 2,000 proxies beside raw sockets; BENCH="provisions --clients 16" for one
 	cargo build --release --locked --package margrave --package bench
 	MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_BIN=$(CARGO_TARGET_DIR)/release/margrave $(CARGO_TARGET_DIR)/release/bench $(or $(BENCH),live)
-	$(if $(BENCH),,MARGRAVE_BIN=$(CARGO_TARGET_DIR)/release/margrave $(CARGO_TARGET_DIR)/release/bench provisions)
+	$(if $(BENCH),,for it in provisions fleet; do MARGRAVE_BIN=$(CARGO_TARGET_DIR)/release/margrave $(CARGO_TARGET_DIR)/release/bench $$it || exit 1; done)

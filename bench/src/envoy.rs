@@ -63,6 +63,17 @@ pub(crate) fn memory_mb(pid: u32) -> Result<f64> {
     Ok(kilobytes / 1024.0)
 }
 
+/// Processor time that a process has used.
+pub(crate) fn cpu(pid: u32) -> Result<Duration> {
+    /// Of a second: what Linux tells user space, whatever it counts in.
+    const TICK_MILLIS: u64 = 10;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // After the name, which may hold anything.
+    let fields = stat.rsplit_once(')').context("a name")?.1.split_whitespace();
+    let ticks: Vec<u64> = fields.skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    Ok(Duration::from_millis(ticks.iter().sum::<u64>() * TICK_MILLIS))
+}
+
 /// A port that was free a moment ago.
 pub(crate) async fn free_port() -> Result<SocketAddr> {
     Ok(tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?)

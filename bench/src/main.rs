@@ -1,13 +1,18 @@
 //! `make bench`: change → live through a real Envoy, beside the least that could do the same, and
-//! what an Envoy costs with many tenants present; provisions accepted beside what the disk can do.
+//! what an Envoy costs with many tenants present; provisions accepted beside what the disk can do; one change to thousands of
+//! proxies beside as many raw sockets.
 //! Ratios count; times are for information.
 
 mod asker;
 mod bare;
 mod client;
+mod crowd;
 mod envoy;
+mod fleet;
+mod floor;
 mod product;
 mod provisions;
+mod proxy;
 mod scenario;
 mod upstream;
 mod wire;
@@ -39,6 +44,18 @@ enum What {
         #[arg(long, default_value_t = 60)]
         rounds: usize,
     },
+    /// One change to thousands of proxies.
+    Fleet {
+        /// Tenants present.
+        #[arg(long, default_value_t = 20_000)]
+        tenants: usize,
+        /// Proxies, one measurement each.
+        #[arg(long, value_delimiter = ',', default_value = "2000")]
+        streams: Vec<usize>,
+        /// Changes measured with each number of proxies.
+        #[arg(long, default_value_t = 20)]
+        rounds: usize,
+    },
     /// Durable provisions accepted over HTTP.
     Provisions {
         /// Instances present, rising.
@@ -59,6 +76,9 @@ async fn main() -> Result<()> {
     let binary = &arguments.binary;
     match arguments.what {
         What::Live { tenants, rounds } => scenario::run(binary, &tenants, rounds).await,
+        What::Fleet { tenants, streams, rounds } => {
+            fleet::run(binary, tenants, &streams, rounds).await
+        }
         What::Provisions { present, clients, seconds } => {
             provisions::run(binary, &present, &clients, Duration::from_secs(seconds)).await
         }

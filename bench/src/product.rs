@@ -107,6 +107,23 @@ impl Product {
         envoy::memory_mb(self.child.id().context("running")?)
     }
 
+    /// Processor time that it has used.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        envoy::cpu(self.child.id().context("running")?)
+    }
+
+    /// The proxies that are connected, as the platform's API tells them.
+    pub(crate) async fn proxies(&self) -> Result<Vec<Value>> {
+        let (_, fleet) = self.call("GET", "/v1/fleet", None).await?;
+        fleet["proxies"].as_array().cloned().context("proxies")
+    }
+
+    /// How many of them have everything.
+    pub(crate) async fn live(&self) -> Result<usize> {
+        let proxies = self.proxies().await?;
+        Ok(proxies.iter().filter(|proxy| proxy["state"] == "live").count())
+    }
+
     /// The metrics page.
     pub(crate) async fn metrics(&self) -> Result<String> {
         let url = format!("{}/metrics", self.endpoints["metrics"].as_str().context("metrics")?);

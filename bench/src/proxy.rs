@@ -1,0 +1,199 @@
+//! As much of a proxy's side of the delta protocol as a load needs: it subscribes as Envoy does when
+//! scopes name route configurations and clusters name endpoints, acknowledges, and comes back with
+//! what it had.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use bytes::{Buf, Bytes, BytesMut};
+use model::type_urls;
+use prost::Message;
+
+use crate::wire::{Request, Resource, Response, frame};
+
+/// The types that a proxy asks for, in Envoy's order.
+const TYPES: [&str; 5] = [
+    type_urls::CLUSTER,
+    type_urls::ENDPOINT,
+    type_urls::LISTENER,
+    type_urls::SCOPED_ROUTE,
+    type_urls::ROUTE,
+];
+/// Names of one request when a type's are told for the first time.
+const NAMES_PER_REQUEST: usize = 20_000;
+
+/// `envoy.config.core.v3.Node`, as much of it as names a proxy.
+#[derive(Clone, PartialEq, Message)]
+struct Node {
+    #[prost(string, tag = "1")]
+    id: String,
+}
+
+/// `envoy.service.discovery.v3.DeltaDiscoveryRequest`, the first of a type.
+#[derive(Clone, PartialEq, Message)]
+struct Hello {
+    #[prost(message, optional, tag = "1")]
+    node: Option<Node>,
+    #[prost(string, tag = "2")]
+    type_url: String,
+    #[prost(string, repeated, tag = "3")]
+    subscribe: Vec<String>,
+    #[prost(btree_map = "string, string", tag = "5")]
+    initial: BTreeMap<String, String>,
+}
+
+/// `envoy.config.cluster.v3.Cluster` and `envoy.config.route.v3.ScopedRouteConfiguration`: the field
+/// that tells what is asked for next.
+#[derive(Clone, PartialEq, Message)]
+struct Cluster {
+    /// `DiscoveryType`; 3 is EDS.
+    #[prost(int32, tag = "2")]
+    kind: i32,
+}
+#[derive(Clone, PartialEq, Message)]
+struct Scope {
+    #[prost(string, tag = "2")]
+    route: String,
+}
+const EDS: i32 = 3;
+
+/// What a proxy has: type → name → version.
+#[derive(Debug, Default)]
+pub(crate) struct Known(BTreeMap<String, BTreeMap<String, String>>);
+
+impl Known {
+    fn of(&self, type_url: &str) -> impl Iterator<Item = (&String, &String)> {
+        self.0.get(type_url).into_iter().flatten()
+    }
+
+    fn has(&self, type_url: &str, name: &str) -> bool {
+        self.0.get(type_url).is_some_and(|names| names.contains_key(name))
+    }
+
+    /// How many resources.
+    pub(crate) fn len(&self) -> usize {
+        self.0.values().map(BTreeMap::len).sum()
+    }
+
+    fn learn(&mut self, response: &Response) {
+        let names = self.0.entry(response.type_url.clone()).or_default();
+        for resource in &response.resources {
+            names.insert(resource.name.clone(), resource.version.clone());
+        }
+        for name in &response.removed {
+            names.remove(name);
+        }
+    }
+
+    /// What a proxy that has all this says when it comes back, after its own first word.
+    pub(crate) fn comes_back(&self) -> Arc<[Bytes]> {
+        let all = TYPES.iter().flat_map(|type_url| {
+            let wildcard = !is_named(type_url);
+            let known: Vec<_> = self.of(type_url).collect();
+            let parts: Vec<_> = known.chunks(NAMES_PER_REQUEST).map(<[_]>::to_vec).collect();
+            let parts = if parts.is_empty() { vec![Vec::new()] } else { parts };
+            let hello = move |part: Vec<(&String, &String)>| Hello {
+                node: None,
+                type_url: (*type_url).to_owned(),
+                subscribe: match wildcard {
+                    true => Vec::new(),
+                    false => part.iter().map(|(name, _)| (*name).clone()).collect(),
+                },
+                initial: part.into_iter().map(|(a, b)| (a.clone(), b.clone())).collect(),
+            };
+            // The versions of a wildcard are told by its first request alone.
+            let parts = if wildcard { vec![parts.concat()] } else { parts };
+            parts.into_iter().map(move |part| frame(&hello(part)))
+        });
+        all.collect()
+    }
+}
+
+/// Whether a type is asked for by names.
+fn is_named(type_url: &str) -> bool {
+    matches!(type_url, type_urls::ENDPOINT | type_urls::ROUTE)
+}
+
+/// The first word of a stream: who speaks, asking for all clusters. `known`: comes back with these.
+pub(crate) fn first_word(id: &str) -> Bytes {
+    let node = Some(Node { id: id.to_owned() });
+    // Secrets that nobody has: it names the node and asks for nothing.
+    frame(&Hello { node, type_url: type_urls::SECRET.to_owned(), ..Hello::default() })
+}
+
+/// One proxy's side of a stream.
+pub(crate) struct Proxy {
+    base: Arc<Known>,
+    /// Names that it asked for since, by type.
+    more: HashSet<(bool, String)>,
+    /// Where what it learns is noted, if it is the one that learns for all.
+    pub(crate) learns: Option<Known>,
+    buffer: BytesMut,
+}
+
+impl Proxy {
+    /// That has all this already.
+    pub(crate) fn new(base: Arc<Known>) -> Self {
+        Self { base, more: HashSet::new(), learns: None, buffer: BytesMut::new() }
+    }
+
+    /// That knows nothing, and notes all that it is told.
+    pub(crate) fn learner() -> Self {
+        Self { learns: Some(Known::default()), ..Self::new(Arc::default()) }
+    }
+
+    /// Takes bytes of the stream; the next whole response that they make.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<Option<Response>> {
+        self.buffer.extend_from_slice(bytes);
+        let Some(head) = self.buffer.first_chunk::<5>() else { return Ok(None) };
+        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+        if self.buffer.len() < length + 5 {
+            return Ok(None);
+        }
+        self.buffer.advance(5);
+        let response = Response::decode(self.buffer.split_to(length)).context("a response")?;
+        if self.buffer.is_empty() {
+            // A stream holds no memory while nothing happens.
+            self.buffer = BytesMut::new();
+        }
+        Ok(Some(response))
+    }
+
+    /// What it says to a response: that it has it, and what it needs next.
+    pub(crate) fn answer(&mut self, response: &Response) -> Result<Vec<Bytes>> {
+        let type_url = response.type_url.clone();
+        let nonce = response.nonce.clone();
+        let mut says = vec![frame(&Request { type_url, nonce, ..Request::default() })];
+        if let Some(known) = &mut self.learns {
+            known.learn(response);
+        }
+        let (next, is_route) = match response.type_url.as_str() {
+            type_urls::CLUSTER => (type_urls::ENDPOINT, false),
+            type_urls::SCOPED_ROUTE => (type_urls::ROUTE, true),
+            _ => return Ok(says),
+        };
+        let mut subscribe = Vec::new();
+        for resource in &response.resources {
+            let Some(name) = names(resource, is_route)? else { continue };
+            if !self.base.has(next, &name) && self.more.insert((is_route, name.clone())) {
+                subscribe.push(name);
+            }
+        }
+        if !subscribe.is_empty() {
+            let type_url = next.to_owned();
+            says.push(frame(&Request { type_url, subscribe, ..Request::default() }));
+        }
+        Ok(says)
+    }
+}
+
+/// What a cluster or a scope makes a proxy ask for.
+fn names(resource: &Resource, is_route: bool) -> Result<Option<String>> {
+    let Some(any) = &resource.resource else { return Ok(None) };
+    if is_route {
+        return Ok(Some(Scope::decode(any.value.clone())?.route));
+    }
+    let cluster = Cluster::decode(any.value.clone())?;
+    Ok((cluster.kind == EDS).then(|| resource.name.clone()))
+}
