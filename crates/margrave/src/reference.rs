@@ -100,6 +100,38 @@ fn the_metrics_page_has_every_metric() {
     check("metrics.md", "metrics", &format!("{head}{table}\n"));
 }
 
+/// What an action of the audit log is done to.
+const NOUNS: [&str; 8] =
+    ["binding", "fleet", "hostname", "instance", "operation", "platform", "team", "token"];
+
+#[test]
+fn the_audit_page_has_every_action() {
+    let text = std::fs::read_to_string(page("audit.md")).unwrap();
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut found = std::collections::BTreeSet::new();
+    for file in
+        ["broker", "model", "store"].iter().flat_map(|name| rust(&crates.join(name).join("src")))
+    {
+        let code = std::fs::read_to_string(&file).unwrap();
+        found.extend(code.split('"').filter(|word| is_action(word)).map(str::to_owned));
+    }
+    assert!(found.len() > 20, "only {found:?}");
+    for action in found {
+        assert!(text.contains(&format!("`{action}`")), "docs/reference/audit.md lacks `{action}`");
+    }
+}
+
+/// Noun and verb, such as `token.create`.
+fn is_action(word: &str) -> bool {
+    let Some((noun, verb)) = word.split_once('.') else { return false };
+    let is_word = !verb.is_empty() && verb.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+    NOUNS.contains(&noun) && is_word
+}
+
+fn rust(folder: &Path) -> Vec<PathBuf> {
+    files(folder).into_iter().filter(|path| path.extension().is_some_and(|e| e == "rs")).collect()
+}
+
 #[test]
 fn links_of_the_documentation_lead_somewhere_and_every_page_is_found() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
@@ -130,10 +162,13 @@ fn links_of_the_documentation_lead_somewhere_and_every_page_is_found() {
 }
 
 fn markdown(folder: &Path) -> Vec<PathBuf> {
+    files(folder).into_iter().filter(|path| path.extension().is_some_and(|e| e == "md")).collect()
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
-    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
-    let pages = files.into_iter().filter(|path| path.extension().is_some_and(|e| e == "md"));
-    pages.chain(folders.iter().flat_map(|folder| markdown(folder))).collect()
+    let (folders, found): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    found.into_iter().chain(folders.iter().flat_map(|folder| files(folder))).collect()
 }
 
 /// A recorder that only takes down what is described.

@@ -1,5 +1,5 @@
-//! The tutorial, word for word: every `yaml` block is saved, every `console` block is run and must
-//! answer what it shows.
+//! The tutorial, and how-tos that say so, word for word: every `yaml` block is saved, every `console`
+//! block is run and must answer what it shows.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use crate::support::Dev;
 
-const PAGE: &str = "../../docs/tutorial/first-load-balancer.md";
+/// Where the pages are.
+const DOCS: &str = "../../docs";
 
 /// The fenced blocks of a page: their language and text.
 fn blocks(page: &str) -> Vec<(&str, &str)> {
@@ -72,29 +73,31 @@ fn run(folder: &Path, line: &str) -> String {
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
     let mut shell = Command::new("sh");
     shell.args(["-c", &format!("{{ {line} ; }} 2>&1")]).current_dir(folder).env("PATH", path);
-    for name in ["MARGRAVE_URL", "MARGRAVE_STATE", "MARGRAVE_TEAM", "MARGRAVE_ENVIRONMENT"] {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MARGRAVE_")) {
         shell.env_remove(name);
     }
+    shell.env("XDG_CONFIG_HOME", folder.join("settings"));
     let output = shell.stdin(Stdio::null()).output().expect("a shell");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     if text.is_empty() || text.ends_with('\n') { text } else { text + "\n" }
 }
 
-#[test]
-fn the_tutorial_is_true_word_for_word() {
+/// Runs what a page shows, and compares; how many commands it has.
+fn is_true(page: &str) -> usize {
     let folder = tempfile::tempdir().expect("a folder");
     let backend = Backend::start();
     let dev = Dev::start(&folder.path().join(".margrave"), &[]);
     let port = |name: &str| dev.endpoint(name).rsplit(':').next().expect("a port").to_owned();
     let ports = [
+        (":8080", format!(":{}", port("broker"))),
         (":3000", format!(":{}", backend.1)),
         (":10080", format!(":{}", port("public"))),
         (":11080", format!(":{}", port("internal"))),
     ];
     let here = |text: &str| ports.iter().fold(text.to_owned(), |text, (a, b)| text.replace(a, b));
     let there = |text: &str| ports.iter().fold(text.to_owned(), |text, (a, b)| text.replace(b, a));
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE));
-    let page = page.expect("the tutorial");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(DOCS).join(page);
+    let page = std::fs::read_to_string(page).expect("the page");
     let mut ran = 0;
     for (language, block) in blocks(&page) {
         match language {
@@ -111,7 +114,23 @@ fn the_tutorial_is_true_word_for_word() {
             other => panic!("what is a block of `{other}`?"),
         }
     }
+    ran
+}
+
+#[test]
+fn the_tutorial_is_true_word_for_word() {
+    let ran = is_true("tutorial/first-load-balancer.md");
     assert!(ran > 10, "only {ran} commands were found");
+}
+
+#[test]
+fn a_token_for_ci_is_made_used_and_replaced_as_the_page_says() {
+    assert_eq!(is_true("how-to/tokens-for-ci.md"), 10);
+}
+
+#[test]
+fn a_platform_is_connected_as_the_page_says() {
+    assert_eq!(is_true("how-to/connect-a-platform.md"), 8);
 }
 
 #[test]
