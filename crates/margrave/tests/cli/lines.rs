@@ -54,6 +54,8 @@ const CASES: &[(&str, i32, &str, &str)] = &[
         "",
         "MARGRAVE_BROKER_PASSWORD is missing",
     ),
+    ("platform create CF", 64, "", "`CF` is not a credential's name: 1 to 64 of a-z"),
+    ("token create --ttl 1d", 64, "", "<--team <NAME>|--operator>"),
     ("logout --url http://127.0.0.1:1", 0, "nothing was kept for http://127.0.0.1:1", ""),
     ("token keep --url http://127.0.0.1:1", 64, "", "no token came in on stdin"),
     ("schema", 0, "\"$schema\": \"http://json-schema.org/draft-04/schema#\"", ""),

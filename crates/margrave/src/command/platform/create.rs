@@ -1,5 +1,6 @@
 //! `margrave platform create`: a platform is let in.
 
+use model::CredentialName;
 use serde_json::json;
 
 use super::Passed;
@@ -14,8 +15,8 @@ use crate::output::Format;
 /// The platform sends its name as username. It is believed about on whose behalf it asks.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Its name, such as `cf-prod`: a to z, 0 to 9 and `-`
-    name: String,
+    /// Its name, such as `cf-prod`: it is the username
+    name: CredentialName,
 
     #[command(flatten)]
     into: secret::Into,

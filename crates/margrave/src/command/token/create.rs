@@ -1,6 +1,7 @@
 //! `margrave token create`: a token, whose secret is told once.
 
 use keys::Secret;
+use model::CredentialName;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -23,7 +24,7 @@ pub struct Args {
 
     /// What operations and the audit log call it, such as `shop-ci` [default: made of its team]
     #[arg(long, value_name = "NAME")]
-    name: Option<String>,
+    name: Option<CredentialName>,
 
     /// How long it is good for, such as `12h` or `30d`; 366d at most
     #[arg(long, value_name = "DURATION", default_value = "90d")]
