@@ -116,7 +116,7 @@ impl Broker {
                 let digest: [u8; 32] = Sha256::digest(format!("{name}:{password}")).into();
                 if self.door.digest.ct_eq(&digest).into() {
                     let who = Arc::clone(&self.door.operator);
-                    return Ok(Entered { who, how: How::Configured });
+                    return Ok(Entered { who, how: How::Configured, until: None });
                 }
                 let secret = whole(&password, AccessKind::Platform)?;
                 self.look_up(&secret, Some(&name), now).await
@@ -165,7 +165,8 @@ impl Broker {
             LoginError::Unavailable(why) => Denied::Error(Error::unavailable(&why)),
         })?;
         let until = logged_in.until.min(now + LOGIN_KEPT_MILLIS);
-        let entered = Entered { who: Arc::new(logged_in.principal), how: How::Login };
+        let who = Arc::new(logged_in.principal);
+        let entered = Entered { who, how: How::Login, until: Some(logged_in.until) };
         let entry = Entry { entered: entered.clone(), until: Some(until), used: None };
         self.door.known.keep(presented::digest(signed.as_bytes()), entry, taken);
         Ok(entered)

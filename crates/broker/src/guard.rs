@@ -12,7 +12,6 @@ use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
 use crate::error::Error;
-use crate::principal::Entered;
 use crate::router::Broker;
 use crate::{identity, metrics};
 
@@ -71,9 +70,9 @@ async fn answer(broker: &Broker, mut request: Request, next: Next) -> Response {
 async fn admit(broker: &Broker, request: &mut Request) -> Result<(), Error> {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
-    let Entered { who, how } = broker.enter(request.headers(), from).await?;
-    request.extensions_mut().insert(who);
-    request.extensions_mut().insert(how);
+    let entered = broker.enter(request.headers(), from).await?;
+    request.extensions_mut().insert(Arc::clone(&entered.who));
+    request.extensions_mut().insert(entered);
     if request.uri().path().starts_with("/v2/") {
         version(request.headers()).and_then(|()| identity::check(request.headers()))?;
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use model::{Owner, Principal, Role};
+use model::{Millis, Owner, Principal, Role};
 
 use crate::error::Error;
 
@@ -13,6 +13,8 @@ use crate::error::Error;
 pub(crate) struct Entered {
     pub(crate) who: Arc<Principal>,
     pub(crate) how: How,
+    /// When what was shown ends by itself.
+    pub(crate) until: Option<Millis>,
 }
 
 /// By what somebody has come in.
@@ -60,11 +62,9 @@ pub(crate) fn operator(who: &Principal) -> Result<(), Error> {
 
 impl<S: Send + Sync> FromRequestParts<S> for Entered {
     type Rejection = Error;
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let Who(who) = Who::from_request_parts(parts, state).await?;
-        let how = parts.extensions.get::<How>().copied();
-        how.map(|how| Self { who, how })
-            .ok_or_else(|| Error::unauthorized("credentials are missing"))
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Error> {
+        let found = parts.extensions.get::<Self>().cloned();
+        found.ok_or_else(|| Error::unauthorized("credentials are missing"))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::router::Broker;
 
 /// Who asks.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Whoami {
     /// What operations and the audit log call it.
     credential: String,
@@ -26,18 +27,21 @@ pub(crate) struct Whoami {
     teams: Vec<String>,
     /// By what it came in: `configuration`, `credential` or `login`.
     by: &'static str,
+    /// When what was shown ends by itself, in milliseconds since the Unix epoch; null: it does not.
+    expires_at: Option<Millis>,
 }
 
 /// Who asks.
 #[utoipa::path(get, path = "/v1/whoami", tag = "access", operation_id = "whoami", responses(
     (status = 200, description = "As the broker sees it", body = Whoami),
 ))]
-pub(crate) async fn get(Entered { who, how }: Entered) -> Json<Whoami> {
+pub(crate) async fn get(Entered { who, how, until }: Entered) -> Json<Whoami> {
     Json(Whoami {
         credential: who.credential.clone(),
         role: word(&who.role),
         teams: teams(&who.role),
         by: how.word(),
+        expires_at: until,
     })
 }
 

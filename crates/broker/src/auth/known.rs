@@ -30,7 +30,7 @@ impl Entry {
         let name = String::from(credential.name);
         let who = Arc::new(Principal { credential: name, role: credential.role });
         let used = Some((credential.id, credential.last_used_at));
-        Self { entered: Entered { who, how: How::Credential }, until, used }
+        Self { entered: Entered { who, how: How::Credential, until }, until, used }
     }
 }
 
@@ -108,7 +108,7 @@ mod tests {
 
     fn entry(until: Option<Millis>) -> Entry {
         let who = Arc::new(Principal { credential: "ann".to_owned(), role: Role::Operator });
-        Entry { entered: Entered { who, how: How::Credential }, until, used: None }
+        Entry { entered: Entered { who, how: How::Credential, until }, until, used: None }
     }
 
     fn key(number: u32) -> AccessHash {

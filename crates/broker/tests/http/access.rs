@@ -31,7 +31,11 @@ async fn a_token_opens_until_it_is_revoked_and_that_is_seen_at_once() {
     let harness = Harness::new();
     let (secret, id) = make(&harness, "/v1/tokens", json!({"name": "ci", "teams": ["shop"]})).await;
     let bearer = format!("Bearer {secret}");
-    let who = harness.call_as(&bearer, "GET", "/v1/whoami", None).await.body;
+    let mut who = harness.call_as(&bearer, "GET", "/v1/whoami", None).await.body;
+    let until = who.as_object_mut().and_then(|who| who.remove("expiresAt"));
+    let listed = harness.call("GET", "/v1/tokens", None).await.body;
+    assert_eq!(until.as_ref(), Some(&listed["tokens"][0]["expiresAt"]));
+    assert!(until.is_some_and(|until| until.is_i64()));
     assert_eq!(
         who,
         json!({"credential": "ci", "role": "member", "teams": ["shop"], "by": "credential"})

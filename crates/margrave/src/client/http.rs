@@ -58,6 +58,8 @@ impl Client {
             .connect_timeout(CONNECT_MAX)
             // The broker is asked directly: a proxy of the environment does not know it.
             .no_proxy()
+            // A broker sends nobody elsewhere, and what we show is for it alone.
+            .redirect(reqwest::redirect::Policy::none())
             .build()?;
         Ok(Self { http, url, authorization, presented })
     }
@@ -198,5 +200,71 @@ impl Answer {
             Value::String(text) if !text.is_empty() => text.clone(),
             _ => format!("the broker answers {}", self.status),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keys::Secret;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::super::credential::{Credential, Source};
+    use super::*;
+
+    /// Answers one request with `answer`, and tells what was asked.
+    async fn once(listener: &TcpListener, answer: &str) -> String {
+        let (mut peer, _) = listener.accept().await.unwrap();
+        let mut asked = vec![0; 4096];
+        let length = peer.read(&mut asked).await.unwrap();
+        peer.write_all(answer.as_bytes()).await.unwrap();
+        String::from_utf8_lossy(&asked[..length]).into_owned()
+    }
+
+    #[tokio::test]
+    async fn nobody_is_followed_elsewhere() {
+        let [listener, other] = [
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        ];
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let credential = Credential::Token(Secret::from("mgt_secret".to_owned()));
+        let presented = Presented { credential, source: Source::Token, team: None };
+        let client = Client::new(url, presented).unwrap();
+        let elsewhere = other.local_addr().unwrap();
+        let answer = format!(
+            "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://{elsewhere}/\r\n\
+             content-length: 0\r\nconnection: close\r\n\r\n"
+        );
+        let ask = client.send(client.request(Method::GET, "/v1/whoami"));
+        let (asked, found) = tokio::join!(once(&listener, &answer), ask);
+        assert!(asked.to_lowercase().contains("authorization: bearer mgt_secret"), "{asked}");
+        let Ok(found) = found else { panic!("it followed to {elsewhere}") };
+        assert_eq!(found.status, StatusCode::TEMPORARY_REDIRECT);
+        let said = found.failure().text();
+        assert!(said.contains("307") && !said.contains("mgt_secret"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_says_what_was_shown_and_not_its_text() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let credential = Credential::Token(Secret::from("mgt_secret".to_owned()));
+        let presented = Presented { credential, source: Source::Token, team: None };
+        let client = Client::new(url, presented).unwrap();
+        let body = r#"{"description":"no"}"#;
+        for (status, piece) in [
+            ("401 Unauthorized", "refuses the token of MARGRAVE_TOKEN: no"),
+            ("403 Forbidden", "whoami"),
+        ] {
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+            let ask = client.ask::<Value>(client.request(Method::GET, "/v1/whoami"));
+            let (_, found) = tokio::join!(once(&listener, &answer), ask);
+            let said = found.expect_err("it is refused").text();
+            assert!(said.contains(piece) && !said.contains("mgt_secret"), "{said}");
+        }
     }
 }

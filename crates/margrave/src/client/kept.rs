@@ -82,7 +82,12 @@ impl Kept {
     fn document(&self) -> anyhow::Result<Document> {
         let shown = self.0.display();
         let mut file = match File::open(&self.0) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Document::default()),
+            // Of a user without a home, `HOME` may be no folder.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Ok(Document::default());
+            }
             opened => opened.with_context(|| format!("cannot read {shown}"))?,
         };
         let found = file.metadata().with_context(|| format!("cannot read {shown}"))?;

@@ -20,6 +20,9 @@ pub struct Whoami {
     pub teams: Vec<String>,
     /// By what it came in: `configuration`, `credential` or `login`.
     pub by: String,
+    /// When what was shown ends by itself, in milliseconds since the Unix epoch.
+    #[serde(default, rename = "expiresAt")]
+    pub expires_at: Option<i64>,
     /// What else the broker tells, kept for programs.
     #[serde(flatten)]
     pub more: Map<String, Value>,

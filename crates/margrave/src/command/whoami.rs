@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use crate::client::{self, Access};
 use crate::failure::Failure;
 use crate::output::{self, Format};
+use crate::when::minute;
 
 /// Tell who the broker takes you for: what your credential is called, what it may do, and where it
 /// came from
@@ -48,6 +49,7 @@ fn describe(Asks { who, broker, shown }: &Asks) -> String {
     if !who.teams.is_empty() {
         rows.push(pair("teams", &who.teams.join(", ")));
     }
+    rows.extend(who.expires_at.map(|at| pair("until", &minute(at))));
     rows.extend([pair("broker", broker), pair("by", shown)]);
     output::table(&rows)
 }

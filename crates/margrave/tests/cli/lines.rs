@@ -102,3 +102,20 @@ fn exit_codes_and_streams() {
         assert!(!err.contains('\u{1b}'), "margrave {line}: colour without a terminal:\n{err}");
     }
 }
+
+#[test]
+fn the_password_of_a_state_folder_goes_to_its_own_platform_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let state = folder.path().join(".margrave");
+    std::fs::create_dir(&state).expect("made");
+    let kept = r#"{"username": "u", "password": "p"}"#;
+    std::fs::write(state.join("credentials.json"), kept).expect("written");
+    for (line, said) in [
+        ("list --url http://127.0.0.1:1", "nothing lets us in"),
+        ("list --url http://127.0.0.1:1 --state .margrave", "does not answer"),
+    ] {
+        let output = margrave(folder.path(), line);
+        let err = String::from_utf8(output.stderr).expect("UTF-8");
+        assert!(output.status.code() == Some(1) && err.contains(said), "margrave {line}\n{err}");
+    }
+}

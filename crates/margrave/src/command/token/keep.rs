@@ -1,9 +1,10 @@
 //! `margrave token keep`: a token that somebody was given becomes what this user's commands show.
 
-use std::io::{IsTerminal, Read};
+use std::io::{BufRead, IsTerminal, Read, Stdin};
 
 use anyhow::{Context, anyhow};
 use keys::Secret;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use serde::Serialize;
 use serde_json::Map;
 use utoipa::ToSchema;
@@ -71,15 +72,43 @@ impl Args {
 
 fn read() -> Result<Secret, Failure> {
     let stdin = std::io::stdin();
-    if stdin.is_terminal() {
-        output::message("paste the token, and press Enter and Ctrl-D:");
-    }
     let mut bytes = Vec::new();
-    stdin.lock().take(TOKEN_BYTES_MAX).read_to_end(&mut bytes).context("cannot read stdin")?;
+    let mut limited = stdin.lock().take(TOKEN_BYTES_MAX);
+    if stdin.is_terminal() {
+        output::message("paste the token, and press Enter:");
+        let _quiet = Quiet::of(&stdin);
+        limited.read_until(b'\n', &mut bytes).context("cannot read stdin")?;
+    } else {
+        limited.read_to_end(&mut bytes).context("cannot read stdin")?;
+    }
     let token = Secret::new(bytes.trim_ascii().to_vec());
     drop(Secret::new(bytes));
     if token.expose().is_empty() {
         return Err(Failure::Usage("no token came in on stdin".to_owned()));
     }
     Ok(token)
+}
+
+/// A terminal that does not show what is typed, as long as this lives.
+struct Quiet<'a> {
+    terminal: &'a Stdin,
+    before: Termios,
+}
+
+impl<'a> Quiet<'a> {
+    /// A terminal that cannot be told so shows it.
+    fn of(terminal: &'a Stdin) -> Option<Self> {
+        let before = tcgetattr(terminal).ok()?;
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(terminal, OptionalActions::Flush, &quiet).ok()?;
+        Some(Self { terminal, before })
+    }
+}
+
+impl Drop for Quiet<'_> {
+    fn drop(&mut self) {
+        // There is nothing else to be done about it.
+        let _ = tcsetattr(self.terminal, OptionalActions::Now, &self.before);
+    }
 }
