@@ -4,6 +4,7 @@
 mod file;
 mod flags;
 mod layers;
+mod login;
 mod parse;
 mod setting;
 
@@ -62,6 +63,8 @@ pub struct Config {
     pub listen: Listen,
     /// The broker's credentials, where given.
     pub credentials: Option<Credentials>,
+    /// Where people log in, if anywhere.
+    pub login: Option<::login::Settings>,
 }
 
 /// Which Envoy to start.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::layers::Layers;
 use super::setting::{Kind, Setting};
-use super::{AccessLog, Config, Credentials, Envoy, Listen, LogFormat, NONE, Protocol};
+use super::{AccessLog, Config, Credentials, Envoy, Listen, LogFormat, NONE, Protocol, login};
 
 /// The shortest password that is accepted, in characters.
 const PASSWORD_LENGTH_MIN: usize = 8;
@@ -49,17 +49,19 @@ pub fn config(layers: &Layers) -> (Config, Vec<String>) {
             envoy_admin: read.loopback("listen.envoy_admin"),
         },
         credentials: read.credentials(),
+        login: login::settings(&mut read),
     };
     (config, read.problems)
 }
 
-struct Reader<'a> {
+/// Settings on their way to a configuration, and what is wrong with them.
+pub(super) struct Reader<'a> {
     layers: &'a Layers,
     problems: Vec<String>,
 }
 
 impl Reader<'_> {
-    fn text(&self, key: &str) -> String {
+    pub(super) fn text(&self, key: &str) -> String {
         self.layers.get(key).0.to_owned()
     }
 
@@ -84,7 +86,7 @@ impl Reader<'_> {
         Some(self.text(key)).filter(|text| !text.is_empty()).map(Into::into)
     }
 
-    fn problem(&mut self, key: &str, why: &str) {
+    pub(super) fn problem(&mut self, key: &str, why: &str) {
         let (_, origin) = self.layers.get(key);
         self.problems.push(format!("{origin}: `{key}` {why}"));
     }

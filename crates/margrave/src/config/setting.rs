@@ -188,6 +188,55 @@ pub const SETTINGS: &[Setting] = &[
         "Who may use the broker. Unset with its password: made once and kept in the state folder",
     ),
     setting("broker.password", Kind::Secret, "", "The password of `broker.username`"),
+    setting(
+        "login.issuer",
+        Kind::Text,
+        "",
+        "URL of the OpenID Connect issuer that people log in at, such as `https://login.example.com`. \
+         Unset: nobody logs in, tokens are made by operators",
+    ),
+    setting(
+        "login.client_id",
+        Kind::Text,
+        "",
+        "The public client that the command line is to the issuer",
+    ),
+    setting(
+        "login.audience",
+        Kind::Text,
+        "",
+        "Whom ID tokens must be meant for. Unset: `login.client_id`",
+    ),
+    setting(
+        "login.scope",
+        Kind::Text,
+        "openid email offline_access",
+        "What `margrave login` asks the issuer for; some want `groups` besides",
+    ),
+    setting(
+        "login.groups_claim",
+        Kind::Text,
+        "groups",
+        "The claim of ID tokens that names groups; `/realm_access/roles` is `roles` within `realm_access`",
+    ),
+    setting(
+        "login.name_claim",
+        Kind::Text,
+        "email",
+        "The claim that people are called by in histories and the audit log, `sub` beside it",
+    ),
+    setting(
+        "login.teams",
+        Kind::Text,
+        "",
+        "Which groups are of which teams: `GROUP=TEAM`, separated by `;`. `team-*=*`: any group `team-x` is of the team `x`",
+    ),
+    setting(
+        "login.operators",
+        Kind::Text,
+        "",
+        "Groups whose people are operators, separated by `;`",
+    ),
 ];
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ pub async fn build(
         }),
         credentials: Arc::<Sqlite>::clone(&store),
         sessions: Arc::<Sqlite>::clone(&store),
-        login: None,
+        login: super::login::of(config)?,
         random: Arc::new(rand::random),
         view,
         clock: Arc::clone(&clock),

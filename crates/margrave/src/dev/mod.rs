@@ -5,6 +5,7 @@ pub mod expiry;
 pub mod heads;
 mod keeper;
 pub mod line;
+mod login;
 mod pages;
 pub mod ports;
 pub mod probes;

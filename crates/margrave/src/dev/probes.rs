@@ -59,6 +59,7 @@ pub fn install_metrics() -> anyhow::Result<PrometheusHandle> {
 pub fn describe() {
     broker::metrics::describe();
     console::metrics::describe();
+    login::metrics::describe();
     store::metrics::describe();
     context::metrics::describe();
     worker::metrics::describe();
