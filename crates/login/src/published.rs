@@ -12,11 +12,11 @@ use crate::jwk::{Key, KeySet};
 use crate::jws::Signed;
 use crate::{IssuerUrl, metrics};
 
-/// After this long keys are fetched again, while the ones that are known stay in use.
+/// After this long the issuer is asked again before one of its keys is used: it may have taken it back.
 const FRESH_MILLIS: Millis = 10 * 60 * 1000;
 /// Between two attempts, whoever asks: strangers can name keys that do not exist.
-const ATTEMPT_MILLIS: Millis = 30 * 1000;
-/// How long keys are used that the issuer has not confirmed: it may have taken one back meanwhile.
+const ATTEMPT_MILLIS: Millis = 5 * 1000;
+/// How long keys are used that the issuer cannot confirm because it is away.
 const KEPT_MILLIS: Millis = 24 * 60 * 60 * 1000;
 /// Requests that wait for keys at a time; the rest is told to try again.
 const WAITING_MAX: usize = 64;
@@ -61,15 +61,16 @@ impl Published {
         signed: &Signed<'_>,
         now: Millis,
     ) -> Result<Key, NoKey> {
-        let found = self.state().find(signed, now);
-        if let Some(key) = found {
-            if !self.state().is_fresh(now) {
-                // Nobody waits for it.
-                drop(self.fetch(now));
-            }
+        let (found, is_fresh, fails) = self.state().look(signed, now);
+        if let Some(key) = found.clone().filter(|_| is_fresh) {
             return Ok(key);
         }
-        if let Some(mut flight) = self.fetch(now) {
+        let flight = self.fetch(now);
+        // Nobody waits for an issuer that has failed, as long as there is a key.
+        if let Some(key) = found.filter(|_| fails) {
+            return Ok(key);
+        }
+        if let Some(mut flight) = flight {
             let Ok(_place) = self.waiting.try_acquire() else {
                 return Err(NoKey::Unavailable("too many wait for the issuer's keys".to_owned()));
             };
@@ -119,7 +120,11 @@ impl Published {
                 (state.keys, state.fetched_at) = (keys, Some(now));
             }
             Err(error) => {
-                tracing::warn!(%error, "the issuer's keys were not fetched; known ones stay in use");
+                if state.failure.as_ref() == Some(&error) {
+                    tracing::debug!(%error, "the issuer's keys were not fetched again");
+                } else {
+                    tracing::warn!(%error, "the issuer's keys were not fetched; known ones stay in use");
+                }
                 state.failure = Some(error);
             }
         }
@@ -136,8 +141,10 @@ impl State {
         at.is_some_and(|at| (0..millis).contains(&now.saturating_sub(at)))
     }
 
-    fn is_fresh(&self, now: Millis) -> bool {
-        Self::within(self.fetched_at, FRESH_MILLIS, now)
+    /// The key, whether it was confirmed of late, and whether the issuer failed to confirm it.
+    fn look(&self, signed: &Signed<'_>, now: Millis) -> (Option<Key>, bool, bool) {
+        let is_fresh = Self::within(self.fetched_at, FRESH_MILLIS, now);
+        (self.find(signed, now), is_fresh, self.failure.is_some())
     }
 
     fn may_try(&self, now: Millis) -> bool {

@@ -9,6 +9,7 @@ use keys::Secret;
 use super::Client;
 use super::credential::{Credential, Presented, Source};
 use super::kept::Kept;
+use super::renew;
 use crate::command::env;
 use crate::failure::Failure;
 use crate::state::{self, Endpoints, State};
@@ -21,7 +22,7 @@ const PASSWORD: &str = "MARGRAVE_BROKER_PASSWORD";
 /// The order in which credentials count, told below every `--help`.
 const ORDER: &str = "You are let in by the first of these that there is: the token of \
     MARGRAVE_TOKEN; the username with MARGRAVE_BROKER_PASSWORD; the token that is kept for this \
-    broker (`margrave token keep`, `margrave logout`); what the state folder tells.";
+    broker (`margrave login`, `margrave token keep`, `margrave logout`); what the state folder tells.";
 
 /// Which platform.
 #[derive(Debug, clap::Args)]
@@ -98,10 +99,14 @@ impl Access {
             return Ok(Presented { credential, source: Source::Pair, team: None });
         }
         if let Some(kept) = Kept::of_user()
-            && let Some(entry) = kept.read(url)?
+            && let Some(entry) = renew::entry(&kept, url)?
         {
+            let path = kept.path().to_owned();
+            let source = match entry.login {
+                Some(_) => Source::Login(path),
+                None => Source::Kept(path),
+            };
             let credential = Credential::Token(entry.token);
-            let source = Source::Kept(kept.path().to_owned());
             return Ok(Presented { credential, source, team: entry.team });
         }
         Ok(self.of_state(url)?.ok_or_else(|| nothing_for(url))?)
@@ -187,7 +192,7 @@ fn nothing_in(state: &State) -> anyhow::Error {
 
 fn nothing_for(url: &str) -> anyhow::Error {
     anyhow!(
-        "nothing lets us in at {url}: set MARGRAVE_TOKEN to a token, which the platform's operators \
+        "nothing lets us in at {url}: say `margrave login`, if people log in there; set MARGRAVE_TOKEN to a token, which the platform's operators \
          make with `margrave token create`; or keep one with `margrave token keep`; or set \
          MARGRAVE_BROKER_USERNAME and MARGRAVE_BROKER_PASSWORD to the broker's own"
     )

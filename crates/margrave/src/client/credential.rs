@@ -34,6 +34,8 @@ pub enum Source {
     Pair,
     /// The file that this user keeps.
     Kept(PathBuf),
+    /// The same file, where it keeps a login.
+    Login(PathBuf),
     /// The state folder of `margrave dev`.
     State(PathBuf),
 }
@@ -87,6 +89,7 @@ impl Source {
                  MARGRAVE_BROKER_PASSWORD"
                 .to_owned(),
             Self::Kept(path) => format!("the token that {} keeps for it", path.display()),
+            Self::Login(path) => format!("the login that {} keeps for it", path.display()),
             Self::State(path) => {
                 format!("the username and password of the state folder {}", path.display())
             }
@@ -103,6 +106,9 @@ impl Source {
             Self::Pair => "set them to those of the broker, or set MARGRAVE_TOKEN",
             Self::Kept(_) => {
                 "keep another with `margrave token keep`, or forget it with `margrave logout`"
+            }
+            Self::Login(_) => {
+                "log in again with `margrave login`, or forget it with `margrave logout`"
             }
             Self::State(_) => {
                 "if `margrave dev` was given a pair of its own, set MARGRAVE_BROKER_USERNAME and \

@@ -12,6 +12,8 @@ use keys::Secret;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use super::renew::Renewal;
+use crate::failure::Failure;
 use crate::private;
 
 /// The largest file that is read, in bytes: what an issuer of logins signs is long.
@@ -32,6 +34,9 @@ pub struct Entry {
     /// The team that is meant when nobody names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<String>,
+    /// Of a login: what makes it new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Renewal>,
     /// What another release has written.
     #[serde(flatten)]
     pub more: Map<String, Value>,
@@ -79,6 +84,25 @@ impl Kept {
         self.change(|document| document.brokers.remove(&key(url))).map(|gone| gone.is_some())
     }
 
+    /// What is kept for the broker at `url`, made new. Two commands take turns, so that the second sees
+    /// what the first has brought.
+    pub fn renew(
+        &self,
+        url: &str,
+        renew: impl FnOnce(Entry) -> Result<Entry, Failure>,
+    ) -> Result<Entry, Failure> {
+        let _turn = self.turn()?;
+        let mut document = self.document()?;
+        let gone = || Failure::Refused(format!("what was kept for {url} has just been forgotten"));
+        let before = document.brokers.remove(&key(url)).ok_or_else(gone)?;
+        let after = renew(before.clone())?;
+        if after != before {
+            document.brokers.insert(key(url), after.clone());
+            self.write(&document)?;
+        }
+        Ok(after)
+    }
+
     fn document(&self) -> anyhow::Result<Document> {
         let shown = self.0.display();
         let mut file = match File::open(&self.0) {
@@ -117,6 +141,15 @@ impl Kept {
 
     /// Changes the file as a whole; two commands at a time take turns.
     fn change<T>(&self, change: impl FnOnce(&mut Document) -> T) -> anyhow::Result<T> {
+        let _turn = self.turn()?;
+        let mut document = self.document()?;
+        let changed = change(&mut document);
+        self.write(&document)?;
+        Ok(changed)
+    }
+
+    /// As long as this is held, nobody else changes the file.
+    fn turn(&self) -> anyhow::Result<File> {
         let writing = || format!("cannot write {}", self.0.display());
         let folder = self.0.parent().unwrap_or(Path::new("."));
         DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(writing)?;
@@ -124,11 +157,13 @@ impl Kept {
         let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(lock);
         let lock = lock.with_context(writing)?;
         lock.lock().with_context(writing)?;
-        let mut document = self.document()?;
-        let changed = change(&mut document);
-        let text = Secret::new(serde_json::to_vec_pretty(&document).with_context(writing)?);
-        private::replace(&self.0, text.expose())?;
-        Ok(changed)
+        Ok(lock)
+    }
+
+    fn write(&self, document: &Document) -> anyhow::Result<()> {
+        let writing = || format!("cannot write {}", self.0.display());
+        let text = Secret::new(serde_json::to_vec_pretty(document).with_context(writing)?);
+        private::replace(&self.0, text.expose())
     }
 }
 
@@ -138,12 +173,15 @@ fn key(url: &str) -> String {
     written.trim_end_matches('/').to_owned()
 }
 
-fn write_secret<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn write_secret<S: Serializer>(
+    secret: &Secret,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     let text = secret.expose_str().ok_or_else(|| serde::ser::Error::custom("this is no text"))?;
     serializer.serialize_str(text)
 }
 
-fn read_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+pub(super) fn read_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
     String::deserialize(deserializer).map(Secret::from)
 }
 
@@ -153,7 +191,7 @@ mod tests {
 
     fn entry(token: &str) -> Entry {
         let token = Secret::from(token.to_owned());
-        Entry { token, team: Some("shop".to_owned()), more: Map::new() }
+        Entry { token, team: Some("shop".to_owned()), login: None, more: Map::new() }
     }
 
     fn mode(path: &Path) -> u32 {

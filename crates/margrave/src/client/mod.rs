@@ -11,7 +11,9 @@ pub mod follow;
 mod http;
 mod identity;
 pub mod kept;
+pub mod offer;
 mod osb;
+pub mod renew;
 pub mod search;
 mod whoami;
 

@@ -17,6 +17,7 @@ mod held;
 mod history;
 mod keys;
 mod list;
+mod login;
 mod logout;
 mod operation;
 mod operations;
@@ -68,6 +69,7 @@ enum Command {
     Bindings(bindings::Args),
     Unbind(unbind::Args),
     CallToken(call_token::Args),
+    Login(login::Args),
     Whoami(whoami::Args),
     Logout(logout::Args),
     Token(token::Args),
@@ -132,6 +134,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Bindings(args) => args.run(),
         Command::Unbind(args) => args.run(),
         Command::CallToken(args) => args.run(),
+        Command::Login(args) => args.run(),
         Command::Whoami(args) => args.run(),
         Command::Logout(args) => args.run(),
         Command::Token(args) => args.run(),

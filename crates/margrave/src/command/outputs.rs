@@ -8,7 +8,7 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::audit::Verified;
 use super::{
-    apply, backup, bind, delete, explain, fleet, logout, platform, restore, token, unbind,
+    apply, backup, bind, delete, explain, fleet, login, logout, platform, restore, token, unbind,
     validate, whoami,
 };
 use crate::client::api::{Instance, Operation};
@@ -33,6 +33,7 @@ const OUTPUTS: &[Row] = &[
     ("keys list", of::<bindings::Keyring>),
     ("keys rotate", of::<bindings::Keyring>),
     ("list", of::<Vec<Instance>>),
+    ("login", of::<login::LoggedIn>),
     ("logout", of::<logout::Forgotten>),
     ("operation cancel", of::<Operation>),
     ("operation retry", of::<Operation>),

@@ -17,6 +17,7 @@ mod exposure;
 mod identity;
 mod isolation;
 mod line;
+mod login;
 mod restore;
 mod sotw;
 mod strings;

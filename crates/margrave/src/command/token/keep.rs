@@ -62,7 +62,10 @@ impl Args {
             return Err(Failure::Refused(format!("this token is of {teams}, and not of {team}")));
         }
         let (broker, team) = (self.access.url()?, self.team);
-        file.save(&broker, kept::Entry { token, team: team.clone(), more: Map::new() })?;
+        file.save(
+            &broker,
+            kept::Entry { token, team: team.clone(), login: None, more: Map::new() },
+        )?;
         let (credential, file) = (who.credential, file.path().display().to_string());
         let text =
             format!("{credential} is what commands show {broker} from now on; kept in {file}");
