@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::checkpoint::Checkpoints;
-use super::reader::{Readers, STATEMENTS_MAX};
+use super::reader::{Readers, keep_statements};
 use super::request::NEWS_SLOTS;
 use super::writer::{Listeners, Writer};
 use super::{Inner, OpenError, Options, Sqlite, feed, jobs, schema};
@@ -94,7 +94,7 @@ impl Sqlite {
 
 pub(super) fn configure(conn: &Connection, options: &Options) -> Result<(), OpenError> {
     conn.busy_timeout(STRANGER_WAIT)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    keep_statements(conn)?;
     conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "foreign_keys", true)?;

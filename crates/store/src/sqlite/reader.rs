@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
@@ -10,6 +11,13 @@ use crate::StoreError;
 
 /// Statements kept prepared by a connection; more than there are in this crate.
 pub(super) const STATEMENTS_MAX: usize = 128;
+
+/// Keeps statements prepared, whatever values they are given: without the guarantee a statement with
+/// `LIMIT ?` is prepared anew each time.
+pub(super) fn keep_statements(conn: &Connection) -> rusqlite::Result<()> {
+    conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
 
 /// A few connections; a read beyond them waits for one.
 pub(super) struct Readers {
@@ -22,10 +30,10 @@ pub(super) struct Readers {
 impl Readers {
     /// Of one connection, and without another thread.
     #[cfg(feature = "contract")]
-    pub(super) fn one(conn: Connection) -> Self {
-        conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    pub(super) fn one(conn: Connection) -> rusqlite::Result<Self> {
+        keep_statements(&conn)?;
         let idle = Arc::new(Mutex::new(vec![conn]));
-        Self { idle, permits: Arc::new(Semaphore::new(1)), always_here: true }
+        Ok(Self { idle, permits: Arc::new(Semaphore::new(1)), always_here: true })
     }
 
     /// Opens `count` connections to the file, which exists.
@@ -39,7 +47,7 @@ impl Readers {
             .map(|_| {
                 let mut conn = Connection::open_with_flags(path, flags)?;
                 watch(&mut conn);
-                conn.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+                keep_statements(&conn)?;
                 Ok(conn)
             })
             .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -106,4 +114,24 @@ impl Drop for Borrowed<'_> {
 
 fn gone() -> StoreError {
     StoreError::Unavailable("the reader has stopped".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    #[test]
+    fn a_statement_is_prepared_once_whatever_it_is_given() {
+        let conn = Connection::open_in_memory().unwrap();
+        keep_statements(&conn).unwrap();
+        conn.execute_batch("CREATE TABLE t (n); CREATE INDEX few ON t (n) WHERE n > 3").unwrap();
+        let mut statement =
+            conn.prepare("SELECT n FROM t WHERE n > ?1 ORDER BY n LIMIT ?2").unwrap();
+        for given in 0..5 {
+            assert!(!statement.exists([given, given]).unwrap());
+        }
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+    }
 }
