@@ -52,6 +52,7 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         .route("/v1/audit/head", get(audit::head))
         .route("/v1/backup", post(operate::backup))
         .route("/v1/fleet", get(platform::fleet))
+        .route("/v1/fleet/proxies/{id}", get(platform::proxy))
         .route("/v1/fleet/confirm-removal", post(operate::confirm_removal))
         .route("/v1/records", get(platform::records))
         .route("/v1/whoami", get(whoami::get))
@@ -118,6 +119,7 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         operate::backup,
         operate::confirm_removal,
         platform::fleet,
+        platform::proxy,
         platform::records,
         platform::schema,
         platform::document,

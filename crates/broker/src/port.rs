@@ -1,5 +1,6 @@
 //! What the broker shows of the rest of the platform, in its own words; the binary wires it.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 
 use async_trait::async_trait;
@@ -35,8 +36,64 @@ pub struct ProxyLine {
     pub region: String,
     /// Its Envoy's version; empty when not told.
     pub envoy_version: String,
-    /// `live`, `behind` or `rejecting`.
+    /// `live`, `behind`, `rejecting` or `silent`: something has been on its way to it for half a
+    /// minute or longer.
     pub state: String,
+    /// When it connected.
+    pub connected_at: Millis,
+    /// How many changes it is still to acknowledge.
+    pub lacks: usize,
+    /// What it refuses, alone; ten of it at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refuses: Vec<RefusedLine>,
+}
+
+/// What a proxy refuses, alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedLine {
+    /// Whose it is: an instance's id, or `platform/group`.
+    pub owner: String,
+    /// The protobuf type URL.
+    pub type_url: String,
+    /// Its name.
+    pub name: String,
+    /// Its Envoy's words.
+    pub message: String,
+}
+
+/// A connected proxy in depth.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxyDetail {
+    /// How it stands.
+    #[serde(flatten)]
+    pub proxy: ProxyLine,
+    /// How many resources of each type it should have.
+    pub resources: BTreeMap<String, usize>,
+    /// What it does not have as it should, 1,000 at most. A proxy that has not taken its first state
+    /// yet may lack anything.
+    pub differs: Vec<DifferenceLine>,
+    /// How many more there are.
+    pub more: usize,
+}
+
+/// A resource that a proxy does not have as it should.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DifferenceLine {
+    /// Whose it is: an instance's id, or `platform/group`.
+    pub owner: String,
+    /// The protobuf type URL; empty where all that the owner has is to go.
+    pub type_url: String,
+    /// Its name; empty where all that the owner has is to go.
+    pub name: String,
+    /// The version that it should have; absent if it should be gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Its Envoy's words against it; absent while it is only on its way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
 }
 
 /// The fleet in a few numbers.
@@ -128,6 +185,9 @@ pub trait View: Send + Sync {
     fn render(&self, id: &InstanceId, spec: &Spec) -> Result<Vec<RenderedLine>, Vec<String>>;
     /// The fleet.
     fn fleet(&self) -> FleetSummary;
+
+    /// A connected proxy in depth, by its `node.id`.
+    fn proxy(&self, id: &str) -> Option<ProxyDetail>;
     /// How an instance stands; `None` when it is not published. Waits for nothing.
     async fn standing(&self, id: &InstanceId) -> Option<Standing>;
     /// The DNS records that exist, or why they cannot be told.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use tokio::time::Instant;
 use xds::{Owner, StreamId};
 
 /// One owner's latest change, while not every ready proxy has it.
@@ -13,6 +14,7 @@ pub(crate) struct Flight {
     have: usize,
     /// It lands only when a proxy has said that it took it.
     needs_witness: bool,
+    since: Instant,
 }
 
 impl Flight {
@@ -23,6 +25,22 @@ impl Flight {
 
     fn has_landed(&self) -> bool {
         self.waiting.is_empty() && (self.have > 0 || !self.needs_witness)
+    }
+}
+
+/// What a proxy is still to acknowledge.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Lack {
+    /// How many changes.
+    pub(crate) changes: usize,
+    /// Since when the first of them is on its way.
+    pub(crate) since: Option<Instant>,
+}
+
+impl Lack {
+    fn count(&mut self, flight: &Flight) {
+        self.changes += 1;
+        self.since = Some(self.since.map_or(flight.since, |since| since.min(flight.since)));
     }
 }
 
@@ -44,7 +62,9 @@ impl Flights {
         is_removal: bool,
     ) {
         self.cancel(owner);
-        let flight = Flight { owner: owner.clone(), waiting, have: 0, needs_witness: !is_removal };
+        let needs_witness = !is_removal;
+        let since = Instant::now();
+        let flight = Flight { owner: owner.clone(), waiting, have: 0, needs_witness, since };
         if !flight.has_landed() {
             self.seqs.insert(owner.clone(), seq);
             self.flights.insert(seq, flight);
@@ -61,13 +81,29 @@ impl Flights {
         self.flights.len()
     }
 
-    /// How many changes each proxy is still to acknowledge.
-    pub(crate) fn lacking(&self) -> HashMap<StreamId, usize> {
-        let mut lacking = HashMap::new();
-        for stream in self.flights.values().flat_map(Flight::waiting) {
-            *lacking.entry(stream).or_default() += 1;
+    /// What each proxy is still to acknowledge.
+    pub(crate) fn lacking(&self) -> HashMap<StreamId, Lack> {
+        let mut lacking: HashMap<StreamId, Lack> = HashMap::new();
+        for flight in self.flights.values() {
+            for stream in flight.waiting() {
+                lacking.entry(stream).or_default().count(flight);
+            }
         }
         lacking
+    }
+
+    /// What one proxy is still to acknowledge.
+    pub(crate) fn lacked_by(&self, stream: StreamId) -> Lack {
+        let mut lack = Lack::default();
+        let flights = self.flights.values().filter(|flight| flight.waiting.contains(&stream));
+        flights.for_each(|flight| lack.count(flight));
+        lack
+    }
+
+    /// Whose changes one proxy is still to acknowledge.
+    pub(crate) fn waited_for(&self, stream: StreamId) -> impl Iterator<Item = &Owner> {
+        let flights = self.flights.values().filter(move |it| it.waiting.contains(&stream));
+        flights.map(|flight| &flight.owner)
     }
 
     /// A proxy has one owner's change; returns the owner if all have it now.
@@ -188,7 +224,9 @@ mod tests {
         let mut flights = flights(&[]);
         flights.depart(&owner("b"), 8, HashSet::new(), false);
         assert_eq!(flights.synced(ONE, 7, true, &nothing()), [owner("a")]);
-        assert_eq!(flights.lacking(), HashMap::from([(ONE, 1)]));
+        let lacking: Vec<_> =
+            flights.lacking().into_iter().map(|(stream, lack)| (stream, lack.changes)).collect();
+        assert_eq!(lacking, [(ONE, 1)]);
         assert_eq!(flights.synced(ONE, 8, false, &nothing()), [owner("b")]);
     }
 

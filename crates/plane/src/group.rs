@@ -45,6 +45,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Stream {
     pub(crate) node: Arc<Node>,
     pub(crate) since: Millis,
+    /// The same, as clocks of this process count.
+    pub(crate) opened: Instant,
     /// It has acknowledged all that it was first given.
     pub(crate) ready: bool,
     /// Whose change it refuses, alone.
@@ -209,11 +211,40 @@ impl Group {
         self.ready
     }
 
+    /// How many resources of each type are held.
+    pub(crate) fn count(&self) -> BTreeMap<String, usize> {
+        let mut count = BTreeMap::new();
+        for kept in self.held.values().flat_map(|held| &held.resources) {
+            *count.entry(kept.resource.type_url.to_string()).or_default() += 1;
+        }
+        count
+    }
+
+    /// What an owner has, and what of that every proxy had before.
+    pub(crate) fn held_of(&self, owner: &Owner) -> Option<(&[Kept], &[Kept])> {
+        let held = self.held.get(owner)?;
+        Some((&held.resources, held.before.as_deref().unwrap_or_default()))
+    }
+
+    /// The version at which an owner has a resource.
+    pub(crate) fn version(&self, owner: &Owner, type_url: &TypeUrl, name: &str) -> Option<String> {
+        let (now, _) = self.held_of(owner)?;
+        let is_it =
+            |kept: &&Kept| kept.resource.type_url == *type_url && &*kept.resource.name == name;
+        now.iter().find(is_it).map(|kept| kept.resource.version.to_string())
+    }
+
+    /// What a proxy refuses, and whose that is.
+    pub(crate) fn refused_by(&self, stream: StreamId) -> impl Iterator<Item = (&Owner, &Refusal)> {
+        self.refusals.iter().filter_map(move |(owner, by)| Some((owner, by.get(&stream)?)))
+    }
+
     /// A proxy has connected.
     pub(crate) fn opened(&mut self, id: StreamId, node: Arc<Node>, since: Millis) {
         self.is_known = true;
         let refuses = BTreeSet::new();
-        self.streams.insert(id, Stream { node, since, ready: false, refuses, ahead: Vec::new() });
+        let (opened, ahead) = (Instant::now(), Vec::new());
+        self.streams.insert(id, Stream { node, since, opened, ready: false, refuses, ahead });
     }
 
     /// A proxy has everything up to `seq`.

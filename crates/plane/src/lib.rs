@@ -17,6 +17,7 @@ pub mod metrics;
 mod plane;
 mod queue;
 mod renderer;
+mod report;
 mod run;
 mod state;
 mod tenant;
@@ -27,7 +28,8 @@ mod words;
 pub use ahead::{AheadView, LetGo};
 pub use live::Convergence;
 pub use plane::{Config, Plane};
-pub use view::{Description, FleetView, Proxy, ProxyState};
+pub use report::{Difference, ProxyReport};
+pub use view::{Description, FleetView, Proxy, ProxyState, Refused};
 
 /// The group of proxies that name none (`node.cluster`). It is there from the start.
 pub const DEFAULT_GROUP: &str = "default";

@@ -18,7 +18,7 @@ use crate::queue::Queue;
 use crate::renderer::{Renderer, Stage};
 use crate::state::{State, group_name};
 use crate::tenant::Callers;
-use crate::{Convergence, DEFAULT_GROUP, Description, FleetView, words};
+use crate::{Convergence, DEFAULT_GROUP, Description, FleetView, ProxyReport, words};
 
 /// Groups are made at first sight of a `node.cluster`, each with resources of its own.
 pub(crate) const MAX_GROUPS: usize = 32;
@@ -149,6 +149,11 @@ impl Plane {
     /// The fleet as it is.
     pub fn fleet(&self) -> FleetView {
         self.state().fleet()
+    }
+
+    /// A connected proxy in depth, by its `node.id`.
+    pub fn proxy(&self, id: &str) -> Option<ProxyReport> {
+        self.state().report(id)
     }
 
     /// What is known of a published instance.

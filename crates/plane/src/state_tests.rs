@@ -493,3 +493,53 @@ fn a_caller_is_revoked_while_a_newer_spec_is_refused() {
     assert_eq!(world.converged("a", 6), rejected(REFUSED), "and its spec is refused as before");
     assert_eq!(world.held(), ["a internal/a 7 nobody"]);
 }
+
+#[test]
+fn of_one_proxy_is_told_what_it_does_not_have_and_why() {
+    let mut world = World::new(&[1, 2]);
+    world.change("a", 5, &["route internal/a 1", "cluster a/x 1", "cluster a/y 1"]);
+    world.change("b", 6, &["route internal/b 1"]);
+    world.synced(1);
+    world.synced(2);
+    let differs = |world: &World, proxy: &str| -> Vec<String> {
+        let report = world.state.report(proxy).unwrap();
+        let line = |it: crate::Difference| {
+            let version = it.version.and_then(|text| Some(Version::parse(&text)?.revision));
+            format!("{} {} {version:?} {:?}", it.owner, it.name, it.refusal)
+        };
+        report.differs.into_iter().map(line).collect()
+    };
+    assert_eq!(differs(&world, "p2"), Vec::<String>::new());
+    world.change("a", 7, &["route internal/a 1", "cluster a/x 2", "cluster a/z 1"]);
+    world.settled(1, "a");
+    assert_eq!(differs(&world, "p1"), Vec::<String>::new());
+    let on_its_way = ["a a/x Some(7) None", "a a/z Some(7) None", "a a/y None None"];
+    assert_eq!(differs(&world, "p2"), on_its_way);
+    world.synced(2);
+    world.change("b", 8, &["route internal/b 2"]);
+    world.settled(1, "b");
+    world.rejects(2, "b", "route internal/b 2");
+    let report = world.state.report("p2").unwrap();
+    assert_eq!((report.proxy.state, report.proxy.lacks), (ProxyState::Rejecting, 0));
+    assert_eq!(differs(&world, "p2"), [r#"b internal/b Some(8) Some("bad")"#]);
+    assert_eq!(report.proxy.refuses[0].message, "bad");
+    assert_eq!(report.resources.values().sum::<usize>(), 4);
+    world.unpublish("a", 9);
+    assert_eq!(differs(&world, "p1"), ["a  None None"], "all that it has is to go");
+    assert!(world.state.report("p3").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_answer_for_half_a_minute_is_silent() {
+    let mut world = World::new(&[1, 2]);
+    world.change("a", 5, &["route internal/a 1"]);
+    world.settled(1, "a");
+    world.open(3);
+    tokio::time::advance(Duration::from_secs(29)).await;
+    assert_eq!(world.proxies(), [ProxyState::Live, ProxyState::Behind, ProxyState::Behind]);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(world.proxies(), [ProxyState::Live, ProxyState::Silent, ProxyState::Silent]);
+    world.synced(2);
+    world.synced(3);
+    assert_eq!(world.proxies(), [ProxyState::Live; 3]);
+}

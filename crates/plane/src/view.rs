@@ -1,11 +1,20 @@
 //! What can be told of the fleet and of one instance, for people and their programs.
 
+use std::time::Duration;
+
 use model::{InstanceId, Millis};
 use serde::Serialize;
+use xds::{Owner, StreamId};
 
 use crate::ahead::AheadView;
-use crate::group::{Group, Stream};
+use crate::flights::Lack;
+use crate::group::{Group, Refusal, Stream};
 use crate::state::State;
+
+/// A proxy that something is on its way to for so long is silent.
+const SILENT: Duration = Duration::from_secs(30);
+/// Refusals of a proxy that are told with it.
+const REFUSED_MAX: usize = 10;
 
 /// How a proxy stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -17,6 +26,21 @@ pub enum ProxyState {
     Behind,
     /// It refuses what others take; it holds nobody up.
     Rejecting,
+    /// Something has been on its way to it for half a minute or longer.
+    Silent,
+}
+
+/// What a proxy refuses, alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// Whose it is: an instance's id, or `platform/group`.
+    pub owner: String,
+    /// The resource's type.
+    pub type_url: String,
+    /// The resource's name.
+    pub name: String,
+    /// Its Envoy's words.
+    pub message: String,
 }
 
 /// A connected proxy.
@@ -36,8 +60,8 @@ pub struct Proxy {
     pub state: ProxyState,
     /// How many changes it is still to acknowledge.
     pub lacks: usize,
-    /// Instances whose latest resources it refuses, alone.
-    pub refuses: Vec<String>,
+    /// What it refuses, alone; ten of it at most.
+    pub refuses: Vec<Refused>,
 }
 
 /// The fleet.
@@ -78,12 +102,13 @@ pub struct Description {
 
 impl FleetView {
     /// How many proxies are in each state.
-    pub fn counts(&self) -> [(&'static str, usize); 3] {
+    pub fn counts(&self) -> [(&'static str, usize); 4] {
         let count = |state| self.proxies.iter().filter(|proxy| proxy.state == state).count();
         [
             ("live", count(ProxyState::Live)),
             ("behind", count(ProxyState::Behind)),
             ("rejecting", count(ProxyState::Rejecting)),
+            ("silent", count(ProxyState::Silent)),
         ]
     }
 }
@@ -95,7 +120,7 @@ impl State {
         let proxies = groups().flat_map(|(name, group)| {
             let lacking = group.flights.lacking();
             let lacks = move |id| lacking.get(id).copied().unwrap_or_default();
-            group.streams.iter().map(move |(id, stream)| proxy(name, stream, lacks(id)))
+            group.streams.iter().map(move |(id, stream)| proxy(name, group, *id, stream, lacks(id)))
         });
         FleetView {
             revision: self.position,
@@ -122,20 +147,33 @@ impl State {
     }
 }
 
-fn proxy(group: &str, stream: &Stream, lacks: usize) -> Proxy {
+pub(crate) fn proxy(name: &str, group: &Group, id: StreamId, stream: &Stream, lack: Lack) -> Proxy {
+    let since = if stream.ready { lack.since } else { Some(stream.opened) };
+    let is_silent = since.is_some_and(|since| since.elapsed() >= SILENT);
     let state = match stream {
         Stream { refuses, .. } if !refuses.is_empty() => ProxyState::Rejecting,
-        Stream { ready: true, .. } if lacks == 0 => ProxyState::Live,
+        _ if is_silent => ProxyState::Silent,
+        Stream { ready: true, .. } if lack.changes == 0 => ProxyState::Live,
         _ => ProxyState::Behind,
+    };
+    let refused = |(owner, refusal): (&Owner, &Refusal)| Refused {
+        owner: owner.to_string(),
+        type_url: refusal.type_url.to_string(),
+        name: refusal.name.to_string(),
+        message: refusal.message.clone(),
+    };
+    let refuses = match stream.refuses.is_empty() {
+        true => Vec::new(),
+        false => group.refused_by(id).take(REFUSED_MAX).map(refused).collect(),
     };
     Proxy {
         id: stream.node.id.clone(),
-        group: group.to_owned(),
+        group: name.to_owned(),
         region: stream.node.region.clone(),
         envoy_version: stream.node.envoy_version.clone(),
         connected_at: stream.since,
         state,
-        lacks,
-        refuses: stream.refuses.iter().map(ToString::to_string).collect(),
+        lacks: lack.changes,
+        refuses,
     }
 }

@@ -10,7 +10,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::error::{Error, ErrorBody};
-use crate::port::{FleetSummary, RecordLine};
+use crate::extract::Id;
+use crate::port::{FleetSummary, ProxyDetail, RecordLine};
 use crate::principal::Operator;
 use crate::router::Broker;
 
@@ -24,6 +25,27 @@ pub(crate) async fn fleet(
     Operator(_): Operator,
 ) -> Json<FleetSummary> {
     Json(broker.parts.view.fleet())
+}
+
+/// A connected proxy: what it should have, and what of that it does not have, and why.
+#[utoipa::path(get, path = "/v1/fleet/proxies/{id}", tag = "platform", operation_id = "proxy",
+    params(("id" = String, Path, description = "Its `node.id`")), responses(
+    (status = 200, description = "As it is now", body = ProxyDetail),
+    (status = 400, description = "It cannot be read", body = ErrorBody),
+    (status = 403, description = "For operators only", body = ErrorBody),
+    (status = 404, description = "No such proxy is connected", body = ErrorBody),
+))]
+pub(crate) async fn proxy(
+    State(broker): State<Arc<Broker>>,
+    Operator(_): Operator,
+    Id(id): Id<String>,
+) -> Result<Json<ProxyDetail>, Error> {
+    let found = broker.parts.view.proxy(&id);
+    let unknown = || {
+        let why = "no proxy of this id is connected; GET /v1/fleet tells which are";
+        Error::new(StatusCode::NOT_FOUND, why)
+    };
+    found.map(Json).ok_or_else(unknown)
 }
 
 /// DNS records.

@@ -1,5 +1,6 @@
 //! The broker's router on a real store, with a worker's part played by hand.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,7 +11,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use broker::{
     BackupFile, Config, Coverage, Edge, FleetSummary, Keeper, LetGo, Maintenance, PLAN_INTERNAL_ID,
-    PLAN_PUBLIC_ID, Parts, Password, RecordLine, RenderedLine, SERVICE_ID, Standing, View,
+    PLAN_PUBLIC_ID, Parts, Password, ProxyDetail, ProxyLine, RecordLine, RenderedLine, SERVICE_ID,
+    Standing, View,
 };
 use http_body_util::BodyExt;
 use model::{
@@ -62,6 +64,20 @@ impl View for NothingToSee {
             ahead: Vec::new(),
             proxies: Vec::new(),
         }
+    }
+    fn proxy(&self, id: &str) -> Option<ProxyDetail> {
+        let line = ProxyLine {
+            id: id.to_owned(),
+            group: "default".to_owned(),
+            region: String::new(),
+            envoy_version: "1.40.0".to_owned(),
+            state: "live".to_owned(),
+            connected_at: 0,
+            lacks: 0,
+            refuses: Vec::new(),
+        };
+        let (resources, differs) = (BTreeMap::new(), Vec::new());
+        (id == "here").then_some(ProxyDetail { proxy: line, resources, differs, more: 0 })
     }
     async fn standing(&self, _: &InstanceId) -> Option<Standing> {
         Some(Standing {

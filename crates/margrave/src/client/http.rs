@@ -84,6 +84,15 @@ impl Client {
         self.presented.team.as_deref()
     }
 
+    /// A path of these segments, which may hold anything.
+    pub fn path(&self, segments: &[&str]) -> String {
+        let Ok(mut url) = reqwest::Url::parse(&self.url) else { return String::new() };
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.clear().extend(segments);
+        }
+        url.path().to_owned()
+    }
+
     /// A request; `path` begins with a slash.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http

@@ -28,6 +28,7 @@ const OUTPUTS: &[Row] = &[
     ("delete", of::<delete::Deleted>),
     ("explain", of::<Vec<explain::Explained>>),
     ("fleet confirm-removal", of::<fleet::LetGo>),
+    ("fleet proxy", of::<fleet::Detail>),
     ("fleet status", of::<fleet::Fleet>),
     ("history", of::<Vec<search::Done>>),
     ("keys list", of::<bindings::Keyring>),

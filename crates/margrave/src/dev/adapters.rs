@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use broker::{AheadLine, Coverage, FleetSummary, ProxyLine, RecordLine, RenderedLine, Standing};
+use broker::{
+    AheadLine, Coverage, DifferenceLine, FleetSummary, ProxyDetail, ProxyLine, RecordLine,
+    RefusedLine, RenderedLine, Standing,
+};
 use model::{InstanceId, Spec};
 use plane::{Plane, ProxyState};
 use render::{Complaint, Draft};
@@ -72,6 +75,12 @@ impl broker::View for PlaneView {
         }
     }
 
+    fn proxy(&self, id: &str) -> Option<ProxyDetail> {
+        let plane::ProxyReport { proxy: line, resources, differs, more } = self.plane.proxy(id)?;
+        let differs = differs.into_iter().map(difference).collect();
+        Some(ProxyDetail { proxy: proxy(line), resources, differs, more })
+    }
+
     async fn standing(&self, id: &InstanceId) -> Option<Standing> {
         use plane::Convergence::{Behind, Live, Rejected};
         let plane::Description { revision, served, quarantine, notices } =
@@ -121,6 +130,7 @@ fn proxy(proxy: plane::Proxy) -> ProxyLine {
         ProxyState::Live => "live",
         ProxyState::Behind => "behind",
         ProxyState::Rejecting => "rejecting",
+        ProxyState::Silent => "silent",
     };
     ProxyLine {
         id: proxy.id,
@@ -128,5 +138,18 @@ fn proxy(proxy: plane::Proxy) -> ProxyLine {
         region: proxy.region,
         envoy_version: proxy.envoy_version,
         state: state.to_owned(),
+        connected_at: proxy.connected_at,
+        lacks: proxy.lacks,
+        refuses: proxy.refuses.into_iter().map(refused).collect(),
     }
+}
+
+fn refused(refused: plane::Refused) -> RefusedLine {
+    let plane::Refused { owner, type_url, name, message } = refused;
+    RefusedLine { owner, type_url, name, message }
+}
+
+fn difference(difference: plane::Difference) -> DifferenceLine {
+    let plane::Difference { owner, type_url, name, version, refusal } = difference;
+    DifferenceLine { owner, type_url, name, version, refusal }
 }

@@ -49,6 +49,15 @@ async fn waits(platform: &Platform, operation: &Value) {
     panic!("it does not wait for the fleet:\n{}", platform.log());
 }
 
+/// The only proxy in depth, as the command tells it.
+async fn proxy(platform: &Platform) -> Value {
+    let fleet = platform.margrave(&["fleet", "status", "--all", "-o", "json"]).await;
+    let fleet: Value = serde_json::from_slice(&fleet.stdout).expect("JSON");
+    let id = fleet["proxies"][0]["id"].as_str().expect("a proxy").to_owned();
+    let told = platform.margrave(&["fleet", "proxy", &id, "-o", "json"]).await;
+    serde_json::from_slice(&told.stdout).expect("JSON")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_wish_does_not_wait_for_a_fleet_that_lags() {
     let (old, new) = (Backend::start("old").await, Backend::start("new").await);
@@ -60,6 +69,12 @@ async fn a_newer_wish_does_not_wait_for_a_fleet_that_lags() {
     first["hostnames"] = serde_json::json!(["other.example.com"]);
     let first = platform.patch("a", &first).await.body["operation"].clone();
     waits(&platform, &first).await;
+    let behind = proxy(&platform).await;
+    assert_eq!((&behind["state"], &behind["lacks"]), (&"behind".into(), &1.into()), "{behind}");
+    let lacked = behind["differs"].as_array().expect("a list");
+    let is_scope = |it: &&Value| it["name"] == "internal/other.example.com";
+    let scope = lacked.iter().find(is_scope).expect("the new hostname");
+    assert!(scope["owner"] == "a" && scope.get("refusal").is_none(), "{behind}");
     let second = platform.patch("a", &service("a", &new.url(), "internal")).await;
     assert_eq!(second.status, 202, "{second:?}");
     assert_eq!(poll(&platform, "a", &first).await["state"], "in progress", "it has not failed");
@@ -67,6 +82,8 @@ async fn a_newer_wish_does_not_wait_for_a_fleet_that_lags() {
     let ended = platform.end("a").await;
     assert!(ended.succeeded(), "{ended:?}");
     assert_eq!(poll(&platform, "a", &first).await["state"], "succeeded");
+    let live = proxy(&platform).await;
+    assert!(live["state"] == "live" && live["differs"] == serde_json::json!([]), "{live}");
     let answer = wire::get(platform.endpoints.internal, "a.example.com", "/").await;
     assert_eq!(answer.backend(), Some("new"));
     let left = wire::get(platform.endpoints.internal, "other.example.com", "/").await;

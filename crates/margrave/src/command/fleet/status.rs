@@ -1,0 +1,259 @@
+//! `margrave fleet status`: how many proxies stand how, by region, and who does not have everything.
+
+use std::collections::BTreeMap;
+
+use model::Millis;
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::client::Connect;
+use crate::failure::Failure;
+use crate::output::{self, Format};
+
+/// The states, in the order of their columns.
+const STATES: [&str; 4] = ["live", "behind", "rejecting", "silent"];
+/// Proxies that do not have everything and are told without `--all`.
+const TOLD_MAX: usize = 50;
+
+/// Tell how many proxies stand how, who does not have everything, and what they have that is ahead of
+/// the store
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Every proxy, and not only those that do not have everything
+    #[arg(long)]
+    all: bool,
+
+    #[command(flatten)]
+    output: Format,
+
+    #[command(flatten)]
+    connect: Connect,
+}
+
+/// The fleet.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Fleet {
+    /// The latest revision that the control plane has taken in.
+    revision: u64,
+    /// Published instances.
+    instances: usize,
+    /// Instances that are served at an earlier revision than their latest.
+    quarantined: usize,
+    /// Instances that the store does not know any more, and that are served until it is confirmed
+    /// that they may go.
+    #[serde(default)]
+    removals_held: usize,
+    /// What proxies have that is ahead of the store.
+    #[serde(default)]
+    ahead: Vec<Ahead>,
+    /// Connected proxies.
+    proxies: Vec<Proxy>,
+}
+
+/// Something that proxies have that is ahead of the store.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+struct Ahead {
+    /// `instance`, `hostname` or `resource`.
+    kind: String,
+    /// Its id or name.
+    name: String,
+    /// The epoch that a proxy has it of.
+    #[serde(default)]
+    epoch: Option<u64>,
+    /// The revision that a proxy has it of.
+    #[serde(default)]
+    revision: Option<u64>,
+    /// The store does not know it, and proxies keep it. Else they are given what the store has.
+    kept: bool,
+    /// How many proxies came back with it.
+    proxies: usize,
+}
+
+/// A connected proxy.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Proxy {
+    /// `node.id`.
+    pub id: String,
+    /// Its group.
+    pub group: String,
+    /// Its region; empty when not told.
+    pub region: String,
+    /// Its Envoy's version; empty when not told.
+    pub envoy_version: String,
+    /// `live`, `behind`, `rejecting` or `silent`: something has been on its way to it for half a
+    /// minute or longer.
+    pub state: String,
+    /// When it connected, in milliseconds since the Unix epoch.
+    pub connected_at: Millis,
+    /// How many changes it is still to acknowledge.
+    pub lacks: usize,
+    /// What it refuses, alone; ten of it at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refuses: Vec<Refused>,
+}
+
+/// What a proxy refuses, alone.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Refused {
+    /// Whose it is: an instance's id, or `platform/group`.
+    pub owner: String,
+    /// The protobuf type URL.
+    pub type_url: String,
+    /// Its name.
+    pub name: String,
+    /// Its Envoy's words.
+    pub message: String,
+}
+
+impl Args {
+    /// Tells.
+    pub fn run(self) -> Result<(), Failure> {
+        crate::command::runtime()?.block_on(async {
+            let client = self.connect.client()?;
+            let fleet: Fleet = client.ask(client.request(Method::GET, "/v1/fleet")).await?;
+            Ok(self.output.print(&fleet, || text(&fleet, self.all))?)
+        })
+    }
+}
+
+fn text(fleet: &Fleet, all: bool) -> String {
+    let mut parts = vec![format!(
+        "revision {}, {} instances, {} quarantined",
+        fleet.revision, fleet.instances, fleet.quarantined
+    )];
+    let row = |cells: [&str; 4]| cells.map(str::to_owned).to_vec();
+    match fleet.proxies.is_empty() {
+        true => parts.push("no proxy is connected".to_owned()),
+        false => parts.push(output::table(&regions(&fleet.proxies))),
+    }
+    let mut told: Vec<&Proxy> =
+        fleet.proxies.iter().filter(|proxy| all || proxy.state != "live").collect();
+    let more = if all { 0 } else { told.len().saturating_sub(TOLD_MAX) };
+    told.truncate(told.len() - more);
+    if !told.is_empty() {
+        let head =
+            ["PROXY", "GROUP", "REGION", "ENVOY", "STATE", "WHY"].map(str::to_owned).to_vec();
+        let rows: Vec<_> = std::iter::once(head).chain(told.into_iter().map(line)).collect();
+        parts.push(output::table(&rows));
+    }
+    if more > 0 {
+        parts.push(format!("and {more} more; --all tells all"));
+    }
+    if !fleet.ahead.is_empty() {
+        parts.push("proxies have what is ahead of the store:".to_owned());
+        let head = row(["AHEAD", "NAME", "VERSION", "NOW"]);
+        let rows: Vec<_> = std::iter::once(head).chain(fleet.ahead.iter().map(ahead)).collect();
+        parts.push(output::table(&rows));
+    }
+    if fleet.removals_held > 0 {
+        let held = fleet.removals_held;
+        parts.push(format!(
+            "{held} instances are gone from the store at once, and are still served"
+        ));
+    }
+    if fleet.removals_held > 0 || fleet.ahead.iter().any(|it| it.kept) {
+        parts.push(
+            "apply again what is to stay; `margrave fleet confirm-removal` lets the rest go"
+                .to_owned(),
+        );
+    }
+    parts.join("\n\n")
+}
+
+/// How many are in each state, by region, and in all.
+fn regions(proxies: &[Proxy]) -> Vec<Vec<String>> {
+    let mut regions: BTreeMap<&str, [usize; STATES.len()]> = BTreeMap::new();
+    let mut all = [0; STATES.len()];
+    for proxy in proxies {
+        let Some(at) = STATES.iter().position(|state| *state == proxy.state) else { continue };
+        regions.entry(&proxy.region).or_default()[at] += 1;
+        all[at] += 1;
+    }
+    let head = ["REGION"].into_iter().chain(STATES).map(str::to_uppercase).collect();
+    let row = |name: &str, counts: &[usize]| {
+        let name = if name.is_empty() { "-" } else { name };
+        std::iter::once(name.to_owned()).chain(counts.iter().map(usize::to_string)).collect()
+    };
+    let mut rows: Vec<Vec<String>> = vec![head];
+    rows.extend(regions.iter().map(|(name, counts)| row(name, counts)));
+    if regions.len() > 1 {
+        rows.push(row("all", &all));
+    }
+    rows
+}
+
+fn line(proxy: &Proxy) -> Vec<String> {
+    let Proxy { id, group, region, envoy_version, state, .. } = proxy;
+    [id, group, region, envoy_version, state, &why(proxy)].map(Clone::clone).to_vec()
+}
+
+/// Why a proxy does not have everything, in a few words.
+pub fn why(proxy: &Proxy) -> String {
+    let Proxy { refuses, lacks, state, .. } = proxy;
+    match (refuses.first(), lacks, state.as_str()) {
+        (Some(Refused { owner, message, .. }), ..) => format!("refuses {owner}: {message}"),
+        (None, 0, "live") => String::new(),
+        (None, 0, _) => "has not acknowledged its first state".to_owned(),
+        (None, 1, _) => "has not acknowledged 1 change".to_owned(),
+        (None, lacks, _) => format!("has not acknowledged {lacks} changes"),
+    }
+}
+
+fn ahead(it: &Ahead) -> Vec<String> {
+    let version = it.epoch.zip(it.revision).map(|(epoch, revision)| format!("{epoch}.{revision}"));
+    let now = if it.kept { "kept by proxies, unknown here" } else { "as it is here" };
+    let version = version.unwrap_or_else(|| "-".to_owned());
+    vec![it.kind.clone(), it.name.clone(), version, now.to_owned()]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fleet(proxies: serde_json::Value) -> Fleet {
+        let whole = json!({"revision": 7, "instances": 3, "quarantined": 1, "proxies": proxies});
+        serde_json::from_value(whole).unwrap()
+    }
+
+    #[test]
+    fn regions_are_counted_and_only_those_that_lack_something_are_told() {
+        let proxy = |id: &str, region: &str, state: &str, lacks: usize| {
+            json!({
+                "id": id, "group": "default", "region": region, "envoyVersion": "1.40.0",
+                "state": state, "connectedAt": 0, "lacks": lacks,
+            })
+        };
+        let mut bad = proxy("p4", "us", "rejecting", 0);
+        bad["refuses"] =
+            json!([{"owner": "shop", "typeUrl": "t", "name": "n", "message": "no such filter"}]);
+        let told = text(
+            &fleet(json!([
+                proxy("p1", "eu", "live", 0),
+                proxy("p2", "eu", "behind", 2),
+                proxy("p3", "us", "silent", 0),
+                bad,
+            ])),
+            false,
+        );
+        let expected = "\
+revision 7, 3 instances, 1 quarantined
+
+REGION  LIVE  BEHIND  REJECTING  SILENT
+eu      1     1       0          0
+us      0     0       1          1
+all     1     1       1          1
+
+PROXY  GROUP    REGION  ENVOY   STATE      WHY
+p2     default  eu      1.40.0  behind     has not acknowledged 2 changes
+p3     default  us      1.40.0  silent     has not acknowledged its first state
+p4     default  us      1.40.0  rejecting  refuses shop: no such filter";
+        assert_eq!(told, expected);
+        assert!(text(&fleet(json!([])), false).ends_with("no proxy is connected"));
+    }
+}
