@@ -67,5 +67,9 @@ impl Args {
 fn open(url: &str) -> bool {
     let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     let quiet = || Stdio::null();
-    Command::new(opener).arg(url).stdout(quiet()).stderr(quiet()).spawn().is_ok()
+    let mut command = Command::new(opener);
+    super::our_variables().for_each(|variable| {
+        command.env_remove(variable);
+    });
+    command.arg(url).stdout(quiet()).stderr(quiet()).spawn().is_ok()
 }

@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 use super::{find, log};
+use crate::command::our_variables;
 
 /// How long a stale Envoy may take to go away after SIGKILL.
 const STALE_EXIT_MAX: Duration = Duration::from_secs(5);
@@ -97,6 +98,10 @@ impl Files {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
+        // A configuration can name variables of the environment, and so show them.
+        for variable in our_variables() {
+            command.env_remove(variable);
+        }
         // Its own group, so that Ctrl-C in a terminal reaches us alone and we end it in order.
         command.process_group(0);
         let child =

@@ -64,6 +64,19 @@ async fn envoy_dies_with_it_even_by_kill_9() {
     assert_eq!(Dev::start(folder.path(), &[]).end(Signal::INT).code(), Some(0));
 }
 
+#[test]
+fn envoy_is_told_no_secret_of_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let secrets = [("MARGRAVE_TOKEN", "mgt_canary"), ("MARGRAVE_BROKER_PASSWORD", "a-canary-too")];
+    let dev = Dev::start_as(folder.path(), dev_command(folder.path(), &[]), |command| {
+        command.envs(secrets).env("MARGRAVE_BROKER_USERNAME", "ann").env("OTHER", "is seen");
+    });
+    let path = format!("/proc/{}/environ", dev.envoy().as_raw_nonzero());
+    let seen = std::fs::read_to_string(path).expect("its environment");
+    assert!(seen.contains("OTHER=is seen"), "{seen}");
+    assert!(!seen.contains("MARGRAVE_") && !seen.contains("canary"), "{seen}");
+}
+
 #[tokio::test]
 async fn an_envoy_that_dies_is_started_again_on_the_same_ports() {
     let folder = tempfile::tempdir().unwrap();
