@@ -1,6 +1,8 @@
 //! How a checked request becomes an operation: read, decide, accept; once more when another request
 //! came between.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -40,7 +42,7 @@ impl Broker {
             let accept = match decide(&standing)? {
                 Decision::Answer(response) => return Ok(response),
                 Decision::Same(operation) => return Ok(self.accepted(&operation)),
-                Decision::Change(accept) => Accept { quota: Some(self.config.quota), ..*accept },
+                Decision::Change(accept) => self.judged(*accept),
             };
             let operation = accept.operation.clone();
             let expected = standing.instance.as_ref().map(|instance| instance.updated_at);
@@ -54,6 +56,12 @@ impl Broker {
             }
         }
         Err(Error::busy("another change"))
+    }
+
+    /// To be held against what the platform lets teams have.
+    fn judged(&self, accept: Accept) -> Accept {
+        let zones = Arc::clone(&self.config.zones);
+        Accept { quota: Some(self.config.quota), zones, ..accept }
     }
 
     /// An operation to be accepted.

@@ -77,16 +77,22 @@ pub(crate) fn too_many(excess: &Excess, now: Millis) -> Error {
         Share::Hostnames => ("hostnames", "hostnames"),
         Share::Routes => ("routes in one instance", "routes"),
         Share::Changes => ("changes in a minute", ""),
+        Share::Unproven => ("hostnames that wait for a proof", "hostnames"),
     };
     let has = match of {
         Share::Routes => format!("and this one would have {wanted}"),
         Share::Changes => "and has made them".to_owned(),
-        Share::Instances | Share::Hostnames => {
+        Share::Instances | Share::Hostnames | Share::Unproven => {
             format!("has {used}, and this would be {wanted} more")
         }
     };
     let message = format!("your team may have {limit} {what}, {has}");
     let help = match free_at {
+        _ if of == Share::Unproven => {
+            "prove some of them first: `margrave status` tells how; or ask \
+                                       the platform's operators to allow your team the zone"
+                .to_owned()
+        }
         Some(_) => "wait a little, or ask the platform's operators to raise the limit".to_owned(),
         None => "give something up, or ask the platform's operators to raise the limit".to_owned(),
     };

@@ -20,6 +20,7 @@ use crate::error::{Error, ErrorBody};
 use crate::extract::{Asked, Hints, Id};
 use crate::principal::Who;
 use crate::progress::{description, poll_again_s};
+use crate::proof;
 use crate::router::Broker;
 use crate::standing::sees;
 use crate::typical::Usual;
@@ -63,9 +64,10 @@ pub(crate) async fn get(
     let operation = asked(&broker, &id, hints.operation.as_deref()).await?;
     let operation = operation.ok_or_else(unknown)?;
     let newest = newest(&broker, operation).await?;
+    let aside = proof::aside(&broker, &newest).await?;
     // Not looked up here: who polls is answered from what is in memory.
     let usual = broker.typical.known(newest.kind);
-    Ok(answer(&newest, &usual, broker.now()))
+    Ok(answer(&newest, &usual, aside, broker.now()))
 }
 
 /// The operation that is meant. An instance has one from its first day to the end of its tombstone.
@@ -94,13 +96,16 @@ async fn newest(broker: &Broker, mut operation: Operation) -> Result<Operation, 
     Ok(operation)
 }
 
-fn answer(operation: &Operation, usual: &Usual, now: Millis) -> Response {
+fn answer(operation: &Operation, usual: &Usual, aside: Option<String>, now: Millis) -> Response {
     let failed = operation.state == OperationState::Failed;
     let changed = failed && operation.kind == OperationKind::Update;
     let usable = failed && operation.kind != OperationKind::Provision;
     let body = LastOperation {
         state: operation.state.into(),
-        description: description(operation),
+        description: match aside {
+            Some(aside) => format!("{}; {aside}", description(operation)),
+            None => description(operation),
+        },
         // What was live before goes on: an update that fails takes nothing away, and neither does a
         // deprovision that failed before its commit.
         instance_usable: usable

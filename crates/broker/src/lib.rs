@@ -27,6 +27,7 @@ pub mod metrics;
 mod port;
 mod principal;
 mod progress;
+mod proof;
 mod provision;
 mod router;
 mod standing;

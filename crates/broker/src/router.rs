@@ -9,8 +9,11 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, put};
 use model::{
     ACCESS_RANDOM_BYTES, Hostname, InstanceId, Millis, OperationId, Parameters, Plan, Quota, Spec,
+    Zone,
 };
-use store::{Audit, Bindings, Contexts, Credentials, Operators, Search, Sessions, Store, Teams};
+use store::{
+    Audit, Bindings, Contexts, Credentials, Operators, Proofs, Search, Sessions, Store, Teams,
+};
 use tokio::sync::Semaphore;
 
 use crate::auth::{Door, Password};
@@ -36,6 +39,9 @@ pub struct Config {
     pub zone: String,
     /// What a team may have that nothing else is laid down for.
     pub quota: Quota,
+    /// The zones below which public hostnames need no proof, beside those of a team. None: no proof is
+    /// asked for.
+    pub zones: Arc<[Zone]>,
     /// The URL of the console, without a slash at its end; `None`: there is none.
     pub console: Option<String>,
     /// What everything is rendered with.
@@ -84,6 +90,8 @@ pub struct Parts {
     pub contexts: Arc<dyn Contexts>,
     /// Teams and their names.
     pub teams: Arc<dyn Teams>,
+    /// Hostnames that their teams must prove to have.
+    pub proofs: Arc<dyn Proofs>,
     /// What happened.
     pub audit: Arc<dyn Audit>,
     /// What operators do about single operations.

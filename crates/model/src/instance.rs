@@ -76,4 +76,8 @@ pub struct Published {
     /// Who may call it, where its routes require a binding. Sorted by binding.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub callers: Vec<Caller>,
+    /// The hostnames that nobody is answered at in public yet, because a proof of them is awaited.
+    /// Sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Hostname>,
 }

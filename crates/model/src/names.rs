@@ -86,7 +86,45 @@ name! {
     OperationId, opaque_id
 }
 
+name! {
+    /// A domain below which names need no proof: as a hostname, but without a wildcard, and one label
+    /// is enough.
+    Zone, zone
+}
+
+/// Domains at which a proof of one hostname may be: its own, and so many above it less one.
+pub const LINEAGE_MAX: usize = 8;
+
+impl Zone {
+    /// Whether the name is the zone's own, or below it. A wildcard is as what is before it.
+    pub fn covers(&self, hostname: &Hostname) -> bool {
+        let name = hostname.base();
+        let above = name.strip_suffix(self.as_str());
+        above.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    }
+}
+
 impl Hostname {
+    /// The name without its wildcard.
+    pub fn base(&self) -> &str {
+        self.0.strip_prefix("*.").unwrap_or(&self.0)
+    }
+
+    /// The domain of the name and those above it that have two labels or more, nearest first, at most
+    /// [`LINEAGE_MAX`]: whoever has one of them has the name.
+    pub fn lineage(&self) -> impl Iterator<Item = &str> {
+        let above = |name: &str| name.find('.').map(|dot| dot + 1);
+        std::iter::successors(Some(self.base()), move |name| name.get(above(name)?..))
+            .filter(|name| name.contains('.'))
+            .take(LINEAGE_MAX)
+    }
+
+    /// Where a record may be that proves whose the name is, nearest first.
+    pub fn proof_records(&self) -> impl Iterator<Item = String> {
+        let records = self.lineage().map(|domain| format!("_margrave.{domain}"));
+        records.filter(|record| record.len() <= 253)
+    }
+
     /// Whether the first label is `*`.
     pub fn is_wildcard(&self) -> bool {
         self.0.starts_with("*.")
@@ -126,6 +164,12 @@ fn hostname(text: &str) -> Result<String, NameError> {
         return Err(bad("an address is not a name"));
     }
     Ok(format!("{star}{ascii}"))
+}
+
+fn zone(text: &str) -> Result<String, NameError> {
+    let below = hostname(&format!("x.{text}"));
+    let bad = || NameError(format!("`{}` is not a zone, such as `example.com`", clip(text)));
+    below.map(|name| name["x.".len()..].to_owned()).map_err(|_| bad())
 }
 
 fn service_name(text: &str) -> Result<String, NameError> {
@@ -197,6 +241,39 @@ mod tests {
             let name: Hostname = name.parse().unwrap();
             assert_eq!(name.wildcard().as_ref().map(Hostname::as_str), above);
         }
+    }
+
+    #[test]
+    fn a_zone_covers_itself_and_what_is_below_it() {
+        for (zone, name, covers) in [
+            ("example.com", "example.com", true),
+            ("example.com", "a.b.example.com", true),
+            ("Example.COM", "*.example.com", true),
+            ("example.com", "badexample.com", false),
+            ("example.com", "example.com.evil.org", false),
+            ("a.example.com", "example.com", false),
+            ("localhost", "shop.localhost", true),
+        ] {
+            let (zone, name): (Zone, Hostname) = (zone.parse().unwrap(), name.parse().unwrap());
+            assert_eq!(zone.covers(&name), covers, "{zone} {name}");
+        }
+        for bad in ["", ".", "a b", "*.example.com", "example.com.", "a:1"] {
+            assert!(bad.parse::<Zone>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_proof_may_be_at_the_name_and_above_it_but_not_at_a_top_level() {
+        for (name, expected) in [
+            ("a.shop.example.com", &["a.shop.example.com", "shop.example.com", "example.com"][..]),
+            ("*.shop.example.com", &["shop.example.com", "example.com"]),
+            ("example.com", &["example.com"]),
+        ] {
+            let name: Hostname = name.parse().unwrap();
+            assert_eq!(name.lineage().collect::<Vec<_>>(), expected);
+        }
+        let deep: Hostname = format!("{}example.com", "a.".repeat(60)).parse().unwrap();
+        assert_eq!(deep.lineage().count(), LINEAGE_MAX);
     }
 
     #[test]

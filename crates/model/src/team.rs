@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Hostname;
+use crate::{Hostname, Zone};
 
 /// The most of everything that one team may have. `None`: as much as it likes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ pub struct Policy {
     /// The wildcards that it may take.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub wildcards: BTreeSet<Hostname>,
+    /// The zones below which its hostnames need no proof, beside those of the platform.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub zones: BTreeSet<Zone>,
     /// How much of everything.
     #[serde(default)]
     pub quota: Quota,
@@ -60,4 +63,6 @@ pub enum Share {
     Routes,
     /// Changes in a minute.
     Changes,
+    /// Hostnames that wait for a proof.
+    Unproven,
 }

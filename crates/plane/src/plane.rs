@@ -17,7 +17,7 @@ use crate::live::Answer;
 use crate::queue::Queue;
 use crate::renderer::{Renderer, Stage};
 use crate::state::{State, group_name};
-use crate::tenant::Callers;
+use crate::tenant::Terms;
 use crate::{Convergence, DEFAULT_GROUP, Description, FleetView, ProxyReport, words};
 
 /// Groups are made at first sight of a `node.cluster`, each with resources of its own.
@@ -113,14 +113,14 @@ impl Plane {
     pub fn check(&self, id: &InstanceId, spec: &Spec) -> Result<(), String> {
         self.resolver.check(spec).map_err(|refused| refused.to_string())?;
         let rendered =
-            self.renderer.one(&self.stage(), id, spec, &self.callers(id), &Endpoints::new());
+            self.renderer.one(&self.stage(), id, spec, &self.terms(id), &Endpoints::new());
         rendered.map(|_| ()).map_err(|complaints| words::complaints(id, &complaints))
     }
 
     /// What a spec becomes for the default group, with the addresses known now.
     pub fn preview(&self, id: &InstanceId, spec: &Spec) -> Result<Vec<Draft>, Vec<Complaint>> {
         let endpoints = self.resolver.resolve(spec).endpoints;
-        let rendered = self.renderer.one(&self.stage(), id, spec, &self.callers(id), &endpoints);
+        let rendered = self.renderer.one(&self.stage(), id, spec, &self.terms(id), &endpoints);
         rendered.map(|mut groups| groups.remove(DEFAULT_GROUP).unwrap_or_default())
     }
 
@@ -194,9 +194,9 @@ impl Plane {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who may call an instance now.
-    fn callers(&self, id: &InstanceId) -> Callers {
-        self.state().tenants.get(id).map(|tenant| tenant.callers.clone()).unwrap_or_default()
+    /// What holds of an instance now.
+    fn terms(&self, id: &InstanceId) -> Terms {
+        self.state().tenants.get(id).map(|tenant| tenant.terms.clone()).unwrap_or_default()
     }
 
     pub(crate) fn stage(&self) -> Stage {

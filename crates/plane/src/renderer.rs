@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use model::{Caller, InstanceId, Node, Spec};
+use model::{InstanceId, Node, Spec};
 use render::{Complaint, Endpoints, Input, NodeField, Platform, Templates};
 
 use crate::metrics;
 use crate::state::Rendered;
-use crate::tenant::Target;
+use crate::tenant::{Target, Terms};
 
 /// Fewer are rendered on the spot: that takes less time than to wake other threads.
 const INLINE: usize = 4;
@@ -71,12 +71,13 @@ impl Renderer {
         stage: &Stage,
         id: &InstanceId,
         spec: &Spec,
-        callers: &[Caller],
+        terms: &Terms,
         endpoints: &Endpoints,
     ) -> Rendered {
         let render = |node: &Node| {
             self.count.fetch_add(1, Ordering::Relaxed);
-            let input = Input { id, spec, endpoints, callers };
+            let Terms { callers, withheld } = terms;
+            let input = Input { id, spec, endpoints, callers, withheld };
             let rendered = self.templates.instance(&stage.platform, node, input);
             metrics::rendered(rendered.is_ok());
             rendered
@@ -95,8 +96,8 @@ impl Renderer {
         match &work.refused {
             Some(refused) => Err(vec![refused.clone()]),
             None => {
-                let Target { spec, callers, .. } = &work.target;
-                self.one(stage, &work.id, spec, callers, &work.endpoints)
+                let Target { spec, terms, .. } = &work.target;
+                self.one(stage, &work.id, spec, terms, &work.endpoints)
             }
         }
     }

@@ -10,7 +10,7 @@ use xds::{Event, Guard, Owner, StreamId};
 
 use crate::diff::Wish;
 use crate::group::{Group, Outcome, Refusal, Stamp};
-use crate::tenant::{Fallback, Target, Tenant};
+use crate::tenant::{Fallback, Target, Tenant, Terms};
 use crate::{metrics, words};
 
 /// The owner of what a group gets beside its instances. No instance's id has a slash.
@@ -66,7 +66,7 @@ impl State {
     /// Takes in one entry of the feed. An instance that is gone goes at once; returns whether there
     /// is one to be rendered.
     pub(crate) fn publish(&mut self, published: Published) -> bool {
-        let Published { instance, revision, spec, good, callers } = published;
+        let Published { instance, revision, spec, good, callers, withheld } = published;
         self.position = self.position.max(revision);
         let Some(spec) = spec.map(Arc::new) else {
             self.remove(&instance);
@@ -78,7 +78,7 @@ impl State {
         tenant.or_insert_with(|| Tenant::new(revision, spec.clone())).publish(
             (revision, spec),
             good,
-            callers.into(),
+            Terms { callers: callers.into(), withheld: withheld.into() },
         );
         true
     }

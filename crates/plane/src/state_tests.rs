@@ -125,6 +125,7 @@ impl World {
             spec: Some(spec()),
             good: good.map(|good| (good, spec())),
             callers: callers.iter().map(caller).collect(),
+            withheld: vec![],
         });
     }
 
@@ -135,6 +136,7 @@ impl World {
             spec: None,
             good: None,
             callers: vec![],
+            withheld: vec![],
         });
         self.seq = self.cache().seq();
     }
@@ -473,13 +475,14 @@ fn a_caller_is_revoked_while_a_newer_spec_is_refused() {
     world.settled(1, "a");
     // Not the same spec: it is published as another.
     let other = Spec { plan: Plan::Public, ..spec() };
-    let callers = world.state.tenants[&id("a")].callers.to_vec();
+    let callers = world.state.tenants[&id("a")].terms.callers.to_vec();
     let published = |revision, callers| Published {
         instance: id("a"),
         revision,
         spec: Some(other.clone()),
         good: Some((5, spec())),
         callers,
+        withheld: vec![],
     };
     world.state.publish(published(6, callers));
     world.render("a", &["route internal/a bad"]);

@@ -2,19 +2,25 @@
 
 use std::sync::Arc;
 
-use model::{Caller, Spec};
+use model::{Caller, Hostname, Spec};
 
 /// A spec at its revision.
 pub(crate) type Revised = (u64, Arc<Spec>);
 
-/// Who may call.
-pub(crate) type Callers = Arc<[Caller]>;
+/// What holds of an instance whatever spec of it is served, and changes without one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Terms {
+    /// Who may call.
+    pub(crate) callers: Arc<[Caller]>,
+    /// What does not answer in public yet.
+    pub(crate) withheld: Arc<[Hostname]>,
+}
 
 /// What the groups hold of an instance, or held.
 #[derive(Debug, Clone)]
 struct Served {
     spec: Revised,
-    callers: Callers,
+    terms: Terms,
 }
 
 /// One published instance.
@@ -23,8 +29,8 @@ pub(crate) struct Tenant {
     /// The latest of the change feed.
     pub(crate) wanted: Revised,
     /// The latest of the change feed, whatever spec is served.
-    pub(crate) callers: Callers,
-    /// The revision whose spec is refused, in quarantine: news of callers alone rise above it.
+    pub(crate) terms: Terms,
+    /// The revision whose spec is refused, in quarantine: news of terms alone rise above it.
     refused: u64,
     /// None when it was never rendered well.
     served: Option<Served>,
@@ -45,13 +51,13 @@ pub(crate) struct Tenant {
 pub(crate) struct Target {
     pub(crate) revision: u64,
     pub(crate) spec: Arc<Spec>,
-    pub(crate) callers: Callers,
+    pub(crate) terms: Terms,
     /// The latest revision: what is sent never has a lower one.
     pub(crate) wanted: u64,
 }
 
 impl Target {
-    /// Whether this is the same target: specs of one revision are equal, and so are callers.
+    /// Whether this is the same target: specs of one revision are equal, and so are terms.
     pub(crate) fn is(&self, other: &Self) -> bool {
         (self.revision, self.wanted) == (other.revision, other.wanted)
     }
@@ -75,7 +81,7 @@ impl Tenant {
     pub(crate) fn new(revision: u64, spec: Arc<Spec>) -> Self {
         Self {
             wanted: (revision, spec),
-            callers: Callers::default(),
+            terms: Terms::default(),
             refused: 0,
             served: None,
             before: None,
@@ -86,18 +92,17 @@ impl Tenant {
         }
     }
 
-    /// Takes news of the feed. A newer revision ends a quarantine, unless it brings other callers to
-    /// the spec that is refused: then these callers are let in, or kept out, by the spec that is
-    /// served.
-    pub(crate) fn publish(&mut self, wanted: Revised, good: Option<Revised>, callers: Callers) {
+    /// Takes news of the feed. A newer revision ends a quarantine, unless it brings other terms to the
+    /// spec that is refused: then these hold, as other callers do, for the spec that is served.
+    pub(crate) fn publish(&mut self, wanted: Revised, good: Option<Revised>, terms: Terms) {
         let is_refused = self.quarantine.is_some() && self.served.is_some();
-        let is_about_callers = self.wanted.1 == wanted.1 && self.callers != callers;
-        if !(is_refused && is_about_callers) {
+        let is_about_terms = self.wanted.1 == wanted.1 && self.terms != terms;
+        if !(is_refused && is_about_terms) {
             self.quarantine = None;
         }
         self.wanted = wanted;
         self.good = good;
-        self.callers = callers;
+        self.terms = terms;
         self.pending = true;
     }
 
@@ -107,8 +112,8 @@ impl Tenant {
             Some(_) => &self.served.as_ref()?.spec,
             None => &self.wanted,
         };
-        let (spec, callers) = (spec.clone(), self.callers.clone());
-        Some(Target { revision: *revision, spec, callers, wanted: self.wanted.0 })
+        let (spec, terms) = (spec.clone(), self.terms.clone());
+        Some(Target { revision: *revision, spec, terms, wanted: self.wanted.0 })
     }
 
     /// The revision whose spec is served, if any.
@@ -123,7 +128,7 @@ impl Tenant {
             self.quarantine = None;
         }
         let spec = (target.revision, target.spec.clone());
-        let served = self.served.replace(Served { spec, callers: target.callers.clone() });
+        let served = self.served.replace(Served { spec, terms: target.terms.clone() });
         if is_proven {
             self.before = served;
         }
@@ -140,7 +145,7 @@ impl Tenant {
     }
 
     /// The renderer refused the target: what the groups hold is not touched by that, unless it lets
-    /// in who may no longer call.
+    /// in who may no longer call, or does not answer where it may by now.
     pub(crate) fn refuse_render(&mut self, reason: String) -> Fallback {
         self.pending = false;
         if self.quarantine.is_some() {
@@ -148,7 +153,7 @@ impl Tenant {
         }
         self.refuse(reason);
         match &self.served {
-            Some(served) if served.callers == self.callers => Fallback::Stay,
+            Some(served) if served.terms == self.terms => Fallback::Stay,
             Some(_) => Fallback::Render,
             None => self.fall_back_to_good(),
         }
@@ -163,9 +168,9 @@ impl Tenant {
         self.refuse(reason);
         self.pending = false;
         let Some(before) = self.before.take() else { return self.fall_back_to_good() };
-        // Other callers, of the same spec, are themselves what is refused.
+        // Other terms, of the same spec, are themselves what is refused.
         let is_the_spec = before.spec.1 != self.wanted.1;
-        let is_as_it_was = before.callers == self.callers;
+        let is_as_it_was = before.terms == self.terms;
         self.served = Some(before);
         if is_the_spec && !is_as_it_was { Fallback::Render } else { Fallback::Before }
     }
@@ -184,7 +189,7 @@ impl Tenant {
     fn fall_back_to_good(&mut self) -> Fallback {
         let refused = self.served();
         let good = self.good.take().filter(|good| Some(good.0) != refused);
-        self.served = good.map(|spec| Served { spec, callers: self.callers.clone() });
+        self.served = good.map(|spec| Served { spec, terms: self.terms.clone() });
         if self.served.is_some() { Fallback::Render } else { Fallback::Nothing }
     }
 }
@@ -210,17 +215,17 @@ mod tests {
         Arc::new(Spec { plan: Plan::Internal, parameters, hostnames: Vec::new() })
     }
 
-    fn nobody() -> Callers {
-        Callers::default()
+    fn nobody() -> Terms {
+        Terms::default()
     }
 
-    fn callers(names: &[&str]) -> Callers {
+    fn callers(names: &[&str]) -> Terms {
         let caller = |name: &&str| Caller {
             binding: name.parse().unwrap(),
             public_key: String::new(),
             expires_at: None,
         };
-        names.iter().map(caller).collect()
+        Terms { callers: names.iter().map(caller).collect(), ..nobody() }
     }
 
     fn tenant(revision: u64) -> Tenant {
@@ -307,12 +312,28 @@ mod tests {
         tenant.publish((7, public()), None, nobody());
         assert_eq!(tenant.quarantine.as_deref(), Some("no"), "the spec is as bad as it was");
         let target = tenant.target().unwrap();
-        assert_eq!((target.revision, target.wanted, &target.callers), (5, 7, &nobody()));
+        assert_eq!((target.revision, target.wanted, &target.terms), (5, 7, &nobody()));
         serve(&mut tenant, true);
         assert_eq!(tenant.refusal(6), Some("no"), "which is what was refused");
         assert_eq!(tenant.refusal(7), None, "which is as it was asked to be");
         tenant.publish((8, public()), None, nobody());
         assert!(tenant.quarantine.is_none(), "the same once more is a wish to try again");
+    }
+
+    #[test]
+    fn a_proven_name_is_let_through_also_in_quarantine() {
+        let withheld = |names: &[&str]| Terms {
+            withheld: names.iter().map(|name| name.parse().unwrap()).collect(),
+            ..nobody()
+        };
+        let mut tenant = tenant(5);
+        tenant.publish((5, public()), None, withheld(&["a.example.com"]));
+        serve(&mut tenant, true);
+        tenant.publish((6, spec()), None, withheld(&["a.example.com"]));
+        assert_eq!(tenant.refuse_render(refused()), Fallback::Stay);
+        tenant.publish((7, spec()), None, withheld(&[]));
+        let target = tenant.target().unwrap();
+        assert_eq!((target.revision, target.wanted, target.terms), (5, 7, nobody()));
     }
 
     #[test]
@@ -332,7 +353,7 @@ mod tests {
         assert_eq!(by_the_fleet.refuse_served(refused()), Fallback::Render);
         for tenant in [by_the_renderer, by_the_fleet] {
             let target = tenant.target().unwrap();
-            assert_eq!((target.revision, target.callers), (5, nobody()));
+            assert_eq!((target.revision, target.terms), (5, nobody()));
         }
     }
 

@@ -35,7 +35,7 @@ fn measure(name: &str, templates: &Templates, platform: &Platform, spec: &Spec) 
     let id: InstanceId = "0198c5a1-7d1c-7000-8000-000000000001".parse().expect("an id");
     let endpoints = Endpoints::from([("default".into(), vec![([10, 0, 0, 1], 80).into()])]);
     let node = Node::default();
-    let input = Input { id: &id, spec, endpoints: &endpoints, callers: &[] };
+    let input = Input { id: &id, spec, endpoints: &endpoints, callers: &[], withheld: &[] };
     let once = || templates.instance(platform, &node, input).expect("it renders");
     let drafts = once();
     let bytes: usize = drafts.iter().map(|draft| draft.body.len()).sum();

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::{Caller, InstanceId, Node, Spec, TypeUrl};
+use model::{Caller, Hostname, InstanceId, Node, Spec, TypeUrl};
 use serde::{Deserialize, Serialize};
 
 use crate::library::Library;
@@ -68,6 +68,8 @@ pub struct Input<'a> {
     pub endpoints: &'a Endpoints,
     /// Who may call it where a route requires a binding.
     pub callers: &'a [Caller],
+    /// Those of its hostnames that are not to answer in public. Sorted.
+    pub withheld: &'a [Hostname],
 }
 
 /// A resource before it has a version.

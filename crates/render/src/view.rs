@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use minijinja::value::Serde;
 use model::descriptor::{Auth, HeaderRules, Route};
-use model::{Exposure, Node, Spec};
+use model::{Exposure, Hostname, Node, Spec};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -58,6 +58,17 @@ pub(crate) fn route_configuration(exposure: Exposure, input: Input<'_>) -> Strin
 /// The name, and the key, of the scope of a hostname.
 pub(crate) fn scope(exposure: Exposure, hostname: &str) -> String {
     format!("{}/{hostname}", exposure.as_str())
+}
+
+/// The hostnames that answer in an exposure: in public none that is withheld.
+pub(crate) fn hostnames<'a>(
+    exposure: Exposure,
+    input: Input<'a>,
+) -> impl Iterator<Item = &'a Hostname> {
+    let is_withheld = move |name: &Hostname| {
+        exposure == Exposure::Public && input.withheld.binary_search(name).is_ok()
+    };
+    input.spec.hostnames.iter().filter(move |name| !is_withheld(name))
 }
 
 #[derive(Serialize)]
@@ -154,14 +165,14 @@ impl InstanceView {
 impl ExposureView {
     fn new(platform: &Platform, exposure: Exposure, input: Input<'_>) -> Self {
         let port = ListenerView::new(platform, exposure).port;
-        let scope_of = |hostname: &model::Hostname| ScopeView {
+        let scope_of = |hostname: &Hostname| ScopeView {
             name: scope(exposure, hostname.as_str()),
             hostname: hostname.to_string(),
         };
         Self {
             name: exposure.as_str(),
             route_configuration: route_configuration(exposure, input),
-            scopes: input.spec.hostnames.iter().map(scope_of).collect(),
+            scopes: hostnames(exposure, input).map(scope_of).collect(),
             port: platform.direct.then_some(port),
         }
     }

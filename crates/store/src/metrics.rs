@@ -77,6 +77,7 @@ pub(crate) fn not_accepted(refusal: &Refusal) {
             Share::Hostnames => "hostnames",
             Share::Routes => "routes",
             Share::Changes => "pace",
+            Share::Unproven => "unproven",
         },
     };
     counter!(REFUSED, "reason" => reason).increment(1);

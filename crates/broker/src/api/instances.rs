@@ -13,6 +13,7 @@ use super::views::InstanceView;
 use crate::error::{Error, ErrorBody};
 use crate::extract::Id;
 use crate::principal::Who;
+use crate::proof;
 use crate::router::Broker;
 use crate::standing::Standing;
 
@@ -35,7 +36,9 @@ pub(crate) async fn one(
     let instance = instance.ok_or_else(unknown)?;
     let plane = broker.parts.view.standing(&id).await;
     let now = broker.now();
-    let mut view = InstanceView::of(&instance).with(latest.as_ref(), plane, now);
+    let conditions = proof::conditions(&proof::awaited(&broker, &id, &instance.spec).await?);
+    let mut view =
+        InstanceView::of(&instance).with(latest.as_ref(), plane, now).awaiting(conditions);
     if let Some(latest) = &latest {
         let search = broker.parts.search.as_ref();
         view.beside(&*broker.typical.of(search, latest.kind, now).await);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use model::{AuditEntry, Hostname, ORGANIZATION, Owner, Policy, Principal, Quota};
+use model::{AuditEntry, Hostname, ORGANIZATION, Owner, Policy, Principal, Quota, Zone};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::Team;
@@ -30,6 +30,8 @@ const PAGE_ROWS: usize = 1000;
 const NAME_CHARS_MAX: usize = 200;
 /// Wildcards that one team may be granted.
 const WILDCARDS_MAX: usize = 1000;
+/// Zones that one team may be allowed.
+const ZONES_MAX: usize = 100;
 
 /// Which organisation's team.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -84,6 +86,9 @@ pub(crate) struct PolicyBody {
     /// The wildcards that it may take, such as `*.shop.example.com`.
     #[serde(default)]
     wildcards: Vec<String>,
+    /// The zones below which its public hostnames need no proof, beside those of the platform.
+    #[serde(default)]
+    zones: Vec<String>,
     /// How much it may have.
     #[serde(default)]
     quota: QuotaBody,
@@ -126,6 +131,7 @@ impl TeamView {
             limits: policy.quota.or(platform).into(),
             policy: PolicyBody {
                 wildcards: policy.wildcards.into_iter().map(String::from).collect(),
+                zones: policy.zones.into_iter().map(String::from).collect(),
                 quota: policy.quota.into(),
             },
             instances: usage.instances,
@@ -149,8 +155,19 @@ impl PolicyBody {
             Err(Error::bad_request(format!("`{name}` is not a wildcard such as `*.example.com`")))
         };
         let wildcards = self.wildcards.iter().map(read).collect::<Result<BTreeSet<_>, _>>()?;
+        if self.zones.len() > ZONES_MAX {
+            return Err(Error::bad_request("a team may be allowed 100 zones"));
+        }
+        let read = |text: &String| -> Result<Zone, Error> {
+            text.parse().map_err(|why: model::NameError| Error::bad_request(why.to_string()))
+        };
+        let zones = self.zones.iter().map(read).collect::<Result<BTreeSet<_>, _>>()?;
         let QuotaBody { instances, hostnames, routes, changes_per_minute } = self.quota;
-        Ok(Policy { wildcards, quota: Quota { instances, hostnames, routes, changes_per_minute } })
+        Ok(Policy {
+            wildcards,
+            zones,
+            quota: Quota { instances, hostnames, routes, changes_per_minute },
+        })
     }
 }
 
@@ -248,7 +265,7 @@ pub(crate) async fn set(
     operator(&who)?;
     let owner = owner(query.organization, team)?;
     let policy = body.read()?;
-    let detail = json!({ "quota": policy.quota, "wildcards": policy.wildcards.len() });
+    let detail = json!({ "quota": policy.quota, "wildcards": policy.wildcards.len(), "zones": policy.zones });
     let entry = entry(&who, &headers, "team.set", &owner.space, Some(&owner), detail)?;
     broker.parts.teams.set_policy(&owner, policy, broker.now(), entry).await?;
     let team = broker.parts.teams.team(&owner).await?;

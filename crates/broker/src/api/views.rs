@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::words::{InstanceState, OperationKind, OperationState, Plan, StepState, WaitsFor};
 use crate::port::Standing;
 use crate::progress::description;
+use crate::proof::Condition;
 use crate::typical::Usual;
 
 /// A service instance.
@@ -41,6 +42,9 @@ pub(crate) struct InstanceView {
     /// How it stands at the control plane.
     #[serde(skip_serializing_if = "Option::is_none")]
     standing: Option<Standing>,
+    /// What is not yet as it was asked to be, and what that waits for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    conditions: Vec<Condition>,
 }
 
 impl InstanceView {
@@ -59,6 +63,7 @@ impl InstanceView {
             updated_at: instance.updated_at,
             operation: None,
             standing: None,
+            conditions: Vec::new(),
         }
     }
 
@@ -70,6 +75,12 @@ impl InstanceView {
     ) -> Self {
         self.operation = operation.map(|operation| OperationView::of(operation, now));
         self.standing = standing;
+        self
+    }
+
+    /// With what it waits for.
+    pub(crate) fn awaiting(mut self, conditions: Vec<Condition>) -> Self {
+        self.conditions = conditions;
         self
     }
 

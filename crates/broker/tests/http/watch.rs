@@ -13,6 +13,7 @@ fn a_configuration_can_be_printed() {
         password: Password::new("hush-hush".to_owned()),
         zone: "edge.example".to_owned(),
         quota: model::Quota::default(),
+        zones: std::sync::Arc::default(),
         console: None,
         maintenance: crate::harness::maintenance("1.2.3"),
         edge: Edge { is_tls: false, internal_port: 80, public_port: 80 },

@@ -35,6 +35,9 @@ pub struct Config {
     pub state: PathBuf,
     /// Zone of default hostnames.
     pub zone: String,
+    /// Where public hostnames need no proof: those that are set and the zone of default hostnames;
+    /// empty: nowhere is one needed.
+    pub zones: std::sync::Arc<[model::Zone]>,
     /// What a team may have.
     pub quota: model::Quota,
     /// Which Envoy to start.

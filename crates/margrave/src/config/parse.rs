@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::layers::Layers;
 use super::setting::{Kind, Setting};
@@ -19,6 +20,7 @@ pub fn config(layers: &Layers) -> (Config, Vec<String>) {
     let config = Config {
         state: read.text("state").into(),
         zone: read.zone(),
+        zones: read.zones(),
         quota: model::Quota {
             instances: read.limit("quota.instances"),
             hostnames: read.limit("quota.hostnames"),
@@ -161,6 +163,23 @@ impl Reader<'_> {
                 zone
             }
         }
+    }
+
+    /// Names below the zone of default hostnames are the platform's own.
+    fn zones(&mut self) -> Arc<[model::Zone]> {
+        let text = self.text("dns.zones");
+        let named = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let mut zones = Vec::new();
+        for name in named {
+            match name.parse() {
+                Ok(zone) => zones.push(zone),
+                Err(why) => self.problem("dns.zones", &format!("has {why}")),
+            }
+        }
+        if !zones.is_empty() {
+            zones.extend(self.text("zone").parse());
+        }
+        zones.into()
     }
 
     fn credentials(&mut self) -> Option<Credentials> {

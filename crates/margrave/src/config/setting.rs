@@ -83,6 +83,13 @@ pub const SETTINGS: &[Setting] = &[
         "Zone of default hostnames: a service `shop` answers to `shop.<zone>`",
     ),
     setting(
+        "dns.zones",
+        Kind::Text,
+        "",
+        "Zones, with commas between them, below which a public hostname needs no proof; every other does. \
+         Unset: none does",
+    ),
+    setting(
         "quota.instances",
         Kind::Number,
         "0",

@@ -83,8 +83,7 @@ pub async fn build(
     let view = Arc::new(PlaneView { plane: Arc::clone(&plane), cloud: Arc::clone(&cloud) });
     let console = pages::router(config, listen, &store, Arc::clone(&view));
     let bindings: Arc<dyn Bindings> = Arc::<Sqlite>::clone(&store);
-    let vault = Vault::open(state.clone(), Arc::clone(&bindings), clock::now()).await?;
-    let vault = Arc::new(vault);
+    let vault = Arc::new(Vault::open(state.clone(), Arc::clone(&bindings), clock::now()).await?);
     let parts = broker::Parts {
         store: Arc::clone(&as_store),
         search: Arc::<Sqlite>::clone(&store),
@@ -92,6 +91,7 @@ pub async fn build(
         bindings: Arc::clone(&bindings),
         vault: Arc::<Vault>::clone(&vault),
         teams: Arc::<Sqlite>::clone(&store),
+        proofs: Arc::<Sqlite>::clone(&store),
         audit: Arc::<Sqlite>::clone(&store),
         operators: Arc::<Sqlite>::clone(&store),
         keeper: Arc::new(Keeper {
@@ -137,6 +137,7 @@ fn broker_config(
         zone: config.zone.clone(),
         edge: edge(config, listen),
         quota: config.quota,
+        zones: Arc::clone(&config.zones),
         console: Some(console_url),
         maintenance: broker::Maintenance {
             description: "This release of Margrave with its templates".to_owned(),

@@ -31,7 +31,8 @@ impl<'a> Own<'a> {
         let mut route_configurations = BTreeSet::new();
         for &exposure in input.spec.plan.exposures() {
             let routes = view::route_configuration(exposure, input);
-            let names = hostnames.iter().map(|name| view::scope(exposure, name));
+            let names = view::hostnames(exposure, input);
+            let names = names.map(|name| view::scope(exposure, name.as_str()));
             scopes.extend(names.map(|name| (name, routes.clone())));
             route_configurations.insert(routes);
         }

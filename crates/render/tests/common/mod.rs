@@ -67,6 +67,6 @@ pub(crate) fn render_for(
     callers: &[Caller],
 ) -> Result<Vec<Draft>, Vec<Complaint>> {
     let id: InstanceId = id.parse().expect("it is an id");
-    let input = Input { id: &id, spec, endpoints, callers };
+    let input = Input { id: &id, spec, endpoints, callers, withheld: &[] };
     templates.instance(platform, &Node::default(), input)
 }

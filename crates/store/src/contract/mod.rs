@@ -18,6 +18,7 @@ mod hostnames;
 mod life;
 mod listing;
 mod over;
+mod proofs;
 mod queue;
 pub mod sample;
 mod search;
@@ -32,11 +33,23 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::Millis;
 
-use crate::{Audit, Bindings, Blobs, Contexts, Credentials, Queue, Search, Sessions, Store, Teams};
+use crate::{
+    Audit, Bindings, Blobs, Contexts, Credentials, Proofs, Queue, Search, Sessions, Store, Teams,
+};
 
 /// All ports of one state.
 pub trait State:
-    Store + Queue + Blobs + Audit + Bindings + Credentials + Sessions + Teams + Search + Contexts
+    Store
+    + Queue
+    + Blobs
+    + Audit
+    + Bindings
+    + Credentials
+    + Sessions
+    + Teams
+    + Proofs
+    + Search
+    + Contexts
 {
 }
 impl<T> State for T where
@@ -48,6 +61,7 @@ impl<T> State for T where
         + Credentials
         + Sessions
         + Teams
+        + Proofs
         + Search
         + Contexts
 {
@@ -99,6 +113,7 @@ const CASES: &[&[Case]] = &[
     queue::CASES,
     search::CASES,
     sessions::CASES,
+    proofs::CASES,
     teams::CASES,
 ];
 

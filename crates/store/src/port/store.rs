@@ -1,11 +1,12 @@
 //! The state of the platform: instances, operations, hostnames and the feed of what was published.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
     Hostname, Instance, InstanceId, InstanceState, Millis, Operation, OperationId, Owner,
-    Published, Quota, Share, Spec,
+    Published, Quota, Share, Spec, Zone,
 };
 
 use super::{Fence, Reservation};
@@ -39,12 +40,15 @@ pub struct Accept {
     /// What the platform lets a team have that nothing else is laid down for. `None`: neither this
     /// nor what is laid down counts, as the platform itself asks.
     pub quota: Option<Quota>,
+    /// The zones below which public hostnames need no proof, beside those that are laid down for the
+    /// team. None: no proof is asked for.
+    pub zones: Arc<[Zone]>,
 }
 
 impl Accept {
     /// What comes in nobody's place.
     pub fn new(operation: Operation, instance: Instance, claim: Vec<Hostname>) -> Self {
-        Self { operation, instance, claim, over: None, quota: None }
+        Self { operation, instance, claim, over: None, quota: None, zones: Arc::default() }
     }
 }
 

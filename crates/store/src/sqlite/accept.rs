@@ -4,7 +4,7 @@ use model::{InstanceId, InstanceState, Millis, Operation, OperationKind, Owner};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{self, instance_word};
-use super::{allow, jobs, names, request::Tx, save, story};
+use super::{allow, jobs, names, proofs, request::Tx, save, story, teams};
 use crate::{Accept, Accepted, Refusal, StoreError, metrics};
 
 /// Operations of one instance that are kept, the latest; its history is not an audit log.
@@ -47,6 +47,10 @@ pub(super) fn accept(
     write_operation(tx, operation)?;
     forget_history(conn, &operation.instance)?;
     names::claim(conn, &operation.instance, &accept.claim, now)?;
+    if operation.target.is_some() {
+        let wanted = proofs::wanted(conn, accept, &teams::policy(conn, owner)?)?;
+        proofs::ask(conn, &operation.instance, owner, &wanted, now)?;
+    }
     match &accept.over {
         Some(older) => jobs::hand_over(tx, older, &operation.id, &operation.instance, now)?,
         None => jobs::enqueue(tx, &operation.id, &operation.instance, now)?,

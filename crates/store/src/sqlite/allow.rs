@@ -4,7 +4,7 @@
 use model::{Hostname, Millis, OperationKind, Owner, Quota, Share};
 use rusqlite::Connection;
 
-use super::{names, teams};
+use super::{names, proofs, teams};
 use crate::{Accept, Excess, Refusal, StoreError};
 
 /// The length over which changes are counted.
@@ -37,6 +37,10 @@ pub(super) fn refusal(
     let covered = names::covered(conn, &fresh, owner)?;
     if !covered.is_empty() {
         return Ok(Some(Refusal::NoConsent(covered)));
+    }
+    let unproven = proofs::excess(conn, owner, &proofs::wanted(conn, accept, &policy)?)?;
+    if let Some(excess) = unproven {
+        return Ok(Some(Refusal::TooMany(excess)));
     }
     let asks =
         Asks { accept, owner, afresh, hostnames: fresh.len(), quota: policy.quota.or(quota) };

@@ -16,9 +16,9 @@ use crate::{Clock, Filter, InstanceSearch, OperationSearch, Queue, Search, Store
 
 /// What no statement may walk through.
 const GROWING: &[&str] =
-    &["instances", "operations", "published", "hostnames", "audit", "bindings"];
+    &["instances", "operations", "published", "hostnames", "audit", "bindings", "proofs"];
 /// Indexes that hold only what is under way or waits to be forgotten.
-const SMALL: &[&str] = &["operation_in_progress", "tombstones"];
+const SMALL: &[&str] = &["operation_in_progress", "tombstones", "proofs_awaited"];
 
 fn now() -> Millis {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);

@@ -26,7 +26,8 @@ pub(super) fn instance(row: &Row<'_>) -> Result<Instance, StoreError> {
 }
 
 /// The columns that [`published`] reads, in its order.
-pub(super) const PUBLISHED: &str = "instance, revision, spec, good_revision, good_spec, callers";
+pub(super) const PUBLISHED: &str =
+    "instance, revision, spec, good_revision, good_spec, callers, withheld";
 
 /// A change of the feed, of a row of [`PUBLISHED`].
 pub(super) fn published(row: &Row<'_>) -> Result<Published, StoreError> {
@@ -39,8 +40,14 @@ pub(super) fn published(row: &Row<'_>) -> Result<Published, StoreError> {
         revision: row.get(1)?,
         spec: spec(row, 2)?,
         good,
-        callers: row.get::<_, Option<String>>(5)?.as_deref().map_or(Ok(Vec::new()), read)?,
+        callers: list(row, 5)?,
+        withheld: list(row, 6)?,
     })
+}
+
+/// A list of a JSON column; NULL: nothing.
+fn list<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> Result<Vec<T>, StoreError> {
+    row.get::<_, Option<String>>(index)?.as_deref().map_or(Ok(Vec::new()), read)
 }
 
 fn spec(row: &Row<'_>, index: usize) -> Result<Option<Spec>, StoreError> {

@@ -4,7 +4,7 @@ use model::{InstanceId, InstanceState, Millis, Operation, OperationState, Spec};
 use rusqlite::{Connection, params};
 
 use super::rows::{self, instance_word};
-use super::{bindings, jobs, names, request::Tx, story};
+use super::{bindings, jobs, names, proofs, request::Tx, story};
 use crate::{Save, StoreError, Write};
 
 /// See [`Store::save`](crate::Store::save).
@@ -97,14 +97,20 @@ fn publish(
         ])?;
     tx.conn
         .prepare_cached(
-            "INSERT INTO published (instance, revision, spec, proven) VALUES (?1, ?2, ?3, 0) \
-             ON CONFLICT (instance) DO UPDATE SET \
+            "INSERT INTO published (instance, revision, spec, proven, withheld) \
+             VALUES (?1, ?2, ?3, 0, ?4) ON CONFLICT (instance) DO UPDATE SET \
+             withheld = excluded.withheld, \
              good_revision = CASE WHEN proven THEN revision ELSE good_revision END, \
              good_spec = CASE WHEN proven THEN spec ELSE good_spec END, \
              revision = excluded.revision, spec = excluded.spec, proven = 0, \
              spec_revision = NULL",
         )?
-        .execute(params![instance.as_str(), revision, json])?;
+        .execute(params![
+            instance.as_str(),
+            revision,
+            json,
+            proofs::withheld(tx.conn, instance)?,
+        ])?;
     Ok(revision)
 }
 
@@ -114,7 +120,8 @@ fn unpublish(tx: &Tx<'_>, instance: &InstanceId) -> Result<u64, StoreError> {
         .prepare_cached(
             "INSERT INTO published (instance, revision, spec, proven) VALUES (?1, ?2, NULL, 0) \
              ON CONFLICT (instance) DO UPDATE SET revision = excluded.revision, spec = NULL, \
-             proven = 0, good_revision = NULL, good_spec = NULL, spec_revision = NULL, callers = NULL",
+             proven = 0, good_revision = NULL, good_spec = NULL, spec_revision = NULL, callers = NULL, \
+             withheld = NULL",
         )?
         .execute(params![instance.as_str(), revision])?;
     Ok(revision)

@@ -20,6 +20,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("schema/0007_bindings.sql"),
     include_str!("schema/0008_turns.sql"),
     include_str!("schema/0009_teams.sql"),
+    include_str!("schema/0010_proofs.sql"),
 ];
 
 /// Brings the file to the newest schema, or says why not.

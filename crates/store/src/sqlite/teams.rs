@@ -4,7 +4,7 @@ use model::{AuditEntry, Hostname, InstanceId, InstanceState, Millis, Owner, Poli
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::request::Tx;
-use super::{audit, names, rows};
+use super::{audit, names, proofs, rows};
 use crate::{Excess, PAGE_ROWS_MAX, Reservation, StoreError, Team, Transferred, Usage};
 
 /// What is laid down for a team.
@@ -94,6 +94,7 @@ pub(super) fn set_policy(
              ON CONFLICT (organization, space) DO NOTHING",
         )?
         .execute([&owner.organization, &owner.space])?;
+    proofs::look_again(tx.conn, owner, at)?;
     audit::append(tx, at, entry)
 }
 

@@ -211,6 +211,7 @@ impl State {
             spec,
             good,
             callers: vec![],
+            withheld: vec![],
         };
         self.published.insert(id.clone(), published);
         if let Some(instance) = self.instances.get_mut(id) {
