@@ -192,9 +192,10 @@ fn nothing_in(state: &State) -> anyhow::Error {
 
 fn nothing_for(url: &str) -> anyhow::Error {
     anyhow!(
-        "nothing lets us in at {url}: say `margrave login`, if people log in there; set MARGRAVE_TOKEN to a token, which the platform's operators \
-         make with `margrave token create`; or keep one with `margrave token keep`; or set \
-         MARGRAVE_BROKER_USERNAME and MARGRAVE_BROKER_PASSWORD to the broker's own"
+        "nothing lets us in at {url}: say `margrave login`, if people log in there; or set \
+         MARGRAVE_TOKEN to a token, which the platform's operators make with `margrave token create`; \
+         or keep one with `margrave token keep`; or set MARGRAVE_BROKER_USERNAME and \
+         MARGRAVE_BROKER_PASSWORD to the broker's own"
     )
 }
 

@@ -125,6 +125,12 @@ impl Presented {
         format!("the broker at {url} refuses {told}: {why}\nhelp: {mend}")
     }
 
+    /// What is said when it was not even looked at, for which the broker gives `why`.
+    pub fn held_up(&self, why: &str) -> String {
+        let told = self.source.told();
+        format!("{why}\nhelp: wait some seconds; if {told} is what was wrong, mend that first")
+    }
+
     /// What is said when it may not do what was asked, for which the broker gives `why`.
     pub fn forbidden(&self, why: &str) -> String {
         let told = self.source.told();

@@ -165,6 +165,7 @@ impl Client {
         answer.told = match status {
             StatusCode::UNAUTHORIZED => Some(self.presented.refused(&self.url, &answer.said())),
             StatusCode::FORBIDDEN => Some(self.presented.forbidden(&answer.said())),
+            StatusCode::TOO_MANY_REQUESTS => Some(self.presented.held_up(&answer.said())),
             _ => None,
         };
         answer
@@ -265,6 +266,7 @@ mod tests {
         for (status, piece) in [
             ("401 Unauthorized", "refuses the token of MARGRAVE_TOKEN: no"),
             ("403 Forbidden", "whoami"),
+            ("429 Too Many Requests", "help: wait some seconds"),
         ] {
             let length = body.len();
             let answer = format!(
