@@ -12,6 +12,7 @@ mod operate;
 mod operations;
 mod platform;
 mod platforms;
+mod proofs;
 mod render;
 mod search;
 mod teams;
@@ -66,6 +67,7 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         .route("/v1/teams/{team}", get(teams::one).put(teams::set))
         .route("/v1/hostnames/{hostname}/release", post(teams::release))
         .route("/v1/hostnames/{hostname}/consent", post(teams::consent))
+        .route("/v1/hostnames/{hostname}/verify", post(proofs::verify))
         .route("/v1/hostnames/{hostname}/withdraw", post(teams::withdraw))
         .route("/v1/instances/{id}/offer", post(transfer::offer))
         .route("/v1/instances/{id}/take", post(transfer::take))
@@ -138,6 +140,7 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         teams::release,
         teams::consent,
         teams::withdraw,
+        proofs::verify,
         transfer::offer,
         transfer::take,
     ),

@@ -40,7 +40,7 @@ pub use binding::place;
 pub use catalog::{PLAN_INTERNAL_ID, PLAN_PUBLIC_ID, SERVICE_ID};
 pub use port::{
     AheadLine, BackupFile, Content, Coverage, DifferenceLine, FleetSummary, Keeper, LetGo,
-    LoggedIn, Login, LoginError, LoginOffer, ProxyDetail, ProxyLine, RecordLine, RefusedLine,
-    RenderedLine, Sealing, Standing, Vault, View,
+    LoggedIn, Login, LoginError, LoginOffer, Prover, ProxyDetail, ProxyLine, RecordLine,
+    RefusedLine, RenderedLine, Sealing, Standing, Vault, View,
 };
 pub use router::{Config, Edge, Maintenance, Parts, router};

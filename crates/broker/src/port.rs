@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use keys::{Place, SealError, Sealed, Secret, Seed};
 use model::{AuditEntry, InstanceId, Millis, Principal, Spec};
 use serde::Serialize;
-use store::StoreError;
+use store::{Proof, StoreError};
 use tokio::io::AsyncRead;
 use utoipa::ToSchema;
 
@@ -235,6 +235,13 @@ pub trait Keeper: Send + Sync {
     async fn backup(&self, passphrase: Option<Secret>) -> Result<BackupFile, String>;
     /// What the store does not know may go from the proxies; `entry` is written first.
     async fn confirm_removals(&self, at: Millis, entry: AuditEntry) -> Result<LetGo, StoreError>;
+}
+
+/// Looks for the proofs of hostnames.
+#[async_trait]
+pub trait Prover: Send + Sync {
+    /// Looks for one now, and writes down what was found; `false`: not now, because many ask.
+    async fn look(&self, proof: &Proof) -> Result<bool, StoreError>;
 }
 
 /// Where people log in, for a client that is about to.

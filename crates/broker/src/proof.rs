@@ -83,6 +83,27 @@ impl Condition {
     }
 }
 
+/// How the proof of a hostname stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Proven {
+    /// The hostname.
+    hostname: String,
+    /// When it was proven: milliseconds since the Unix epoch; absent: it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proven_at: Option<Millis>,
+    /// What is still to be done; absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<Condition>,
+}
+
+impl Proven {
+    pub(crate) fn of(proof: &Proof) -> Self {
+        let condition = proof.proven_at.is_none().then(|| Condition::of(proof));
+        Self { hostname: proof.hostname.to_string(), proven_at: proof.proven_at, condition }
+    }
+}
+
 /// What waits for a proof of an instance that is, or is to be, as `spec` says.
 pub(crate) async fn awaited(
     broker: &Broker,

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::auth::{Door, Password};
 use crate::error::Error;
-use crate::port::{Keeper, Login, Vault, View};
+use crate::port::{Keeper, Login, Prover, Vault, View};
 use crate::typical::Typical;
 use crate::{api, binding, catalog, deprovision, fetch, guard, last_operation, provision, update};
 
@@ -92,6 +92,8 @@ pub struct Parts {
     pub teams: Arc<dyn Teams>,
     /// Hostnames that their teams must prove to have.
     pub proofs: Arc<dyn Proofs>,
+    /// What looks for the proofs.
+    pub prover: Arc<dyn Prover>,
     /// What happened.
     pub audit: Arc<dyn Audit>,
     /// What operators do about single operations.

@@ -14,7 +14,9 @@ mod envoy;
 mod failure;
 mod logging;
 mod output;
+
 mod private;
+mod proof;
 #[cfg(test)]
 mod reference;
 mod runner;

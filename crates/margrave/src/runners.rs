@@ -63,7 +63,7 @@ fn bound(bindings: Arc<dyn Bindings>, vault: Arc<Vault>) -> [Runner; 2] {
 pub fn list(parts: Parts) -> Vec<Runner> {
     let Parts { ports, line, envoy, metrics, readiness, announcement } = parts;
     let all = Arc::clone(&readiness);
-    let Line { broker, console, sources, plane, worker, audit, bindings, vault } = line;
+    let Line { broker, console, sources, plane, worker, audit, bindings, vault, prover } = line;
     let proxies = plane.service(xds::Limits::default());
     let mut list = vec![
         Runner::new("probes", "every part's metrics and readiness", "nothing", move |stop| {
@@ -87,6 +87,8 @@ pub fn list(parts: Parts) -> Vec<Runner> {
         ),
     ];
     list.extend(bound(bindings, vault));
+    let (reads, writes) = ("proofs that are due, TXT records", "the feed with what is proven");
+    list.push(Runner::new("proofs", reads, writes, |stop| prover.run(stop)));
     list.push(Runner::new(
         "xds",
         "each group's resources",

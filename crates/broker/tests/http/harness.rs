@@ -11,8 +11,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use broker::{
     BackupFile, Config, Coverage, Edge, FleetSummary, Keeper, LetGo, Maintenance, PLAN_INTERNAL_ID,
-    PLAN_PUBLIC_ID, Parts, Password, ProxyDetail, ProxyLine, RecordLine, RenderedLine, SERVICE_ID,
-    Standing, View,
+    PLAN_PUBLIC_ID, Parts, Password, Prover, ProxyDetail, ProxyLine, RecordLine, RenderedLine,
+    SERVICE_ID, Standing, View,
 };
 use http_body_util::BodyExt;
 use model::{
@@ -104,6 +104,13 @@ impl Keeper for NothingToSee {
     }
 }
 
+#[async_trait]
+impl Prover for NothingToSee {
+    async fn look(&self, _: &store::Proof) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+}
+
 impl Harness {
     pub(crate) fn new() -> Self {
         Self::with_pages(None)
@@ -137,6 +144,7 @@ impl Harness {
             contexts: Arc::<Sqlite>::clone(&store),
             teams: Arc::<Sqlite>::clone(&store),
             proofs: Arc::<Sqlite>::clone(&store),
+            prover: Arc::new(NothingToSee),
             audit: Arc::<Sqlite>::clone(&store),
             operators: Arc::<Sqlite>::clone(&store),
             bindings: Arc::<Sqlite>::clone(&store),

@@ -142,6 +142,22 @@ pub struct Instance {
     /// How proxies are served.
     #[serde(default)]
     pub standing: Option<Standing>,
+    /// What is not yet as it was asked to be, and what that waits for.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+    /// What else the broker tells, kept for programs.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
+/// Something that waits, such as for the proof of a hostname.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Condition {
+    /// What to do, in a sentence.
+    pub message: String,
+    /// What was found when it was last looked at.
+    #[serde(default)]
+    pub problem: Option<String>,
     /// What else the broker tells, kept for programs.
     #[serde(flatten)]
     pub more: Map<String, Value>,

@@ -99,6 +99,9 @@ impl Args {
         if let Some(said) = ended.and_then(Operation::last_word) {
             output::message(said);
         }
+        for condition in &instance.conditions {
+            output::message(&format!("  to do   {}", condition.message));
+        }
         let endpoints = self.connect.endpoints();
         let urls = instance.urls(endpoints.as_ref());
         if let Some(curl) = endpoints.and_then(|endpoints| instance.curl(&endpoints)) {

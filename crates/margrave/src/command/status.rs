@@ -44,6 +44,10 @@ fn describe(instance: &api::Instance, urls: &[String]) -> String {
         rows.extend(standing.quarantine.iter().map(|why| pair("held back", why)));
         rows.extend(standing.notices.iter().map(|notice| pair("note", notice)));
     }
+    for condition in &instance.conditions {
+        rows.push(pair("to do", &condition.message));
+        rows.extend(condition.problem.iter().map(|problem| pair("", problem)));
+    }
     if let Some(operation) = &instance.operation {
         rows.push(pair("last", &operation.headline()));
         rows.extend(operation.steps.iter().map(|step| pair("", &follow::line(step))));

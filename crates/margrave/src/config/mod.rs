@@ -38,6 +38,8 @@ pub struct Config {
     /// Where public hostnames need no proof: those that are set and the zone of default hostnames;
     /// empty: nowhere is one needed.
     pub zones: std::sync::Arc<[model::Zone]>,
+    /// Who is asked for proofs.
+    pub servers: crate::proof::Servers,
     /// What a team may have.
     pub quota: model::Quota,
     /// Which Envoy to start.

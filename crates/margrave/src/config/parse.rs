@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::layers::Layers;
 use super::setting::{Kind, Setting};
 use super::{AccessLog, Config, Credentials, Envoy, Listen, LogFormat, NONE, Protocol, login};
+use crate::proof::Servers;
 
 /// The shortest password that is accepted, in characters.
 const PASSWORD_LENGTH_MIN: usize = 8;
@@ -21,6 +22,7 @@ pub fn config(layers: &Layers) -> (Config, Vec<String>) {
         state: read.text("state").into(),
         zone: read.zone(),
         zones: read.zones(),
+        servers: read.servers(),
         quota: model::Quota {
             instances: read.limit("quota.instances"),
             hostnames: read.limit("quota.hostnames"),
@@ -180,6 +182,15 @@ impl Reader<'_> {
             zones.extend(self.text("zone").parse());
         }
         zones.into()
+    }
+
+    fn servers(&mut self) -> Servers {
+        let text = self.text("dns.server");
+        Servers::parse(&text).unwrap_or_else(|| {
+            let why = format!("must be one to three of ADDRESS[:PORT], not `{text}`");
+            self.problem("dns.server", &why);
+            Servers::System
+        })
     }
 
     fn credentials(&mut self) -> Option<Credentials> {

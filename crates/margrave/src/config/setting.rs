@@ -90,6 +90,13 @@ pub const SETTINGS: &[Setting] = &[
          Unset: none does",
     ),
     setting(
+        "dns.server",
+        Kind::Text,
+        "",
+        "Name servers, as `ADDRESS[:PORT]` with commas between them, that are asked for the proofs of hostnames. \
+         Unset: those of `/etc/resolv.conf`",
+    ),
+    setting(
         "quota.instances",
         Kind::Number,
         "0",

@@ -20,6 +20,7 @@ use super::keeper::Keeper;
 use super::pages;
 use super::vault::Vault;
 use crate::config::{AccessLog, Config, Credentials, Envoy, Listen};
+use crate::proof::Prover;
 use crate::state::State;
 use crate::{clock, envoy};
 
@@ -44,6 +45,8 @@ pub struct Line {
     pub bindings: Arc<dyn Bindings>,
     /// What keeps their keys.
     pub vault: Arc<Vault>,
+    /// What looks for proofs of hostnames.
+    pub prover: Arc<Prover>,
 }
 
 /// Opens the store and builds the rest upon it.
@@ -84,6 +87,7 @@ pub async fn build(
     let console = pages::router(config, listen, &store, Arc::clone(&view));
     let bindings: Arc<dyn Bindings> = Arc::<Sqlite>::clone(&store);
     let vault = Arc::new(Vault::open(state.clone(), Arc::clone(&bindings), clock::now()).await?);
+    let prover = prover(config, &store);
     let parts = broker::Parts {
         store: Arc::clone(&as_store),
         search: Arc::<Sqlite>::clone(&store),
@@ -94,13 +98,8 @@ pub async fn build(
         proofs: Arc::<Sqlite>::clone(&store),
         audit: Arc::<Sqlite>::clone(&store),
         operators: Arc::<Sqlite>::clone(&store),
-        keeper: Arc::new(Keeper {
-            recovery: Arc::<Sqlite>::clone(&store),
-            plane: Arc::clone(&plane),
-            state: state.path().to_owned(),
-            scratch: state.path().join("backup.tmp"),
-            database,
-        }),
+        keeper: Arc::new(keeper(&store, &plane, state)),
+        prover: Arc::<Prover>::clone(&prover),
         credentials: Arc::<Sqlite>::clone(&store),
         sessions: Arc::<Sqlite>::clone(&store),
         login: super::login::of(config)?,
@@ -120,7 +119,22 @@ pub async fn build(
         jitter: Arc::new(chance),
     };
     let worker = Worker::new(ports, worker::Config::default());
-    Ok(Line { broker, console, sources, plane, worker, audit: store, bindings, vault })
+    Ok(Line { broker, console, sources, plane, worker, audit: store, bindings, vault, prover })
+}
+
+fn prover(config: &Config, store: &Arc<Sqlite>) -> Arc<Prover> {
+    let (proofs, teams) = (Arc::<Sqlite>::clone(store), Arc::<Sqlite>::clone(store));
+    Prover::new(proofs, teams, Arc::clone(&config.zones), config.servers.clone())
+}
+
+fn keeper(store: &Arc<Sqlite>, plane: &Arc<Plane>, state: &State) -> Keeper {
+    Keeper {
+        recovery: Arc::<Sqlite>::clone(store),
+        plane: Arc::clone(plane),
+        state: state.path().to_owned(),
+        scratch: state.path().join("backup.tmp"),
+        database: state.database(),
+    }
 }
 
 fn broker_config(

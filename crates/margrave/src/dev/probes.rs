@@ -65,6 +65,7 @@ pub fn describe() {
     worker::metrics::describe();
     plane::metrics::describe();
     xds::metrics::describe();
+    crate::proof::metrics::describe();
     metrics::describe_counter!(
         "margrave_envoy_restarts_total",
         "How often the Envoy of this process ended by itself and was started again"

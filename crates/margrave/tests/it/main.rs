@@ -18,6 +18,7 @@ mod identity;
 mod isolation;
 mod line;
 mod login;
+mod proof;
 mod restore;
 mod sotw;
 mod strings;
