@@ -7,7 +7,9 @@ use anyhow::Context;
 use keys::Keyring;
 use model::Requester;
 use serde::Serialize;
-use store::sqlite::backup::{self, BackupError, Manifest, Named, Order, Replaced, Restored};
+use store::sqlite::backup::{
+    self, BackupError, Manifest, Named, Order, Reopened, Replaced, Restored,
+};
 use utoipa::ToSchema;
 
 use crate::failure::Failure;
@@ -64,6 +66,21 @@ pub struct Brought {
     older: Vec<Instance>,
     /// Deleted after the backup: there again.
     back: Vec<Instance>,
+    /// Ended after the backup: good again.
+    reopened: Vec<Opens>,
+}
+
+/// What lets somebody in again.
+#[derive(Debug, Serialize, ToSchema)]
+struct Opens {
+    /// `token`, `platform` or `binding`.
+    kind: String,
+    /// Its id.
+    id: String,
+    /// What it is called; of a binding, the service.
+    name: String,
+    /// The team of the service, of a binding.
+    team: Option<String>,
 }
 
 /// An instance.
@@ -162,6 +179,7 @@ impl Brought {
             unknown: lines(difference.unknown),
             older: lines(difference.older),
             back: lines(difference.back),
+            reopened: difference.reopened.into_iter().map(Opens::of).collect(),
         }
     }
 }
@@ -194,6 +212,7 @@ fn words(brought: &Brought, state: &Path) -> String {
     ] {
         list(&mut text, what, instances);
     }
+    opens(&mut text, &brought.reopened);
     if !brought.compared {
         text.push_str("\nwhat was done after the backup is not known here\n");
     }
@@ -207,6 +226,39 @@ fn words(brought: &Brought, state: &Path) -> String {
          \x20 5. operations that were accepted since are not known any more: who waits for one must ask again",
     );
     text
+}
+
+impl Opens {
+    fn of(Reopened { kind, id, name, space }: Reopened) -> Self {
+        Self { kind, id, name, team: space }
+    }
+
+    /// What it is, and how it is ended again.
+    fn line(&self) -> String {
+        let Self { kind, id, name, team } = self;
+        match (kind.as_str(), team) {
+            ("binding", Some(team)) => {
+                format!("binding of {name}: `margrave unbind {id} {name} --team {team}`")
+            }
+            ("platform", _) => format!(
+                "platform {name}, with its password of that day: `margrave platform rotate {name} --overlap 0s`, or `delete`"
+            ),
+            _ => format!("{kind} {name}: `margrave {kind} revoke {name}`"),
+        }
+    }
+}
+
+fn opens(text: &mut String, reopened: &[Opens]) {
+    if reopened.is_empty() {
+        return;
+    }
+    text.push_str("\nrevoked or replaced since the backup, and good again; end it once more:\n");
+    for opens in reopened.iter().take(NAMED_MAX) {
+        let _ = writeln!(text, "  {}", opens.line());
+    }
+    if reopened.len() > NAMED_MAX {
+        let _ = writeln!(text, "  and {} more: see -o json", reopened.len() - NAMED_MAX);
+    }
 }
 
 fn list(text: &mut String, what: &str, instances: &[Instance]) {

@@ -37,6 +37,28 @@ fn services(state: &Path) -> Vec<String> {
     listed.as_array().expect("a list").iter().map(name).collect()
 }
 
+/// Two of each that lets somebody in; the binding that will be unbound.
+fn let_in(state: &Path) -> String {
+    for name in ["ci", "other"] {
+        said(state, &format!("token create --team default --name {name}"));
+        said(state, &format!("platform create {name}-platform"));
+    }
+    let bound = said(state, "bind shop --credential shop.key -o json");
+    let bound: Value = serde_json::from_str(&bound).expect("JSON");
+    said(state, "bind shop --credential kept.key");
+    bound["binding"].as_str().expect("an id").to_owned()
+}
+
+/// The one of each that was ended after the backup, and not the other.
+fn tells_who_is_in_again(words: &str, binding: &str) {
+    let again = words.split("good again; end it once more:\n").nth(1).expect("it is told");
+    let again: Vec<&str> = again.lines().take_while(|line| !line.is_empty()).collect();
+    let unbind = format!("  binding of shop: `margrave unbind {binding} shop --team default`");
+    let rotate = "  platform ci-platform, with its password of that day: `margrave platform rotate \
+                  ci-platform --overlap 0s`, or `delete`";
+    assert_eq!(again, ["  token ci: `margrave token revoke ci`", rotate, &unbind], "{words}");
+}
+
 #[test]
 fn yesterday_comes_back_in_words() {
     let folder = tempfile::tempdir().unwrap();
@@ -46,6 +68,7 @@ fn yesterday_comes_back_in_words() {
     let dev = start();
     apply(&state, "shop", 3000);
     apply(&state, "blog", 3000);
+    let binding = let_in(&state);
     let made = said(&state, "backup yesterday.backup");
     assert!(made.starts_with("yesterday.backup: 2 instances as of 20"), "{made}");
     let mode = std::fs::metadata(state.join("yesterday.backup")).unwrap().permissions().mode();
@@ -55,6 +78,9 @@ fn yesterday_comes_back_in_words() {
     apply(&state, "shop", 3001);
     apply(&state, "new", 3000);
     said(&state, "delete blog --yes");
+    said(&state, "token revoke ci");
+    said(&state, "platform rotate ci-platform");
+    said(&state, &format!("unbind {binding} shop"));
     let in_use = run(&state, "restore yesterday.backup --replace");
     assert_eq!(in_use.status.code(), Some(1), "{}", text(&in_use.stderr));
     assert!(text(&in_use.stderr).contains("in use by another"), "{}", text(&in_use.stderr));
@@ -73,6 +99,7 @@ fn yesterday_comes_back_in_words() {
         assert!(line.starts_with(&format!("  {service} of default (")), "{what}: {words}");
     }
     assert!(words.contains("epoch 2"), "{words}");
+    tells_who_is_in_again(&words, &binding);
 
     let dev = start();
     assert_eq!(services(&state), ["blog", "shop"]);
@@ -95,6 +122,8 @@ fn yesterday_comes_back_in_words() {
     let brought = said(&other_command(&other), &format!("restore {} -o json", backup.display()));
     let brought: Value = serde_json::from_str(&brought).expect("JSON");
     assert_eq!((&brought["epoch"], &brought["compared"]), (&2.into(), &false.into()));
+    // Its keys are not in it, as no passphrase was given.
+    std::fs::copy(state.join("keys.json"), other.join("keys.json")).expect("copied");
     let dev = Dev::start(&other, &["--envoy", "none"]);
     assert_eq!(services(&other), ["new", "shop"]);
     drop(dev);

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use difference::{Difference, Named};
+pub use difference::{Difference, Named, Reopened};
 pub use restore::{Order, Replaced, Restored, restore};
 
 use super::{OpenError, audit, open, schema};

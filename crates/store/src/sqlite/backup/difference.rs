@@ -30,6 +30,21 @@ pub struct Difference {
     pub older: Vec<Named>,
     /// Deleted since: the restored store has them again.
     pub back: Vec<Named>,
+    /// Revoked, replaced or unbound since: good again.
+    pub reopened: Vec<Reopened>,
+}
+
+/// Something that lets somebody in again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reopened {
+    /// `token`, `platform` or `binding`.
+    pub kind: String,
+    /// Its id.
+    pub id: String,
+    /// What it is called; of a binding, the service.
+    pub name: String,
+    /// OSB space of the service, of a binding.
+    pub space: Option<String>,
 }
 
 const LIVES: &str = "state NOT IN ('deleted', 'failed')";
@@ -53,7 +68,45 @@ pub(super) fn between(replaced: &Path, brought: &Path) -> Result<Difference, Bac
         unknown: named(&conn, &missing("main", "brought"))?,
         older: named(&conn, &older)?,
         back: named(&conn, &missing("brought", "main"))?,
+        reopened: reopened(&conn)?,
     })
+}
+
+/// What the replaced store's audit log says was ended, and the brought store takes for good. Stores of
+/// earlier releases lack some of the tables, and so anything in them.
+fn reopened(conn: &Connection) -> Result<Vec<Reopened>, BackupError> {
+    let mut all = Vec::new();
+    for (table, sql) in [("credentials", CREDENTIALS), ("bindings", BINDINGS)] {
+        if !has(conn, "main", "audit")? || !has(conn, "brought", table)? {
+            continue;
+        }
+        let mut statement =
+            conn.prepare(&format!("{sql} ORDER BY 1 DESC, 3, 2 LIMIT {NAMED_MAX}"))?;
+        let rows = statement.query_map([], |row| {
+            let (kind, id) = (row.get(0)?, row.get(1)?);
+            Ok(Reopened { kind, id, name: row.get(2)?, space: row.get(3)? })
+        })?;
+        all.extend(rows.collect::<rusqlite::Result<Vec<_>>>()?);
+    }
+    Ok(all)
+}
+
+const CREDENTIALS: &str = "SELECT CASE platform WHEN 1 THEN 'platform' ELSE 'token' END, id, name, NULL \
+     FROM brought.credentials AS c WHERE revoked_at IS NULL AND EXISTS (\
+         SELECT 1 FROM main.audit WHERE object = c.id \
+         AND seq > (SELECT coalesce(max(seq), 0) FROM brought.audit) \
+         AND entry ->> '$.action' IN ('token.revoke', 'platform.revoke', 'platform.rotate'))";
+
+const BINDINGS: &str = "SELECT 'binding', b.id, i.service, i.space \
+     FROM brought.bindings AS b JOIN brought.instances AS i ON i.id = b.instance \
+     WHERE b.live = 1 AND EXISTS (\
+         SELECT 1 FROM main.audit WHERE object = b.id \
+         AND seq > (SELECT coalesce(max(seq), 0) FROM brought.audit) \
+         AND entry ->> '$.action' = 'binding.delete')";
+
+fn has(conn: &Connection, store: &str, table: &str) -> Result<bool, BackupError> {
+    let sql = format!("SELECT count(*) FROM {store}.sqlite_schema WHERE name = ?1");
+    Ok(conn.query_row(&sql, [table], |row| row.get::<_, i64>(0))? > 0)
 }
 
 fn named(conn: &Connection, sql: &str) -> Result<Vec<Named>, BackupError> {
