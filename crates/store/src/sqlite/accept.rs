@@ -47,7 +47,7 @@ pub(super) fn accept(
     write_operation(tx, operation)?;
     forget_history(conn, &operation.instance)?;
     names::claim(conn, &operation.instance, &accept.claim, now)?;
-    if operation.target.is_some() {
+    if operation.target.is_some() && !accept.zones.is_empty() {
         let wanted = proofs::wanted(conn, accept, &teams::policy(conn, owner)?)?;
         proofs::ask(conn, &operation.instance, owner, &wanted, now)?;
     }
