@@ -6,6 +6,8 @@
 mod address;
 mod claims;
 pub mod device;
+#[cfg(test)]
+mod device_tests;
 mod discovery;
 mod http;
 mod jwk;

@@ -1,11 +1,14 @@
 //! What is let in and what is not, judged with a real issuer at the other end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use model::{Millis, ORGANIZATION, Role};
 use serde_json::{Value, json};
 
+use crate::claims::Claims;
+use crate::jws::Signed;
 use crate::testing::{CLIENT, Kind, Manner, Signer, TestIssuer, seal};
 use crate::{LoginError, Logins, Refused, Settings, Teams};
 
@@ -363,20 +366,35 @@ async fn a_key_that_is_taken_back_is_not_used_for_long() {
 
 #[tokio::test]
 async fn who_hangs_up_does_not_prevent_the_fetching() {
-    let clock = Arc::new(AtomicI64::new(NOW));
     let issuer = issuer().await;
     let logins = logins(issuer.url());
-    let now = clock.load(Ordering::Relaxed);
     let token = sound(&issuer);
     // Polled once, then dropped, as when a client goes away.
-    let asked = logins.principal(&token, now);
+    let asked = logins.principal(&token, NOW);
     let _ = futures_once(asked).await;
     // No further attempt may begin at this time: the first must have gone on.
     while issuer.keys_asked() == 0 {
         tokio::task::yield_now().await;
     }
-    assert!(logins.principal(&token, now).await.is_ok());
+    assert!(logins.principal(&token, NOW).await.is_ok());
     assert_eq!(issuer.keys_asked(), 1);
+}
+
+#[tokio::test]
+async fn a_slow_issuer_is_asked_by_one_at_a_time_and_waited_for_once() {
+    let issuer = issuer().await;
+    let logins = logins(issuer.url());
+    let token = sound(&issuer);
+    logins.principal(&token, NOW).await.unwrap();
+    issuer.behave(Manner::Hanging);
+    let (stale, later) = (NOW + 20 * 60 * 1000, NOW + 21 * 60 * 1000);
+    let (one, other) =
+        tokio::join!(logins.principal(&token, stale), logins.principal(&token, later));
+    assert!(one.is_ok() && other.is_ok(), "known keys stay in use");
+    assert_eq!(issuer.asked(), 2, "by two at a time");
+    // It has failed by now: whoever has a key goes on at once, while it is asked again.
+    let judged = futures_once(logins.principal(&token, NOW + 22 * 60 * 1000)).await;
+    assert!(judged.expect("nobody waits").is_ok());
 }
 
 /// Polls a future once.
@@ -403,4 +421,23 @@ async fn an_issuer_that_is_not_there_is_told() {
          cannot be reached: "
     );
     assert!(error.starts_with(&expected), "{error}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_broker_panic(
+        text in "\\PC{0,200}",
+        header in "[a-z{}\":,0-9]{0,60}",
+        payload in proptest::collection::vec(proptest::num::u8::ANY, 0..100),
+    ) {
+        let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let shaped = format!("{}.{}.{}", encode(header.as_bytes()), encode(&payload), encode(b"x"));
+        for token in [text, shaped] {
+            if let Ok(signed) = Signed::read(&token) {
+                let _ = Claims::read(&signed.payload);
+            }
+            let _ = crate::expires_at(&token);
+        }
+        let _ = Claims::read(&payload);
+    }
 }

@@ -2,6 +2,7 @@
 
 mod answers;
 mod signer;
+mod tls;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 pub use self::signer::{Kind, Signer, seal};
+pub use self::tls::AUTHORITY;
 
 /// The client that tests are.
 pub const CLIENT: &str = "margrave-cli";
@@ -47,6 +49,14 @@ pub enum Manner {
     /// With a key that is too short, one for encryption, one for another algorithm, and one that is
     /// none.
     UselessKeys,
+    /// Without a way in for devices.
+    NoDevice,
+    /// With a page in clear for people to open.
+    UnsafePage,
+    /// With a code that a terminal would obey.
+    OddCode,
+    /// With tokens, but none that tells who it is.
+    NoIdToken,
 }
 
 /// What a person has said.
@@ -76,6 +86,7 @@ pub(crate) struct State {
     clock: Clock,
     manner: Manner,
     signer: Signer,
+    asked: usize,
     keys_asked: usize,
     said: Said,
     groups: Vec<String>,
@@ -91,11 +102,27 @@ impl TestIssuer {
     pub async fn start(clock: impl Fn() -> Millis + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
+        Self::serve(url, clock, |router| serve(listener, router))
+    }
+
+    /// One that is asked by TLS; [`AUTHORITY`] has signed its certificate.
+    pub async fn start_tls(clock: impl Fn() -> Millis + Send + Sync + 'static) -> Self {
+        let listener = tls::Listener::bind().await;
+        let url = format!("https://localhost:{}", listener.port());
+        Self::serve(url, clock, |router| serve(listener, router))
+    }
+
+    fn serve(
+        url: String,
+        clock: impl Fn() -> Millis + Send + Sync + 'static,
+        serve: impl FnOnce(Router) -> JoinHandle<()>,
+    ) -> Self {
         let shared = Arc::new(Mutex::new(State {
             url: url.clone(),
             clock: Arc::new(clock),
             manner: Manner::Sound,
             signer: Signer::new(Kind::Rsa, "key-1"),
+            asked: 0,
             keys_asked: 0,
             said: Said::Nothing,
             groups: vec!["eng-shop".to_owned()],
@@ -111,9 +138,7 @@ impl TestIssuer {
             .route("/token", post(answers::token))
             .fallback(answers::elsewhere)
             .with_state(Arc::clone(&shared));
-        let task = tokio::spawn(async move {
-            axum::serve(listener, router).await.expect("it serves");
-        });
+        let task = serve(router);
         Self { url, shared, task }
     }
 
@@ -130,6 +155,11 @@ impl TestIssuer {
     /// Signs with another key, and publishes no other.
     pub fn rotate(&self, kind: Kind, id: &str) {
         self.state().signer = Signer::new(kind, id);
+    }
+
+    /// How often it was asked about itself.
+    pub fn asked(&self) -> usize {
+        self.state().asked
     }
 
     /// How often it was asked for its keys.
@@ -201,6 +231,13 @@ impl State {
             "exp": now_s + self.lifetime_s, "email": "alice@example.com", "groups": self.groups,
         })
     }
+}
+
+fn serve<L: axum::serve::Listener<Addr: std::fmt::Debug>>(
+    listener: L,
+    router: Router,
+) -> JoinHandle<()> {
+    tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") })
 }
 
 fn lock(shared: &Mutex<State>) -> MutexGuard<'_, State> {

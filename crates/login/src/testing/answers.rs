@@ -20,7 +20,8 @@ const HUGE_BYTES: usize = 8 << 20;
 
 pub(super) async fn discovery(Shared(issuer): Issuer) -> Response {
     let (url, manner) = {
-        let state = lock(&issuer);
+        let mut state = lock(&issuer);
+        state.asked += 1;
         (state.url.clone(), state.manner)
     };
     let (mut name, mut keys) = (url.clone(), format!("{url}/keys"));
@@ -30,10 +31,13 @@ pub(super) async fn discovery(Shared(issuer): Issuer) -> Response {
         Manner::Redirecting => return moved("/elsewhere/discovery"),
         _ => {}
     }
-    let document = json!({
+    let mut document = json!({
         "issuer": name, "jwks_uri": keys, "token_endpoint": format!("{url}/token"),
         "device_authorization_endpoint": format!("{url}/device"),
     });
+    if manner == Manner::NoDevice {
+        document["device_authorization_endpoint"] = Value::Null;
+    }
     in_manner(manner, document).await
 }
 
@@ -69,7 +73,7 @@ fn useless(signer: &Signer) -> Vec<Value> {
         jwk[key] = value;
         jwk
     };
-    let short = "A".repeat(171);
+    let short = "x".repeat(172);
     vec![
         with("use", json!("enc")),
         with("alg", json!("PS256")),
@@ -100,9 +104,14 @@ pub(super) async fn device(Shared(issuer): Issuer, body: String) -> Response {
     if !form.get("scope").is_some_and(|scope| scope.split(' ').any(|one| one == "openid")) {
         return refused("invalid_scope");
     }
-    let page = format!("{}/activate", lock(&issuer).url);
+    let state = lock(&issuer);
+    let page = match state.manner {
+        Manner::UnsafePage => "http://192.0.2.1/activate".to_owned(),
+        _ => format!("{}/activate", state.url),
+    };
+    let code = if state.manner == Manner::OddCode { "AB\u{1b}[2J" } else { CODE };
     Json(json!({
-        "device_code": DEVICE_CODE, "user_code": CODE, "verification_uri": page,
+        "device_code": DEVICE_CODE, "user_code": code, "verification_uri": page,
         "verification_uri_complete": format!("{page}?user_code={CODE}"), "expires_in": 600,
         "interval": 1,
     }))
@@ -140,6 +149,7 @@ pub(super) async fn token(Shared(issuer): Issuer, body: String) -> Response {
     let refresh = format!("a-refresh-token-of-the-tests-{}", state.refreshed);
     state.refresh = Some(refresh.clone());
     let token = state.signer.sign(&state.claims());
+    let token = Some(token).filter(|_| state.manner != Manner::NoIdToken);
     Json(json!({
         "id_token": token, "refresh_token": refresh, "access_token": "opaque",
         "token_type": "Bearer",

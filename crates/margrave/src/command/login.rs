@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use crate::client::offer::{Offer, offer};
 use crate::client::renew::Renewal;
 use crate::client::{Access, Whoami, kept};
+use crate::command::env;
 use crate::failure::Failure;
 use crate::output::{self, Format};
 
@@ -95,6 +96,9 @@ impl Args {
         let device = Device::new(&offer.issuer, &offer.client_id).await?;
         let (prompt, pending) = device.begin(&offer.scope).await.map_err(told)?;
         output::message(&ask(broker, &prompt));
+        if env("MARGRAVE_TOKEN").is_some_and(|token| !token.is_empty()) {
+            output::message("MARGRAVE_TOKEN is set, and comes before this login: unset it");
+        }
         let tokens = device.wait(pending).await.map_err(told)?;
         let token = Secret::from(tokens.id_token.clone());
         let who = self.access.client_with(token)?.whoami().await?;

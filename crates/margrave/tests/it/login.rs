@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use login::testing::{CLIENT, CODE, Kind, Manner, Said as Answer, TestIssuer};
+use login::testing::{AUTHORITY, CLIENT, CODE, Kind, Manner, Said as Answer, TestIssuer};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
@@ -51,12 +51,16 @@ async fn issuer() -> TestIssuer {
     TestIssuer::start(now).await
 }
 
-async fn platform(issuer: &TestIssuer, envoy: bool) -> Platform {
-    let options = Options::default()
+fn options(issuer: &TestIssuer) -> Options {
+    Options::default()
         .argument("--login-issuer", issuer.url())
         .argument("--login-client-id", CLIENT)
         .argument("--login-teams", "eng-*=*")
-        .argument("--login-operators", "sre");
+        .argument("--login-operators", "sre")
+}
+
+async fn platform(issuer: &TestIssuer, envoy: bool) -> Platform {
+    let options = options(issuer);
     let options = if envoy { options } else { options.argument("--envoy", "none") };
     Platform::start_with(options).await
 }
@@ -254,4 +258,28 @@ async fn a_platform_without_an_issuer_says_so() {
     let alice = Person { platform: &platform, name: "alice" };
     let said = alice.says("login").await;
     said.refused(&["no issuer of logins is configured there", "margrave token keep"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_issuer_is_known_by_its_certificate() {
+    let issuer = TestIssuer::start_tls(now).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = folder.path().join("authority.pem");
+    std::fs::write(&authority, AUTHORITY).expect("written");
+    let trusting = ("SSL_CERT_FILE".to_owned(), authority.display().to_string());
+    let mut options = options(&issuer).argument("--envoy", "none");
+    options.environment.push(trusting.clone());
+    let platform = Platform::start_with(options).await;
+
+    let stranger = Person { platform: &platform, name: "stranger" };
+    let said = stranger.logs_in(&issuer, Answer::Yes).await;
+    assert!(said.code == 1 && said.stderr.contains("invalid peer certificate"), "{said:?}");
+    let alice = Person { platform: &platform, name: "alice" };
+    let mut command = alice.command("login -o json");
+    issuer.say(Answer::Yes);
+    let output = command.env(&trusting.0, &trusting.1).output().await.expect("margrave runs");
+    let logged_in = Said::of(&output, String::new()).json();
+    assert_eq!(logged_in["issuer"], issuer.url(), "{logged_in}");
+    assert_eq!(logged_in["teams"], json!(["shop"]));
+    assert_eq!(alice.says("whoami -o json").await.json()["by"], "login");
 }
