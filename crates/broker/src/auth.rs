@@ -94,7 +94,8 @@ impl Broker {
         if let Some(entered) = presented.key().and_then(|key| self.remembered(&key, now)) {
             return Ok(entered);
         }
-        if let Some(wait_s) = self.door.attempts.must_wait_s(from, now) {
+        let is_limited = presented.is_limited();
+        if is_limited && let Some(wait_s) = self.door.attempts.must_wait_s(from, now) {
             metrics::denied("limited");
             return Err(Error::too_many(wait_s));
         }
@@ -103,7 +104,9 @@ impl Broker {
             Err(denied) => denied,
         };
         if !matches!(denied, Denied::Missing | Denied::Error(_)) {
-            self.door.attempts.failed(from, now);
+            if is_limited {
+                self.door.attempts.failed(from, now);
+            }
             tracing::info!(%from, "credentials were refused");
         }
         Err(denied.told())

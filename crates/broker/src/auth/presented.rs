@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use model::AccessHash;
+use model::{AccessHash, AccessKind};
 use sha2::{Digest, Sha256};
 
 /// The longest header that is looked at, in bytes: what an issuer signs names many groups.
@@ -46,6 +46,17 @@ impl Presented {
             Some(Self::Pair { name: name.to_owned(), password: password.to_owned() })
         };
         read().unwrap_or(Self::None)
+    }
+
+    /// Whether attempts with it are counted: what a person may have chosen can be guessed, and what
+    /// an issuer has signed costs more than a look-up. A secret of ours is neither.
+    pub(super) fn is_limited(&self) -> bool {
+        let ours = |text: &str, kind: AccessKind| text.starts_with(kind.prefix());
+        match self {
+            Self::None => false,
+            Self::Pair { password, .. } => !ours(password, AccessKind::Platform),
+            Self::Token(text) => !ours(text, AccessKind::Token),
+        }
     }
 
     /// What it would be remembered under.

@@ -205,6 +205,11 @@ impl Harness {
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 
+    /// Now.
+    pub(crate) fn now(&self) -> Millis {
+        self.now.load(Ordering::Relaxed)
+    }
+
     /// Lets so much time pass.
     pub(crate) fn pass(&self, millis: i64) {
         self.now.fetch_add(millis, Ordering::Relaxed);

@@ -41,6 +41,10 @@ impl Vault for Counting {
     }
     async fn rotate(&self, now: Millis) -> Result<(), String> {
         let mut ring = self.ring.write().expect("not poisoned");
+        // Nothing is sealed anew here, so that no key can be dropped, and a ring has few places.
+        if ring.keys().len() == 8 {
+            return Ok(());
+        }
         ring.add(&Seed::new([self.next(); 32]), now).map_err(|error| error.to_string())
     }
 }
