@@ -44,7 +44,7 @@ impl Broker {
                 Decision::Same(operation) => return Ok(self.accepted(&operation)),
                 Decision::Change(accept) => self.judged(*accept),
             };
-            let operation = accept.operation.clone();
+            let (operation, owner) = (accept.operation.clone(), accept.instance.owner.clone());
             let expected = standing.instance.as_ref().map(|instance| instance.updated_at);
             match self.parts.store.accept(accept, expected).await? {
                 store::Accepted::Yes => {
@@ -52,14 +52,16 @@ impl Broker {
                     return Ok(self.accepted(&operation));
                 }
                 store::Accepted::No(Refusal::Changed | Refusal::Busy(_)) => {}
-                store::Accepted::No(refusal) => return Err(denied::error(&refusal, self.now())),
+                store::Accepted::No(refusal) => {
+                    return Err(denied::error(&refusal, &owner, self.now()));
+                }
             }
         }
         Err(Error::busy("another change"))
     }
 
     /// To be held against what the platform lets teams have.
-    fn judged(&self, accept: Accept) -> Accept {
+    pub(crate) fn judged(&self, accept: Accept) -> Accept {
         let zones = Arc::clone(&self.config.zones);
         Accept { quota: Some(self.config.quota), zones, ..accept }
     }

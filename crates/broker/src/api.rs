@@ -6,6 +6,7 @@ mod credentials;
 mod direct;
 mod document;
 mod history;
+mod hostnames;
 mod instances;
 mod keys;
 mod operate;
@@ -65,11 +66,13 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         .route("/v1/platforms/{id}/secrets", post(platforms::rotate))
         .route("/v1/teams", get(teams::list))
         .route("/v1/teams/{team}", get(teams::one).put(teams::set))
-        .route("/v1/hostnames/{hostname}/release", post(teams::release))
-        .route("/v1/hostnames/{hostname}/consent", post(teams::consent))
+        .route("/v1/hostnames/{hostname}", get(hostnames::show))
+        .route("/v1/hostnames/{hostname}/release", post(hostnames::release))
+        .route("/v1/hostnames/{hostname}/consent", post(hostnames::consent))
         .route("/v1/hostnames/{hostname}/verify", post(proofs::verify))
-        .route("/v1/hostnames/{hostname}/withdraw", post(teams::withdraw))
-        .route("/v1/instances/{id}/offer", post(transfer::offer))
+        .route("/v1/hostnames/{hostname}/withdraw", post(hostnames::withdraw))
+        .route("/v1/offers", get(transfer::list))
+        .route("/v1/instances/{id}/offer", post(transfer::offer).delete(transfer::withdraw))
         .route("/v1/instances/{id}/take", post(transfer::take))
         .route("/v1/schema", get(platform::schema))
         .route("/v1/openapi.json", get(platform::document))
@@ -137,11 +140,14 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         teams::list,
         teams::one,
         teams::set,
-        teams::release,
-        teams::consent,
-        teams::withdraw,
+        hostnames::show,
+        hostnames::release,
+        hostnames::consent,
+        hostnames::withdraw,
         proofs::verify,
+        transfer::list,
         transfer::offer,
+        transfer::withdraw,
         transfer::take,
     ),
     components(schemas(crate::error::ErrorBody))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::serve::ListenerExt;
 use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
-use store::Bindings;
+use store::{Bindings, Teams};
 use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -17,8 +17,9 @@ use crate::dev::ports::Ports;
 use crate::dev::probes::{self, Readiness};
 use crate::dev::ready::Announcement;
 use crate::dev::vault::Vault;
-use crate::dev::{expiry, heads};
+use crate::dev::{expiry, heads, names};
 use crate::envoy::Supervisor;
+use crate::proof::Prover;
 use crate::runner::Runner;
 
 /// How long requests that are being answered are waited for; a client that waits for news of an
@@ -51,19 +52,30 @@ fn no_delay(connection: &mut TcpStream) {
     }
 }
 
-/// Who may call, and the keys of their keys.
-fn bound(bindings: Arc<dyn Bindings>, vault: Arc<Vault>) -> [Runner; 2] {
+/// Who may call, and the keys of their keys; names that nobody may take.
+fn kept(
+    bindings: Arc<dyn Bindings>,
+    vault: Arc<Vault>,
+    teams: Arc<dyn Teams>,
+    prover: Arc<Prover>,
+) -> [Runner; 4] {
     let (reads, writes) = ("secrets sealed with an old key", "the same, sealed with the newest");
     let vault = Runner::new("vault", reads, writes, |stop| vault.run(stop));
     let (reads, writes) = ("bindings that have expired", "the feed without them");
-    [vault, Runner::new("expiry", reads, writes, |stop| expiry::run(bindings, stop))]
+    let expiry = Runner::new("expiry", reads, writes, |stop| expiry::run(bindings, stop));
+    let (reads, writes) = ("how many names are reserved", "a metric");
+    let names = Runner::new("names", reads, writes, |stop| names::count(teams, stop));
+    let (reads, writes) = ("proofs that are due, TXT records", "the feed with what is proven");
+    let proofs = Runner::new("proofs", reads, writes, |stop| prover.run(stop));
+    [vault, expiry, names, proofs]
 }
 
 /// The list.
 pub fn list(parts: Parts) -> Vec<Runner> {
     let Parts { ports, line, envoy, metrics, readiness, announcement } = parts;
     let all = Arc::clone(&readiness);
-    let Line { broker, console, sources, plane, worker, audit, bindings, vault, prover } = line;
+    let Line { broker, console, sources, plane, worker, audit, teams, bindings, vault, prover } =
+        line;
     let proxies = plane.service(xds::Limits::default());
     let mut list = vec![
         Runner::new("probes", "every part's metrics and readiness", "nothing", move |stop| {
@@ -86,9 +98,7 @@ pub fn list(parts: Parts) -> Vec<Runner> {
             },
         ),
     ];
-    list.extend(bound(bindings, vault));
-    let (reads, writes) = ("proofs that are due, TXT records", "the feed with what is proven");
-    list.push(Runner::new("proofs", reads, writes, |stop| prover.run(stop)));
+    list.extend(kept(bindings, vault, teams, prover));
     list.push(Runner::new(
         "xds",
         "each group's resources",

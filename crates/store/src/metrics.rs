@@ -17,6 +17,7 @@ const REFUSED: &str = "margrave_store_refused_total";
 const CHECKPOINTS: &str = "margrave_store_checkpoints_total";
 const GAVE_WAY: &str = "margrave_store_gave_way_total";
 const JOBS: &str = "margrave_store_jobs";
+const RESERVED: &str = "margrave_store_reserved_names";
 const OLDEST: &str = "margrave_store_oldest_job_seconds";
 
 /// Tells the recorder what each metric means. Call it once, after the recorder is installed.
@@ -31,6 +32,10 @@ pub fn describe() {
     describe_counter!(REFUSED, "Writes that were not done, by reason.");
     describe_counter!(CHECKPOINTS, "Checkpoints of the write-ahead log, by outcome.");
     describe_counter!(GAVE_WAY, "Operations in whose place another came, by kind and how.");
+    describe_gauge!(
+        RESERVED,
+        "Hostnames that were given up and are not free yet; read each minute."
+    );
     describe_gauge!(JOBS, "Jobs, leased or not, when the depth was last asked for.");
     describe_gauge!(
         OLDEST,
@@ -102,6 +107,10 @@ pub(crate) fn checkpointed(whole: bool) {
 pub(crate) fn depth(jobs: usize, oldest: Millis) {
     gauge!(JOBS).set(count(jobs));
     gauge!(OLDEST).set(Duration::from_millis(oldest.unsigned_abs()).as_secs_f64());
+}
+
+pub(crate) fn reserved(names: usize) {
+    gauge!(RESERVED).set(count(names));
 }
 
 /// Counts here are far below the 2^52 that a float holds exactly.

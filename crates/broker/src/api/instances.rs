@@ -43,7 +43,8 @@ pub(crate) async fn one(
         let search = broker.parts.search.as_ref();
         view.beside(&*broker.typical.of(search, latest.kind, now).await);
     }
-    Ok(Json(view))
+    let offered = broker.parts.teams.offered(&id).await?;
+    Ok(Json(view.offered(offered)))
 }
 
 /// The instance, if it is there for `who`.

@@ -5,17 +5,24 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use model::{InstanceId, Parameters, Plan, Spec};
+use model::{
+    Instance, InstanceId, InstanceState, OperationKind, Owner, Parameters, Plan, Principal,
+    Requester, Role, Spec,
+};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
+use store::Accept;
 use utoipa::ToSchema;
 
 use super::instances::{found, unknown};
+use super::teams;
 use crate::body::JsonBody;
+use crate::denied;
 use crate::error::{Error, ErrorBody};
 use crate::extract::{self, Id};
 use crate::port::RenderedLine;
-use crate::principal::Who;
+use crate::principal::{Who, may_own};
 use crate::router::Broker;
 use crate::standing::{Phase, Standing};
 use crate::update::renamed;
@@ -26,6 +33,11 @@ use crate::update::renamed;
 pub(crate) struct Draft {
     /// The instance that it would be; absent: a new one.
     instance: Option<String>,
+    /// The OSB space that a new one would belong to; absent: the caller's, where it is of one team.
+    /// Where neither tells, nothing that teams are granted or limited to is looked at.
+    team: Option<String>,
+    /// The OSB organisation of `team`; default: the platform's own.
+    organization: Option<String>,
     /// `internal` (the default) or `public`.
     #[serde(default)]
     #[schema(value_type = String)]
@@ -112,13 +124,13 @@ pub(crate) async fn validate(
     {
         return Err(refusal);
     }
-    let mut owners = Vec::new();
-    for hostname in &spec.hostnames {
-        let owner = broker.parts.store.hostname(hostname).await?;
-        owners.extend(owner.filter(|owner| owner.instance != id));
-    }
-    if !owners.is_empty() {
-        return Err(Error::taken(&owners));
+    let is_so = matches!(standing.phase(), Phase::Settled(present) if present.spec == spec);
+    if !is_so {
+        let wish = draft.wish(&broker, &who, &standing, spec.clone())?;
+        let owner = wish.instance.owner.clone();
+        if let Some(refusal) = broker.parts.teams.against(wish).await? {
+            return Err(denied::error(&refusal, &owner, broker.now()));
+        }
     }
     drop(rendered(&broker, &id, &spec)?);
     Ok(Json(Valid { hostnames: spec.hostnames.iter().map(ToString::to_string).collect() }))
@@ -135,4 +147,76 @@ impl Draft {
         let id = extract::parse(self.instance.as_deref().unwrap_or(DRAFT_ID))?;
         Ok((id, broker.spec(self.plan, parameters)?))
     }
+
+    /// What a provision or an update to `spec` would ask of the store.
+    fn wish(
+        &self,
+        broker: &Broker,
+        who: &Principal,
+        standing: &Standing,
+        spec: Spec,
+    ) -> Result<Accept, Error> {
+        let present = match standing.phase() {
+            Phase::Absent => None,
+            Phase::Changing(it, _) | Phase::HalfGone(it) | Phase::Settled(it) => Some(it),
+        };
+        let owner = present
+            .map(|it| it.owner.clone())
+            .map_or_else(|| self.owner(who), |it| Ok(Some(it)))?;
+        let is_told = owner.is_some();
+        let id = extract::parse(self.instance.as_deref().unwrap_or(DRAFT_ID))?;
+        let accept = asks(broker, who, id, owner.unwrap_or_else(nobody), present, spec);
+        Ok(if is_told { broker.judged(accept) } else { accept })
+    }
+
+    /// Whose a new one would be, where that is told.
+    fn owner(&self, who: &Principal) -> Result<Option<Owner>, Error> {
+        let Some(team) = &self.team else {
+            return Ok(match &who.role {
+                Role::Member { organization, teams } if teams.len() == 1 => teams
+                    .first()
+                    .map(|team| Owner { organization: organization.clone(), space: team.clone() }),
+                _ => None,
+            });
+        };
+        let owner = teams::owner(self.organization.clone(), team.clone())?;
+        may_own(who, &owner)?;
+        Ok(Some(owner))
+    }
+}
+
+fn nobody() -> Owner {
+    Owner { organization: String::new(), space: String::new() }
+}
+
+/// The request that a descriptor would be: nobody sends it.
+fn asks(
+    broker: &Broker,
+    who: &Principal,
+    id: InstanceId,
+    owner: Owner,
+    present: Option<&Instance>,
+    spec: Spec,
+) -> Accept {
+    let requester = Requester {
+        credential: who.credential.clone(),
+        originating_identity: None,
+        request_identity: None,
+    };
+    let kind = present.map_or(OperationKind::Provision, |_| OperationKind::Update);
+    let previous = present.map(|it| it.spec.clone());
+    let operation = broker.operation(&id, kind, Some(spec.clone()), previous, requester);
+    let claim = spec.hostnames.clone();
+    let now = operation.created_at;
+    let instance = Instance {
+        id,
+        owner,
+        platform_context: Value::Null,
+        state: InstanceState::Provisioning,
+        spec,
+        revision: None,
+        created_at: now,
+        updated_at: now,
+    };
+    Accept::new(operation, instance, claim)
 }

@@ -1,4 +1,4 @@
-//! What teams may have and have, and names that pass between them.
+//! What teams may have and have.
 
 #![expect(
     unused_qualifications,
@@ -59,6 +59,19 @@ pub(crate) struct TeamName {
     organization: Option<String>,
     /// OSB space.
     team: String,
+}
+
+/// Which team.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+pub(crate) struct TeamRef {
+    organization: String,
+    team: String,
+}
+
+impl From<Owner> for TeamRef {
+    fn from(owner: Owner) -> Self {
+        Self { organization: owner.organization, team: owner.space }
+    }
 }
 
 /// How much a team may have; absent: as the platform's settings say.
@@ -177,7 +190,7 @@ impl TeamName {
     }
 }
 
-fn owner(organization: Option<String>, team: String) -> Result<Owner, Error> {
+pub(super) fn owner(organization: Option<String>, team: String) -> Result<Owner, Error> {
     let organization = organization.unwrap_or_else(|| ORGANIZATION.to_owned());
     let fits = |text: &str| (1..=NAME_CHARS_MAX).contains(&text.chars().count());
     if !fits(&organization) || !fits(&team) {
@@ -203,7 +216,7 @@ pub(super) fn entry(
     })
 }
 
-fn anothers() -> Error {
+pub(super) fn anothers() -> Error {
     Error::new(StatusCode::FORBIDDEN, "this is another team's")
 }
 
@@ -270,85 +283,4 @@ pub(crate) async fn set(
     broker.parts.teams.set_policy(&owner, policy, broker.now(), entry).await?;
     let team = broker.parts.teams.team(&owner).await?;
     Ok(Json(TeamView::of(team, broker.config.quota)))
-}
-
-/// Frees a hostname that was given up and stays reserved for the team that had it.
-#[utoipa::path(post, path = "/v1/hostnames/{hostname}/release", tag = "platform", operation_id = "releaseHostname",
-    params(("hostname" = String, Path, description = "It")), responses(
-    (status = 200, description = "Anybody may take it", body = Object),
-    (status = 400, description = "It cannot be read, or is refused", body = ErrorBody),
-    (status = 403, description = "It is for operators", body = ErrorBody),
-    (status = 404, description = "It is not reserved", body = ErrorBody),
-))]
-pub(crate) async fn release(
-    State(broker): State<Arc<Broker>>,
-    Who(who): Who,
-    Id(hostname): Id<Hostname>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, Error> {
-    operator(&who)?;
-    let now = broker.now();
-    let missing = || Error::not_found("this hostname is not reserved");
-    let held = broker.parts.teams.reservation(&hostname, now).await?.ok_or_else(missing)?;
-    let name = hostname.as_str();
-    let entry = entry(&who, &headers, "hostname.release", name, Some(&held.owner), json!({}))?;
-    broker.parts.teams.lift_reservation(&hostname, now, entry).await?.ok_or_else(missing)?;
-    Ok(Json(json!({})))
-}
-
-/// The owner of the wildcard above a hostname lets a team have it.
-#[utoipa::path(post, path = "/v1/hostnames/{hostname}/consent", tag = "platform", operation_id = "consentHostname",
-    params(("hostname" = String, Path, description = "It")), request_body = TeamName, responses(
-    (status = 200, description = "That team may take it", body = Object),
-    (status = 400, description = "It cannot be read, or is refused", body = ErrorBody),
-    (status = 403, description = "The wildcard is another team's", body = ErrorBody),
-    (status = 404, description = "It falls under no wildcard", body = ErrorBody),
-))]
-pub(crate) async fn consent(
-    State(broker): State<Arc<Broker>>,
-    Who(who): Who,
-    Id(hostname): Id<Hostname>,
-    headers: HeaderMap,
-    JsonBody(to): JsonBody<TeamName>,
-) -> Result<Json<Value>, Error> {
-    let (by, to) = (above(&broker, &who, &hostname).await?, to.read()?);
-    let detail = json!({ "to": to });
-    let entry = entry(&who, &headers, "hostname.consent", hostname.as_str(), Some(&by), detail)?;
-    match broker.parts.teams.consent(&hostname, &by, &to, broker.now(), entry).await? {
-        true => Ok(Json(json!({}))),
-        false => Err(uncovered()),
-    }
-}
-
-/// Takes a consent back. Who has taken the hostname keeps it.
-#[utoipa::path(post, path = "/v1/hostnames/{hostname}/withdraw", tag = "platform", operation_id = "withdrawConsent",
-    params(("hostname" = String, Path, description = "It")), responses(
-    (status = 200, description = "Nobody may take it any more", body = Object),
-    (status = 400, description = "It cannot be read, or is refused", body = ErrorBody),
-    (status = 403, description = "The wildcard is another team's", body = ErrorBody),
-    (status = 404, description = "There was no consent", body = ErrorBody),
-))]
-pub(crate) async fn withdraw(
-    State(broker): State<Arc<Broker>>,
-    Who(who): Who,
-    Id(hostname): Id<Hostname>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, Error> {
-    let by = above(&broker, &who, &hostname).await?;
-    let name = hostname.as_str();
-    let entry = entry(&who, &headers, "hostname.withdraw", name, Some(&by), json!({}))?;
-    match broker.parts.teams.withdraw_consent(&hostname, &by, broker.now(), entry).await? {
-        true => Ok(Json(json!({}))),
-        false => Err(Error::not_found("there is no consent to take back")),
-    }
-}
-
-fn uncovered() -> Error {
-    Error::not_found("this hostname falls under no wildcard that anybody has")
-}
-
-/// Whose the wildcard above a hostname is, if it is theirs who ask.
-async fn above(broker: &Broker, who: &Principal, hostname: &Hostname) -> Result<Owner, Error> {
-    let above = broker.parts.teams.wildcard_of(hostname).await?.ok_or_else(uncovered)?;
-    who.owns(&above.owner).then_some(above.owner).ok_or_else(anothers)
 }

@@ -1,6 +1,6 @@
 //! What the platform API shows.
 
-use model::{Instance, Millis, Operation, StepRecord};
+use model::{Instance, Millis, Operation, Owner, StepRecord};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -45,6 +45,12 @@ pub(crate) struct InstanceView {
     /// What is not yet as it was asked to be, and what that waits for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     conditions: Vec<Condition>,
+    /// The environment that its platform has named, such as `prod`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environment: Option<String>,
+    /// The team that may take it over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offered_to: Option<String>,
 }
 
 impl InstanceView {
@@ -64,7 +70,14 @@ impl InstanceView {
             operation: None,
             standing: None,
             conditions: Vec::new(),
+            environment: instance.platform_context["environment"].as_str().map(str::to_owned),
+            offered_to: None,
         }
+    }
+
+    pub(crate) fn offered(mut self, to: Option<Owner>) -> Self {
+        self.offered_to = to.map(|to| to.space);
+        self
     }
 
     pub(crate) fn with(

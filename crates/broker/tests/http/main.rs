@@ -19,4 +19,5 @@ mod over;
 mod phases;
 mod races;
 mod search;
+mod teams;
 mod watch;

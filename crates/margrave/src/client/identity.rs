@@ -23,8 +23,16 @@ impl Identity {
     /// The OSB instance id of a service: UUIDv5 of platform, team, service and environment, each
     /// with its length, so that no two different quadruples read the same.
     pub fn instance(&self, service: &ServiceName) -> anyhow::Result<InstanceId> {
+        self.instance_after(service, 0)
+    }
+
+    /// The id after so many that have passed to other teams, each with its service.
+    pub fn instance_after(&self, service: &ServiceName, passed: u32) -> anyhow::Result<InstanceId> {
         let parts = [self.platform.as_str(), &self.team, service.as_str(), &self.environment];
-        let name: String = parts.iter().map(|part| format!("{}:{part};", part.len())).collect();
+        let mut name: String = parts.iter().map(|part| format!("{}:{part};", part.len())).collect();
+        if passed > 0 {
+            name.push_str(&format!("after {passed};"));
+        }
         Ok(Uuid::new_v5(&namespace(), name.as_bytes()).to_string().parse()?)
     }
 }
@@ -54,6 +62,13 @@ mod tests {
             id("margrave", "default", "shops", "dev"),
             id("margrave", "default;4:shop", "shop", "dev"),
         ];
+        let passed = Identity {
+            platform: "margrave".to_owned(),
+            team: "default".to_owned(),
+            environment: "dev".to_owned(),
+        };
+        let after = |n| passed.instance_after(&"shop".parse().unwrap(), n).unwrap().to_string();
+        let others = others.into_iter().chain([after(0), after(1), after(2)]).collect::<Vec<_>>();
         let distinct: std::collections::BTreeSet<_> = others.iter().collect();
         assert_eq!(distinct.len(), others.len());
     }

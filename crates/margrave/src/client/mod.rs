@@ -13,8 +13,11 @@ mod identity;
 pub mod kept;
 pub mod offer;
 mod osb;
+mod path;
+mod place;
 pub mod renew;
 pub mod search;
+pub mod teams;
 mod whoami;
 
 pub use access::Access;
@@ -23,4 +26,5 @@ pub use connect::Connect;
 pub use http::Client;
 pub use identity::Identity;
 pub use osb::{Accepted, Catalog};
+pub use place::Place;
 pub use whoami::Whoami;

@@ -28,6 +28,8 @@ pub enum Accepted {
     Gone,
     /// Another operation is in progress.
     Busy,
+    /// What has this id is there already, and may be another team's.
+    Conflict,
 }
 
 #[derive(Deserialize)]
@@ -119,6 +121,7 @@ impl Client {
         match answer.status {
             StatusCode::OK | StatusCode::CREATED => Ok(Accepted::Unchanged),
             StatusCode::GONE => Ok(Accepted::Gone),
+            StatusCode::CONFLICT if kind == OperationKind::Provision => Ok(Accepted::Conflict),
             StatusCode::ACCEPTED => {
                 let operation = answer.body["operation"].as_str().unwrap_or_default();
                 Ok(Accepted::Started(operation.to_owned()))

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::descriptor::File;
 use super::wait::Wait;
-use crate::client::{self, Accepted, Catalog, Client, Connect, Identity, Operation, api};
+use crate::client::{self, Accepted, Catalog, Client, Connect, Identity, Operation, Place, api};
 use crate::failure::Failure;
 use crate::output::{self, Format};
 
@@ -56,18 +56,17 @@ impl Args {
         let client = self.connect.client()?;
         let identity = self.connect.identity(&client).await?;
         let service = &descriptor.parameters.service;
-        let id = identity.instance(service)?;
+        let mut place = Place::find(&client, &identity, service).await?;
         let catalog = Catalog::of(&client).await?;
-        let before = api::instance(&client, &id).await?;
-        let change = Change { client: &client, catalog, identity, id: &id, descriptor };
-        let known = before.as_ref().filter(|instance| instance.is_there());
-        let (kind, accepted) = change.submit(known.is_some(), deadline).await?;
+        let change = Change { client: &client, catalog, identity, descriptor };
+        let (kind, accepted) = change.settle(&mut place, deadline).await?;
+        let (id, known) = (place.id, place.instance.filter(api::Instance::is_there));
         let Accepted::Started(operation) = accepted else {
             output::message(&format!("{service}: nothing to change"));
             return self.report(&client, &id, None).await;
         };
         let plan = descriptor.visibility;
-        output::message(&format!("{service}: {}", headline(kind, known.map(|i| i.plan), plan)));
+        output::message(&format!("{service}: {}", headline(kind, known.map(|it| it.plan), plan)));
         if !self.wait.wanted() {
             output::message("accepted; `margrave status` tells how far it is");
             let text = operation.clone();
@@ -130,17 +129,45 @@ struct Change<'a> {
     client: &'a Client,
     catalog: Catalog,
     identity: Identity,
-    id: &'a InstanceId,
     descriptor: &'a Descriptor,
 }
 
 /// Between two attempts while another operation is in progress.
 const BUSY_PAUSE: Duration = Duration::from_millis(300);
 
+/// Services of one name that a team may have handed over, each with its id.
+const PASSED_MAX: u32 = 32;
+
 impl Change<'_> {
+    /// Submits to where the service is. An id that has passed to another team with its service is
+    /// not this team's any more: the next one is. Before each it is looked for anew, because
+    /// somebody else may just have made it.
+    async fn settle(
+        &self,
+        place: &mut Place,
+        deadline: Instant,
+    ) -> Result<(OperationKind, Accepted), Failure> {
+        let service = &self.descriptor.parameters.service;
+        for passed in 1..=PASSED_MAX {
+            let is_known = place.instance.as_ref().is_some_and(api::Instance::is_there);
+            let (kind, accepted) = self.submit(&place.id, is_known, deadline).await?;
+            if accepted != Accepted::Conflict {
+                return Ok((kind, accepted));
+            }
+            *place = Place::find(self.client, &self.identity, service).await?;
+            if place.instance.is_none() {
+                place.id = self.identity.instance_after(service, passed)?;
+            }
+        }
+        Err(Failure::Refused(format!(
+            "{PASSED_MAX} services `{service}` of this team have passed to others: choose another name"
+        )))
+    }
+
     /// Submits; what is busy is waited for, because what comes next is known.
     async fn submit(
         &self,
+        id: &InstanceId,
         is_known: bool,
         deadline: Instant,
     ) -> Result<(OperationKind, Accepted), Failure> {
@@ -149,7 +176,7 @@ impl Change<'_> {
         let kind = if is_known { OperationKind::Update } else { OperationKind::Provision };
         let mut told = false;
         loop {
-            let (client, id) = (self.client, self.id);
+            let client = self.client;
             let accepted = client.change(&self.catalog, &self.identity, id, kind, wish).await?;
             if accepted != Accepted::Busy {
                 return Ok((kind, accepted));

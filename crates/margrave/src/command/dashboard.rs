@@ -6,7 +6,7 @@ use model::ServiceName;
 use reqwest::Method;
 use serde::Deserialize;
 
-use crate::client::Connect;
+use crate::client::{Connect, Place};
 use crate::failure::Failure;
 use crate::output;
 
@@ -47,7 +47,7 @@ impl Args {
             let to = match &self.service {
                 Some(name) => {
                     let identity = self.connect.identity(&client).await?;
-                    format!("/instances/{}", identity.instance(name)?)
+                    format!("/instances/{}", Place::find(&client, &identity, name).await?.id)
                 }
                 None => "/".to_owned(),
             };

@@ -68,7 +68,7 @@ impl Args {
         let operation = match self.ask(&client, &id).await? {
             Accepted::Started(operation) => operation,
             Accepted::Unchanged | Accepted::Gone => return self.gone(service, None),
-            Accepted::Busy => {
+            Accepted::Busy | Accepted::Conflict => {
                 let why = "another operation is in progress; `margrave status` tells which";
                 return Err(anyhow!("{service}: {why}").into());
             }

@@ -15,6 +15,7 @@ mod explain;
 mod fleet;
 mod held;
 mod history;
+mod hostname;
 mod keys;
 mod list;
 mod login;
@@ -30,7 +31,9 @@ mod schema;
 mod secret;
 mod service;
 mod status;
+mod team;
 mod token;
+mod transfer;
 mod unbind;
 mod validate;
 mod wait;
@@ -75,6 +78,9 @@ enum Command {
     Token(token::Args),
     Platform(platform::Args),
     Keys(keys::Args),
+    Team(team::Args),
+    Hostname(hostname::Args),
+    Transfer(transfer::Args),
     Operation(operation::Args),
     Audit(audit::Args),
     Fleet(fleet::Args),
@@ -140,6 +146,9 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Token(args) => args.run(),
         Command::Platform(args) => args.run(),
         Command::Keys(args) => args.run(),
+        Command::Team(args) => args.run(),
+        Command::Hostname(args) => args.run(),
+        Command::Transfer(args) => args.run(),
         Command::Operation(args) => args.run(),
         Command::Audit(args) => args.run(),
         Command::Fleet(args) => args.run(),

@@ -12,7 +12,7 @@ use super::{
     validate, whoami,
 };
 use crate::client::api::{Instance, Operation};
-use crate::client::{audit, bindings, credentials, search};
+use crate::client::{audit, bindings, credentials, search, teams};
 
 /// A command, without `margrave`, and the schema of its output.
 type Row = (&'static str, fn() -> Value);
@@ -31,6 +31,10 @@ const OUTPUTS: &[Row] = &[
     ("fleet proxy", of::<fleet::Detail>),
     ("fleet status", of::<fleet::Fleet>),
     ("history", of::<Vec<search::Done>>),
+    ("hostname consent", of::<teams::Hostname>),
+    ("hostname release", of::<teams::Hostname>),
+    ("hostname show", of::<teams::Hostname>),
+    ("hostname withdraw", of::<teams::Hostname>),
     ("keys list", of::<bindings::Keyring>),
     ("keys rotate", of::<bindings::Keyring>),
     ("list", of::<Vec<Instance>>),
@@ -47,10 +51,17 @@ const OUTPUTS: &[Row] = &[
     ("platform rotate", of::<platform::Passed>),
     ("restore", of::<restore::Brought>),
     ("status", of::<Instance>),
+    ("team list", of::<Vec<teams::Team>>),
+    ("team set", of::<teams::Team>),
+    ("team show", of::<teams::Team>),
     ("token create", of::<token::Created>),
     ("token keep", of::<token::Kept>),
     ("token list", of::<Vec<credentials::Held>>),
     ("token revoke", of::<credentials::Held>),
+    ("transfer list", of::<Vec<teams::Offer>>),
+    ("transfer offer", of::<teams::Offer>),
+    ("transfer take", of::<Instance>),
+    ("transfer withdraw", of::<teams::Offer>),
     ("unbind", of::<unbind::Unbound>),
     ("validate", of::<validate::Validated>),
     ("whoami", of::<whoami::Asks>),

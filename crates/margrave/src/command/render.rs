@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::descriptor;
 use super::service::{Service, unknown};
-use crate::client::{Connect, api};
+use crate::client::{Connect, Place, api};
 use crate::failure::Failure;
 use crate::output;
 
@@ -31,8 +31,9 @@ impl Args {
                 Some(descriptor) => {
                     let client = self.connect.client()?;
                     let identity = self.connect.identity(&client).await?;
-                    let id = identity.instance(&descriptor.parameters.service)?;
-                    api::render(&client, &id, descriptor).await?
+                    let service = &descriptor.parameters.service;
+                    let place = Place::find(&client, &identity, service).await?;
+                    api::render(&client, &place.id, descriptor).await?
                 }
                 None => {
                     let (client, service, id) = self.service.find(&self.connect).await?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use model::{InstanceId, ServiceName};
 
 use super::descriptor;
-use crate::client::{Client, Connect};
+use crate::client::{Client, Connect, Place};
 use crate::failure::Failure;
 
 /// A service by its name.
@@ -38,8 +38,15 @@ impl Service {
     ) -> Result<(Client, ServiceName, InstanceId), Failure> {
         let name = self.name()?;
         let client = connect.client()?;
-        let id = connect.identity(&client).await?.instance(&name)?;
-        Ok((client, name, id))
+        let identity = connect.identity(&client).await?;
+        let place = Place::find(&client, &identity, &name).await?;
+        if let Some(team) = place.passed_to {
+            return Err(Failure::Refused(format!(
+                "the service `{name}` of team {} has passed to team {team}: say --team {team}",
+                identity.team
+            )));
+        }
+        Ok((client, name, place.id))
     }
 }
 

@@ -39,6 +39,8 @@ fn describe(instance: &api::Instance, urls: &[String]) -> String {
         pair("visibility", instance.plan.as_str()),
         pair("state", instance.standing()),
     ];
+    let offered = instance.more.get("offeredTo").and_then(serde_json::Value::as_str);
+    rows.extend(offered.map(|team| pair("offered to", team)));
     rows.extend(urls.iter().map(|url| pair("url", url)));
     if let Some(standing) = &instance.standing {
         rows.extend(standing.quarantine.iter().map(|why| pair("held back", why)));

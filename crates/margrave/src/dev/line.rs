@@ -10,7 +10,7 @@ use model::OperationId;
 use plane::Plane;
 use render::{Complaint, Platform, Sources, Templates};
 use store::sqlite::{Options, Sqlite};
-use store::{Audit, Bindings, Blobs, Recovery, Store};
+use store::{Audit, Bindings, Blobs, Recovery, Store, Teams};
 use uuid::Uuid;
 use worker::Worker;
 use worker::cloud::LocalCloud;
@@ -41,6 +41,8 @@ pub struct Line {
     pub worker: Worker,
     /// What happened.
     pub audit: Arc<dyn Audit>,
+    /// Teams and their names.
+    pub teams: Arc<dyn Teams>,
     /// Who may call.
     pub bindings: Arc<dyn Bindings>,
     /// What keeps their keys.
@@ -57,10 +59,7 @@ pub async fn build(
     state: &State,
 ) -> anyhow::Result<Line> {
     let clock: store::Clock = Arc::new(clock::now);
-    let database = state.database();
-    let store = Sqlite::open(&database, Options::new(Arc::clone(&clock)))
-        .with_context(|| format!("cannot open the store {}", database.display()))?;
-    let store = Arc::new(store);
+    let store = Arc::new(open(state, &clock)?);
     let blobs: Arc<dyn Blobs> = Arc::<Sqlite>::clone(&store);
     let resolver =
         Resolver::new(Arc::new(SystemLookup), AddressPolicy::dev(own(listen)), Arc::new(chance));
@@ -119,7 +118,15 @@ pub async fn build(
         jitter: Arc::new(chance),
     };
     let worker = Worker::new(ports, worker::Config::default());
-    Ok(Line { broker, console, sources, plane, worker, audit: store, bindings, vault, prover })
+    let teams: Arc<dyn Teams> = Arc::<Sqlite>::clone(&store);
+    let audit: Arc<dyn Audit> = store;
+    Ok(Line { broker, console, sources, plane, worker, audit, teams, bindings, vault, prover })
+}
+
+fn open(state: &State, clock: &store::Clock) -> anyhow::Result<Sqlite> {
+    let database = state.database();
+    Sqlite::open(&database, Options::new(Arc::clone(clock)))
+        .with_context(|| format!("cannot open the store {}", database.display()))
 }
 
 fn prover(config: &Config, store: &Arc<Sqlite>) -> Arc<Prover> {

@@ -6,6 +6,7 @@ pub mod heads;
 mod keeper;
 pub mod line;
 mod login;
+pub mod names;
 mod pages;
 pub mod ports;
 pub mod probes;

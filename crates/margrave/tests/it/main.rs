@@ -22,6 +22,7 @@ mod proof;
 mod restore;
 mod sotw;
 mod strings;
+mod teams;
 mod tenants;
 
 use serde_json::{Value, json};

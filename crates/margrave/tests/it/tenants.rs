@@ -14,7 +14,7 @@ use crate::service;
 use crate::wire::{self, Answer};
 
 /// Asks the same hosts again and again, and keeps every answer that was not allowed at that time.
-struct Loop {
+pub(crate) struct Loop {
     allowed: Arc<Mutex<BTreeMap<String, Vec<String>>>>,
     wrong: Arc<Mutex<Vec<String>>>,
     asked: Arc<AtomicUsize>,
@@ -31,7 +31,7 @@ fn word(answer: &Answer) -> String {
 }
 
 impl Loop {
-    fn start(address: SocketAddr, tasks: usize) -> Self {
+    pub(crate) fn start(address: SocketAddr, tasks: usize) -> Self {
         let mut this = Self {
             allowed: Arc::default(),
             wrong: Arc::default(),
@@ -77,12 +77,12 @@ impl Loop {
     }
 
     /// From now on the host may answer with any of these words.
-    fn allow(&self, host: &str, words: &[&str]) {
+    pub(crate) fn allow(&self, host: &str, words: &[&str]) {
         let words = words.iter().map(|&word| word.to_owned()).collect();
         self.allowed.lock().expect("not poisoned").insert(host.to_owned(), words);
     }
 
-    async fn finish(self) -> usize {
+    pub(crate) async fn finish(self) -> usize {
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {
             task.await.expect("the loop runs");

@@ -17,6 +17,7 @@ mod fence;
 mod hostnames;
 mod life;
 mod listing;
+mod offers;
 mod over;
 mod proofs;
 mod queue;
@@ -109,6 +110,7 @@ const CASES: &[&[Case]] = &[
     hostnames::CASES,
     life::CASES,
     listing::CASES,
+    offers::CASES,
     over::CASES,
     queue::CASES,
     search::CASES,

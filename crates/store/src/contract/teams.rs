@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use model::{AuditEntry, Millis, OperationKind, Owner, Policy, Quota, Share};
+use model::{AuditEntry, InstanceState, Millis, OperationKind, Owner, Policy, Quota, Share};
 
-use super::act::{accept, accepted, get, publish, refused, remove};
+use super::act::{self, accepted, begin, finish, publish, refused, remove};
 use super::{Case, State, Subject, cases, sample};
-use crate::{Accept, Accepted, Excess, Refusal, Transferred, Usage};
+use crate::{Accept, Accepted, Excess, RESERVED_MILLIS, Refusal, Usage, Write};
 
 pub(super) const CASES: &[Case] = cases![
     of_many_who_race_only_as_many_as_may,
@@ -16,14 +16,16 @@ pub(super) const CASES: &[Case] = cases![
     a_wildcard_is_granted,
     a_name_below_a_wildcard_wants_consent,
     a_reservation_can_be_lifted,
-    a_service_passes_to_another_team,
+    a_name_may_come_in_the_place_of_another,
+    usage_is_none_when_all_are_gone,
+    what_is_against_a_request_is_told_without_it,
 ];
 
-fn owner(space: &str) -> Owner {
+pub(super) fn owner(space: &str) -> Owner {
     Owner { organization: "acme".to_owned(), space: space.to_owned() }
 }
 
-fn entry(action: &str) -> AuditEntry {
+pub(super) fn entry(action: &str) -> AuditEntry {
     AuditEntry {
         by: sample::requester(),
         action: action.to_owned(),
@@ -42,7 +44,7 @@ fn wish(space: &str, id: &str, name: &str, quota: Quota, now: Millis) -> Accept 
     wish
 }
 
-async fn usage(state: &Arc<dyn State>, space: &str) -> (u32, u32) {
+pub(super) async fn usage(state: &Arc<dyn State>, space: &str) -> (u32, u32) {
     let Usage { instances, hostnames } = state.team(&owner(space)).await.unwrap().usage;
     (instances, hostnames)
 }
@@ -103,6 +105,12 @@ async fn changes_are_paced(subject: Arc<dyn Subject>) {
     let free_at = excess.free_at.unwrap();
     assert!(matches!(refused(&state, wish("c", free_at - 1)).await, Refusal::TooMany(_)));
     accepted(&state, wish("c", free_at)).await;
+    // Who is allowed more need not wait for it.
+    let more = Quota { changes_per_minute: Some(3), ..Quota::default() };
+    assert!(matches!(refused(&state, wish("d", free_at)).await, Refusal::TooMany(_)));
+    let policy = Policy { quota: more, ..Policy::default() };
+    state.set_policy(&owner("web"), policy, free_at, entry("team.set")).await.unwrap();
+    accepted(&state, wish("d", free_at)).await;
 }
 
 async fn a_wildcard_is_granted(subject: Arc<dyn Subject>) {
@@ -132,8 +140,10 @@ async fn a_name_below_a_wildcard_wants_consent(subject: Arc<dyn Subject>) {
     assert!(consent(web.clone(), owner("third")).await);
     assert!(matches!(refused(&state, wish(now)).await, Refusal::NoConsent(_)));
     assert!(consent(web.clone(), other).await);
+    assert_eq!(state.consented(&name).await, Ok(Some(owner("other"))));
     accepted(&state, wish(now)).await;
     assert!(state.withdraw_consent(&name, &web, now, entry("withdraw")).await.unwrap());
+    assert_eq!(state.consented(&name).await, Ok(None));
     assert!(!state.withdraw_consent(&name, &web, now, entry("withdraw")).await.unwrap());
 }
 
@@ -141,6 +151,8 @@ async fn a_reservation_can_be_lifted(subject: Arc<dyn Subject>) {
     let (state, now) = (subject.open().await, subject.now());
     publish(&state, "one", &sample::spec("one", &["a.example.com"]), now).await;
     remove(&state, "one", now + 1).await;
+    assert_eq!(state.reservations(now + 2).await, Ok(1));
+    assert_eq!(state.reservations(now + 1 + RESERVED_MILLIS).await, Ok(0));
     let wish = || wish("other", "two", "a.example.com", Quota::default(), now + 2);
     assert!(matches!(refused(&state, wish()).await, Refusal::Reserved(_)));
     let name = sample::hostname("a.example.com");
@@ -150,32 +162,81 @@ async fn a_reservation_can_be_lifted(subject: Arc<dyn Subject>) {
     accepted(&state, wish()).await;
 }
 
-async fn a_service_passes_to_another_team(subject: Arc<dyn Subject>) {
+/// At its limit a team may still call a service otherwise: what goes makes room for what comes.
+async fn a_name_may_come_in_the_place_of_another(subject: Arc<dyn Subject>) {
     let (state, now) = (subject.open().await, subject.now());
-    let spec = sample::spec("shop", &["a.example.com"]);
-    publish(&state, "one", &spec, now).await;
-    let before = get(&state, "one").await;
-    let (id, web, other) = (sample::instance_id("one"), owner("web"), owner("other"));
-    let take = |to: Owner, quota: Quota| {
-        let (state, id) = (Arc::clone(&state), id.clone());
-        let entries = [entry("give"), entry("take")];
-        async move { state.take(&id, &to, quota, now, entries).await.unwrap() }
+    let quota = Quota { hostnames: Some(2), ..Quota::default() };
+    publish(&state, "one", &sample::spec("one", &["a.example.com", "b.example.com"]), now).await;
+    let update = |names: &[&str]| {
+        let spec = sample::spec("one", names);
+        let mut wish = sample::accept(OperationKind::Update, "one", &spec, now + 1);
+        wish.quota = Some(quota);
+        wish
     };
-    assert_eq!(take(other.clone(), Quota::default()).await, Transferred::NotOffered);
-    let not_theirs = state.offer(&id, &other, &web, now, entry("offer")).await.unwrap();
-    assert_eq!(not_theirs, Transferred::NotTheirs);
-    assert_eq!(state.offer(&id, &web, &other, now, entry("offer")).await, Ok(Transferred::Yes));
-    assert_eq!(take(web.clone(), Quota::default()).await, Transferred::NotOffered);
-    let none = Quota { hostnames: Some(0), ..Quota::default() };
-    assert!(matches!(take(other.clone(), none).await, Transferred::Full(_)));
-    assert_eq!(take(other.clone(), Quota::default()).await, Transferred::Yes);
-    let after = get(&state, "one").await;
-    assert_eq!((after.owner, after.revision, after.spec), (other, before.revision, spec.clone()));
-    assert_eq!((usage(&state, "web").await, usage(&state, "other").await), ((0, 0), (1, 1)));
-    // What was decided before is decided anew.
-    let late = sample::accept(OperationKind::Update, "one", &spec, now);
-    let answer = state.accept(late, Some(before.updated_at)).await.unwrap();
-    assert_eq!(answer, Accepted::No(Refusal::Changed));
-    let update = sample::accept(OperationKind::Update, "one", &spec, now);
-    assert_eq!(accept(&state, update).await, Accepted::Yes);
+    let Refusal::TooMany(excess) =
+        refused(&state, update(&["a.example.com", "b.example.com", "c.example.com"])).await
+    else {
+        panic!("more")
+    };
+    assert_eq!((excess.used, excess.wanted), (2, 1));
+    accepted(&state, update(&["a.example.com", "c.example.com"])).await;
+}
+
+/// Whichever way an instance goes, it takes with it what it counted for.
+async fn usage_is_none_when_all_are_gone(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    let spec = |id: &str| sample::spec(id, &[&format!("{id}.example.com")]);
+    // A provision that fails, and is tried again under its id.
+    for at in [now, now + 1] {
+        let begun = begin(&state, OperationKind::Provision, "failing", &spec("failing"), at).await;
+        assert_eq!(usage(&state, "web").await, (1, 1));
+        let gone = vec![Write::ReleaseAll, Write::State(InstanceState::Failed)];
+        finish(&state, &begun, gone, at).await;
+        assert_eq!(usage(&state, "web").await, (0, 0));
+    }
+    // One that is cancelled by a deprovision.
+    let begun = begin(&state, OperationKind::Provision, "cancelled", &spec("cancelled"), now).await;
+    let mut end =
+        sample::accept(OperationKind::Deprovision, "cancelled", &spec("cancelled"), now + 1);
+    end.over = Some(begun.0.id.clone());
+    accepted(&state, end.clone()).await;
+    assert_eq!(usage(&state, "web").await, (1, 1), "it is still there");
+    state.release(&begun.1, now + 1).await.unwrap();
+    let lease = state.lease(now + 2, act::LEASE).await.unwrap().expect("the deprovision");
+    let gone = vec![Write::ReleaseAll, Write::State(InstanceState::Deleted)];
+    finish(&state, &(end.operation, lease.fence), gone, now + 2).await;
+    assert_eq!(usage(&state, "web").await, (0, 0));
+    // A rename, before and after what it gives up is released.
+    publish(&state, "named", &spec("named"), now + 3).await;
+    let begun = begin(&state, OperationKind::Update, "named", &spec("other"), now + 4).await;
+    assert_eq!(usage(&state, "web").await, (1, 2));
+    let names = spec("named").hostnames;
+    finish(&state, &begun, vec![Write::Publish(spec("other")), Write::Release(names)], now + 4)
+        .await;
+    assert_eq!(usage(&state, "web").await, (1, 1));
+    remove(&state, "named", now + 5).await;
+    state.forget(now + 10).await.unwrap();
+    assert_eq!(usage(&state, "web").await, (0, 0));
+}
+
+/// What is said beforehand is what the accept says, and it costs nothing.
+async fn what_is_against_a_request_is_told_without_it(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    let quota = Quota { changes_per_minute: Some(1), instances: Some(1), ..Quota::default() };
+    publish(&state, "one", &sample::spec("one", &["*.shop.example.com"]), now).await;
+    remove(&state, "one", now).await;
+    publish(&state, "two", &sample::spec("two", &["*.pay.example.com"]), now + 1).await;
+    for names in ["a.pay.example.com", "*.shop.example.com", "*.new.example.com"] {
+        let wish = wish("other", "three", names, quota, now + 2);
+        let told = state.against(wish.clone()).await.unwrap();
+        assert_eq!(told, Some(refused(&state, wish).await), "{names}");
+    }
+    let free = |id: &str| wish("other", id, &format!("{id}.example.com"), quota, now + 2);
+    for _ in 0..3 {
+        assert_eq!(state.against(free("four")).await, Ok(None), "asking is no change");
+    }
+    assert_eq!(usage(&state, "other").await, (0, 0));
+    accepted(&state, free("four")).await;
+    let told = state.against(free("five")).await.unwrap();
+    assert_eq!(told, Some(refused(&state, free("five")).await));
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use model::{AuditEntry, Hostname, InstanceId, Millis, Owner, Policy};
 
-use super::HostnameOwner;
+use super::{Accept, HostnameOwner, Refusal};
 use crate::StoreError;
 
 /// How long a name that was served and is given up stays its team's: 30 days. Who still follows an
@@ -43,6 +43,25 @@ pub struct Reservation {
     pub until: Millis,
 }
 
+/// A service that is offered to another team.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// Its instance.
+    pub instance: InstanceId,
+    /// Its name.
+    pub service: String,
+    /// Whose it is.
+    pub from: Owner,
+    /// Who may take it.
+    pub to: Owner,
+    /// The names that go with it.
+    pub hostnames: Vec<Hostname>,
+    /// The credential that offered it.
+    pub by: String,
+    /// When.
+    pub at: Millis,
+}
+
 /// What became of an offer or of its taking.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transferred {
@@ -54,8 +73,10 @@ pub enum Transferred {
     NotTheirs,
     /// It was not offered to this team.
     NotOffered,
-    /// The taker has a service of that name.
+    /// The taker has a service of that name, in the same environment.
     NameTaken,
+    /// These wildcards go with it, and were not granted to the taker.
+    NotGranted(Vec<Hostname>),
     /// The taker may not have so many.
     Full(super::Excess),
 }
@@ -70,7 +91,7 @@ pub trait Teams: Send + Sync {
     /// (and [`PAGE_ROWS_MAX`](crate::PAGE_ROWS_MAX)).
     async fn teams(&self, after: Option<Owner>, limit: usize) -> Result<Vec<Team>, StoreError>;
 
-    /// Lays down what a team may have. What it has already it keeps.
+    /// Lays down what a team may have. What it has already it keeps; its changes are counted afresh.
     async fn set_policy(
         &self,
         owner: &Owner,
@@ -96,6 +117,9 @@ pub trait Teams: Send + Sync {
 
     /// Who holds the wildcard under which a name falls.
     async fn wildcard_of(&self, hostname: &Hostname) -> Result<Option<HostnameOwner>, StoreError>;
+
+    /// Whom the owner of the wildcard above a name lets have it, as long as that consent counts.
+    async fn consented(&self, hostname: &Hostname) -> Result<Option<Owner>, StoreError>;
 
     /// The owner of the wildcard above a name lets `to` have it; whether `by` owns that wildcard. One
     /// team a name: a later consent comes in the place of an earlier.
@@ -129,6 +153,26 @@ pub trait Teams: Send + Sync {
 
     /// To whom an instance is offered.
     async fn offered(&self, instance: &InstanceId) -> Result<Option<Owner>, StoreError>;
+
+    /// Takes an offer to `to` back, or declines it. Whether there was such an offer.
+    async fn withdraw_offer(
+        &self,
+        instance: &InstanceId,
+        to: &Owner,
+        at: Millis,
+        entry: AuditEntry,
+    ) -> Result<bool, StoreError>;
+
+    /// What a team offers and is offered, by instance, at most `limit` (and
+    /// [`PAGE_ROWS_MAX`](crate::PAGE_ROWS_MAX)). `None`: of all teams.
+    async fn offers(&self, of: Option<Owner>, limit: usize) -> Result<Vec<Offer>, StoreError>;
+
+    /// What the names and shares of teams would have against a request now, were it accepted;
+    /// nothing is held, and no change is counted.
+    async fn against(&self, accept: Accept) -> Result<Option<Refusal>, StoreError>;
+
+    /// How many names are reserved at `now`.
+    async fn reservations(&self, now: Millis) -> Result<usize, StoreError>;
 
     /// The team to whom an instance is offered takes it, with its hostnames: `quota` is the
     /// platform's. Nothing is published: what is served stays as it is. Both `entries` are written,

@@ -28,14 +28,17 @@ pub(super) fn accept(
     if let Some(refusal) = refusal(conn, accept, standing.as_ref(), expected)? {
         return Ok(Accepted::No(refusal));
     }
+    let owner = owner(accept, standing.as_ref());
+    match allow::verdict(conn, accept, owner, is_afresh(standing.as_ref()))? {
+        Ok(mark) => allow::count(conn, owner, mark)?,
+        Err(refusal) => return Ok(Accepted::No(refusal)),
+    }
     let now = operation.created_at;
     let updated_at = standing.as_ref().map_or(now, |it| now.max(it.updated_at + 1));
-    let mut owner = &accept.instance.owner;
     if is_afresh(standing.as_ref()) && operation.kind == OperationKind::Provision {
         write_instance(conn, accept, updated_at)?;
     } else {
         touch_instance(conn, accept, updated_at)?;
-        owner = standing.as_ref().map_or(owner, |it| &it.owner);
     }
     let over = match &accept.over {
         Some(_) => in_progress(conn, &operation.instance)?,
@@ -88,12 +91,21 @@ fn refusal(
     let stands = |it: &Operation| {
         accept.over.as_ref() != Some(&it.id) || !it.gives_way_to(&accept.operation)
     };
-    if let Some(operation) = busy.filter(stands) {
-        return Ok(Some(Refusal::Busy(Box::new(operation))));
-    }
-    let owner = standing.filter(|_| !is_afresh(standing)).map(|it| &it.owner);
-    let owner = owner.unwrap_or(&accept.instance.owner);
-    allow::refusal(conn, accept, owner, is_afresh(standing))
+    Ok(busy.filter(stands).map(|operation| Refusal::Busy(Box::new(operation))))
+}
+
+/// Whose the instance is, or will be.
+fn owner<'a>(accept: &'a Accept, standing: Option<&'a Standing>) -> &'a Owner {
+    let present = standing.filter(|_| !is_afresh(standing)).map(|it| &it.owner);
+    present.unwrap_or(&accept.instance.owner)
+}
+
+/// See [`Teams::against`](crate::Teams::against).
+pub(super) fn against(conn: &Connection, accept: &Accept) -> Result<Option<Refusal>, StoreError> {
+    let standing = standing(conn, &accept.operation.instance)?;
+    let standing = standing.as_ref();
+    let verdict = allow::verdict(conn, accept, owner(accept, standing), is_afresh(standing))?;
+    Ok(verdict.err())
 }
 
 fn standing(conn: &Connection, id: &InstanceId) -> Result<Option<Standing>, StoreError> {

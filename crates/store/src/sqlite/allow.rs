@@ -1,66 +1,108 @@
 //! Whether a team may have what it asks for: whose the names are, and how much it has already.
 //! Decided in the transaction that takes them, so that nobody races past a limit.
 
-use model::{Hostname, Millis, OperationKind, Owner, Quota, Share};
+use model::{Hostname, Millis, OperationKind, Owner, Policy, Quota, Share};
 use rusqlite::Connection;
 
 use super::{names, proofs, teams};
-use crate::{Accept, Excess, Refusal, StoreError};
+use crate::{Accept, Excess, Refusal, StoreError, Usage};
 
 /// The length over which changes are counted.
 const MINUTE_MILLIS: Millis = 60_000;
 
+/// What comes of looking: the mark up to which the team's changes are paced, where they are.
+pub(super) type Verdict = Result<Option<Millis>, Refusal>;
+
 /// What stands against it, in the order of [`Refusal`]. `afresh`: it would be an instance more.
-pub(super) fn refusal(
+/// Nothing is written: see [`count`].
+pub(super) fn verdict(
     conn: &Connection,
     accept: &Accept,
     owner: &Owner,
     afresh: bool,
-) -> Result<Option<Refusal>, StoreError> {
-    let (fresh, taken) = split(conn, accept)?;
-    if !taken.is_empty() {
-        return Ok(Some(Refusal::Taken(taken)));
+) -> Result<Verdict, StoreError> {
+    let claims = Claims::of(conn, accept)?;
+    if !claims.taken.is_empty() {
+        return Ok(Err(Refusal::Taken(claims.taken)));
     }
-    let Some(quota) = accept.quota else { return Ok(None) };
+    let Some(quota) = accept.quota else { return Ok(Ok(None)) };
     let policy = teams::policy(conn, owner)?;
     let now = accept.operation.created_at;
-    let reserved = names::reserved(conn, &fresh, owner, now)?;
-    if !reserved.is_empty() {
-        return Ok(Some(Refusal::Reserved(reserved)));
-    }
-    let wildcards = fresh.iter().filter(|name| name.is_wildcard());
-    let denied: Vec<_> =
-        wildcards.filter(|name| !policy.wildcards.contains(*name)).cloned().collect();
-    if !denied.is_empty() {
-        return Ok(Some(Refusal::NotGranted(denied)));
-    }
-    let covered = names::covered(conn, &fresh, owner)?;
-    if !covered.is_empty() {
-        return Ok(Some(Refusal::NoConsent(covered)));
+    if let Some(refusal) = names_refused(conn, &claims.fresh, owner, &policy, now)? {
+        return Ok(Err(refusal));
     }
     let unproven = proofs::excess(conn, owner, &proofs::wanted(conn, accept, &policy)?)?;
     if let Some(excess) = unproven {
-        return Ok(Some(Refusal::TooMany(excess)));
+        return Ok(Err(Refusal::TooMany(excess)));
     }
-    let asks =
-        Asks { accept, owner, afresh, hostnames: fresh.len(), quota: policy.quota.or(quota) };
-    Ok(asks.excess(conn)?.map(Refusal::TooMany))
+    let asks = Asks { accept, owner, afresh, claims: &claims, quota: policy.quota.or(quota) };
+    Ok(asks.pace(conn)?.map_err(Refusal::TooMany))
 }
 
-/// The names that the instance does not hold yet, and those that are others'.
-fn split(
+/// Counts the change that was let through.
+pub(super) fn count(
     conn: &Connection,
-    accept: &Accept,
-) -> Result<(Vec<Hostname>, Vec<crate::HostnameOwner>), StoreError> {
-    let (mut fresh, mut taken) = (Vec::new(), Vec::new());
-    for hostname in &accept.claim {
-        match names::owner(conn, hostname)? {
-            None => fresh.push(hostname.clone()),
-            Some(owner) if owner.instance == accept.operation.instance => {}
-            Some(owner) => taken.push(owner),
-        }
+    owner: &Owner,
+    mark: Option<Millis>,
+) -> Result<(), StoreError> {
+    mark.map_or(Ok(()), |mark| teams::paced(conn, owner, mark))
+}
+
+fn names_refused(
+    conn: &Connection,
+    fresh: &[Hostname],
+    owner: &Owner,
+    policy: &Policy,
+    now: Millis,
+) -> Result<Option<Refusal>, StoreError> {
+    let reserved = names::reserved(conn, fresh, owner, now)?;
+    if !reserved.is_empty() {
+        return Ok(Some(Refusal::Reserved(reserved)));
     }
-    Ok((fresh, taken))
+    let denied = not_granted(fresh.iter(), policy);
+    if !denied.is_empty() {
+        return Ok(Some(Refusal::NotGranted(denied)));
+    }
+    let covered = names::covered(conn, fresh, owner)?;
+    Ok((!covered.is_empty()).then_some(Refusal::NoConsent(covered)))
+}
+
+/// The wildcards among the names that were not granted.
+pub(super) fn not_granted<'a>(
+    names: impl Iterator<Item = &'a Hostname>,
+    policy: &Policy,
+) -> Vec<Hostname> {
+    names.filter(|it| it.is_wildcard() && !policy.wildcards.contains(*it)).cloned().collect()
+}
+
+/// What a request does about names.
+struct Claims {
+    /// Those that the instance does not hold yet.
+    fresh: Vec<Hostname>,
+    /// Those that are others'.
+    taken: Vec<crate::HostnameOwner>,
+    /// How many it holds, and will give up.
+    leaving: usize,
+}
+
+impl Claims {
+    fn of(conn: &Connection, accept: &Accept) -> Result<Self, StoreError> {
+        let (mut fresh, mut taken, mut kept) = (Vec::new(), Vec::new(), 0);
+        for hostname in &accept.claim {
+            match names::owner(conn, hostname)? {
+                None => fresh.push(hostname.clone()),
+                Some(owner) if owner.instance == accept.operation.instance => kept += 1,
+                Some(owner) => taken.push(owner),
+            }
+        }
+        let held = names::held_count(conn, &accept.operation.instance)?;
+        Ok(Self { fresh, taken, leaving: held.saturating_sub(kept) })
+    }
+
+    /// How many more the team will have when it is done.
+    fn more(&self) -> u32 {
+        u32::try_from(self.fresh.len().saturating_sub(self.leaving)).unwrap_or(u32::MAX)
+    }
 }
 
 /// What is asked for, to be held against a quota.
@@ -68,34 +110,32 @@ struct Asks<'a> {
     accept: &'a Accept,
     owner: &'a Owner,
     afresh: bool,
-    hostnames: usize,
+    claims: &'a Claims,
     quota: Quota,
 }
 
 impl Asks<'_> {
-    fn excess(&self, conn: &Connection) -> Result<Option<Excess>, StoreError> {
+    /// The mark after this change, or what it is too much of.
+    fn pace(&self, conn: &Connection) -> Result<Result<Option<Millis>, Excess>, StoreError> {
+        if self.accept.operation.kind == OperationKind::Deprovision {
+            return Ok(Ok(None));
+        }
         let (usage, paced_until) = teams::usage(conn, self.owner)?;
-        let kind = self.accept.operation.kind;
-        if kind == OperationKind::Deprovision {
-            return Ok(None);
+        if let Some(excess) = self.excess(usage) {
+            return Ok(Err(excess));
         }
-        let provision = self.afresh && kind == OperationKind::Provision;
-        let hostnames = u32::try_from(self.hostnames).unwrap_or(u32::MAX);
-        let found = over(Share::Routes, self.quota.routes, 0, self.routes())
-            .or_else(|| {
-                let more = u32::from(provision);
-                over(Share::Instances, self.quota.instances, usage.instances, more)
-            })
-            .or_else(|| over(Share::Hostnames, self.quota.hostnames, usage.hostnames, hostnames));
-        if found.is_some() {
-            return Ok(found);
-        }
+        let now = self.accept.operation.created_at;
         let pace = self.quota.changes_per_minute.map(Pace::of);
-        let Some(pace) = pace else { return Ok(None) };
-        match pace.next(paced_until, self.accept.operation.created_at) {
-            Ok(until) => teams::paced(conn, self.owner, until).map(|()| None),
-            Err(excess) => Ok(Some(excess)),
-        }
+        Ok(pace.map(|pace| pace.next(paced_until, now)).transpose())
+    }
+
+    fn excess(&self, usage: Usage) -> Option<Excess> {
+        let is_provision = self.accept.operation.kind == OperationKind::Provision;
+        let instances = u32::from(self.afresh && is_provision);
+        let Quota { instances: may_instances, hostnames, routes, .. } = self.quota;
+        over(Share::Routes, routes, 0, self.routes())
+            .or_else(|| over(Share::Instances, may_instances, usage.instances, instances))
+            .or_else(|| over(Share::Hostnames, hostnames, usage.hostnames, self.claims.more()))
     }
 
     /// The routes, where they become more: who has too many already may have fewer.
@@ -111,7 +151,7 @@ impl Asks<'_> {
 }
 
 /// Whether `wanted` more are beyond the limit. Nothing more is never too much.
-fn over(of: Share, limit: Option<u32>, used: u32, wanted: u32) -> Option<Excess> {
+pub(super) fn over(of: Share, limit: Option<u32>, used: u32, wanted: u32) -> Option<Excess> {
     let limit = limit?;
     let is_over = wanted > 0 && used.saturating_add(wanted) > limit;
     is_over.then_some(Excess { of, limit, used, wanted, free_at: None })

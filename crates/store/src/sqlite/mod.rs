@@ -22,6 +22,7 @@ mod jobs;
 #[cfg(feature = "contract")]
 mod memory;
 mod names;
+mod offers;
 mod open;
 #[cfg(test)]
 mod plans;

@@ -38,6 +38,14 @@ pub(super) fn held(
     rows.map(|row| row?).collect()
 }
 
+/// How many hostnames the instance holds.
+pub(super) fn held_count(conn: &Connection, instance: &InstanceId) -> Result<usize, StoreError> {
+    let count = conn
+        .prepare_cached("SELECT count(*) FROM hostnames WHERE instance = ?1")?
+        .query_row([instance.as_str()], |row| row.get(0))?;
+    Ok(count)
+}
+
 fn read(row: &Row<'_>, hostname: &Hostname) -> Result<HostnameOwner, StoreError> {
     Ok(HostnameOwner {
         hostname: hostname.clone(),
@@ -187,7 +195,7 @@ pub(super) fn covered(
     for hostname in names {
         let above = wildcard_of(conn, hostname)?.filter(|it| it.owner != *owner);
         if let Some(above) = above
-            && !has_consent(conn, hostname, owner, &above.owner)?
+            && consented_by(conn, hostname, &above.owner)?.as_ref() != Some(owner)
         {
             found.push(HostnameOwner { hostname: hostname.clone(), ..above });
         }
@@ -195,22 +203,40 @@ pub(super) fn covered(
     Ok(found)
 }
 
-/// A consent counts for as long as who gave it owns the wildcard.
-fn has_consent(
+/// Whom `by` lets have the name.
+fn consented_by(
     conn: &Connection,
     hostname: &Hostname,
-    to: &Owner,
     by: &Owner,
-) -> Result<bool, StoreError> {
+) -> Result<Option<Owner>, StoreError> {
     let found = conn
         .prepare_cached(
-            "SELECT 1 FROM consents WHERE hostname = ?1 AND organization = ?2 AND space = ?3 \
-             AND by_organization = ?4 AND by_space = ?5",
+            "SELECT organization, space FROM consents WHERE hostname = ?1 \
+             AND by_organization = ?2 AND by_space = ?3",
         )?
-        .query_row(
-            [hostname.as_str(), &to.organization, &to.space, &by.organization, &by.space],
-            |_| Ok(()),
-        )
+        .query_row([hostname.as_str(), &by.organization, &by.space], |row| {
+            Ok(Owner { organization: row.get(0)?, space: row.get(1)? })
+        })
         .optional()?;
-    Ok(found.is_some())
+    Ok(found)
+}
+
+/// See [`Teams::consented`](crate::Teams::consented). A consent counts for as long as who gave it
+/// owns the wildcard.
+pub(super) fn consented(
+    conn: &Connection,
+    hostname: &Hostname,
+) -> Result<Option<Owner>, StoreError> {
+    match wildcard_of(conn, hostname)? {
+        Some(above) => consented_by(conn, hostname, &above.owner),
+        None => Ok(None),
+    }
+}
+
+/// See [`Teams::reservations`](crate::Teams::reservations).
+pub(super) fn reservations(conn: &Connection, now: Millis) -> Result<usize, StoreError> {
+    let count = conn
+        .prepare_cached("SELECT count(*) FROM reservations WHERE until > ?1")?
+        .query_row([now], |row| row.get(0))?;
+    Ok(count)
 }

@@ -93,6 +93,7 @@ async fn no_statement_walks_through_what_grows() {
         // These walk no further than their limit.
         let listing = (sql.contains("FROM instances") && sql.contains("ORDER BY id LIMIT"))
             || sql.contains(" AS hit FROM ")
+            || sql.contains("WHERE TRUE ORDER BY t.instance LIMIT")
             || (sql.contains("FROM audit WHERE seq >") && sql.contains("ORDER BY seq"));
         if ["SELECT", "INSERT", "UPDATE", "DELETE"].contains(&verb) && !listing {
             assert_eq!(walks(&conn, sql), Vec::<String>::new(), "{sql}");

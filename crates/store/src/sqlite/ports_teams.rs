@@ -4,8 +4,11 @@ use async_trait::async_trait;
 use model::{AuditEntry, Hostname, InstanceId, Millis, Owner, Policy, Quota};
 
 use super::request::Tx;
-use super::{Sqlite, names, teams};
-use crate::{HostnameOwner, Reservation, StoreError, Team, Teams, Transferred};
+use super::{Sqlite, accept, names, offers, teams};
+use crate::metrics;
+use crate::{
+    Accept, HostnameOwner, Offer, Refusal, Reservation, StoreError, Team, Teams, Transferred,
+};
 
 #[async_trait]
 impl Teams for Sqlite {
@@ -52,6 +55,10 @@ impl Teams for Sqlite {
         self.inner.readers.here(|conn| names::wildcard_of(conn, hostname)).await
     }
 
+    async fn consented(&self, hostname: &Hostname) -> Result<Option<Owner>, StoreError> {
+        self.inner.readers.here(|conn| names::consented(conn, hostname)).await
+    }
+
     async fn consent(
         &self,
         hostname: &Hostname,
@@ -86,12 +93,38 @@ impl Teams for Sqlite {
         entry: AuditEntry,
     ) -> Result<Transferred, StoreError> {
         let (instance, from, to) = (instance.clone(), from.clone(), to.clone());
-        let offer = move |tx: &Tx<'_>| teams::offer(tx, &instance, &from, &to, at, &entry);
+        let offer = move |tx: &Tx<'_>| offers::offer(tx, &instance, &from, &to, at, &entry);
         self.inner.writer.write(offer).await
     }
 
     async fn offered(&self, instance: &InstanceId) -> Result<Option<Owner>, StoreError> {
-        self.inner.readers.here(|conn| teams::offered(conn, instance)).await
+        self.inner.readers.here(|conn| offers::offered(conn, instance)).await
+    }
+
+    async fn withdraw_offer(
+        &self,
+        instance: &InstanceId,
+        to: &Owner,
+        at: Millis,
+        entry: AuditEntry,
+    ) -> Result<bool, StoreError> {
+        let (instance, to) = (instance.clone(), to.clone());
+        let withdraw = move |tx: &Tx<'_>| offers::withdraw(tx, &instance, &to, at, &entry);
+        self.inner.writer.write(withdraw).await
+    }
+
+    async fn offers(&self, of: Option<Owner>, limit: usize) -> Result<Vec<Offer>, StoreError> {
+        self.inner.readers.aside(move |conn| offers::list(conn, of.as_ref(), limit)).await
+    }
+
+    async fn against(&self, wish: Accept) -> Result<Option<Refusal>, StoreError> {
+        self.inner.readers.aside(move |conn| accept::against(conn, &wish)).await
+    }
+
+    async fn reservations(&self, now: Millis) -> Result<usize, StoreError> {
+        let count = self.inner.readers.aside(move |conn| names::reservations(conn, now)).await?;
+        metrics::reserved(count);
+        Ok(count)
     }
 
     async fn take(
@@ -103,7 +136,7 @@ impl Teams for Sqlite {
         entries: [AuditEntry; 2],
     ) -> Result<Transferred, StoreError> {
         let (instance, to) = (instance.clone(), to.clone());
-        let take = move |tx: &Tx<'_>| teams::take(tx, &instance, &to, quota, at, &entries);
+        let take = move |tx: &Tx<'_>| offers::take(tx, &instance, &to, quota, at, &entries);
         self.inner.writer.write(take).await
     }
 }

@@ -21,6 +21,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("schema/0008_turns.sql"),
     include_str!("schema/0009_teams.sql"),
     include_str!("schema/0010_proofs.sql"),
+    include_str!("schema/0011_offers.sql"),
 ];
 
 /// Brings the file to the newest schema, or says why not.

@@ -1,11 +1,11 @@
-//! What is laid down for teams, what they have, and what passes from one to another.
+//! What is laid down for teams, what they have, and what they let each other have.
 
-use model::{AuditEntry, Hostname, InstanceId, InstanceState, Millis, Owner, Policy, Quota, Share};
+use model::{AuditEntry, Hostname, Millis, Owner, Policy};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::request::Tx;
 use super::{audit, names, proofs, rows};
-use crate::{Excess, PAGE_ROWS_MAX, Reservation, StoreError, Team, Transferred, Usage};
+use crate::{PAGE_ROWS_MAX, Reservation, StoreError, Team, Usage};
 
 /// What is laid down for a team.
 pub(super) fn policy(conn: &Connection, owner: &Owner) -> Result<Policy, StoreError> {
@@ -87,13 +87,8 @@ pub(super) fn set_policy(
              ON CONFLICT (organization, space) DO UPDATE SET policy = ?3, updated_at = ?4",
         )?
         .execute(params![owner.organization, owner.space, rows::json("the policy", policy)?, at])?;
-    // So that it is listed.
-    tx.conn
-        .prepare_cached(
-            "INSERT INTO usage (organization, space) VALUES (?1, ?2) \
-             ON CONFLICT (organization, space) DO NOTHING",
-        )?
-        .execute([&owner.organization, &owner.space])?;
+    // So that it is listed; and a new pace is not held against what came before it.
+    paced(tx.conn, owner, 0)?;
     proofs::look_again(tx.conn, owner, at)?;
     audit::append(tx, at, entry)
 }
@@ -164,120 +159,4 @@ pub(super) fn withdraw_consent(
         audit::append(tx, at, entry)?;
     }
     Ok(gone > 0)
-}
-
-/// An instance that may pass to another team: whose it is, its service.
-fn transferable(conn: &Connection, id: &InstanceId) -> Result<Option<(Owner, String)>, StoreError> {
-    let found = conn
-        .prepare_cached("SELECT organization, space, service, state FROM instances WHERE id = ?1")?
-        .query_row([id.as_str()], |row| {
-            let owner = Owner { organization: row.get(0)?, space: row.get(1)? };
-            Ok((owner, row.get::<_, String>(2)?, row.get::<_, String>(3)?))
-        })
-        .optional()?;
-    let Some((owner, service, state)) = found else { return Ok(None) };
-    let gone = matches!(
-        rows::instance_state(&state)?,
-        InstanceState::Deleted | InstanceState::Deprovisioning | InstanceState::Failed
-    );
-    Ok((!gone).then_some((owner, service)))
-}
-
-/// See [`Teams::offer`](crate::Teams::offer).
-pub(super) fn offer(
-    tx: &Tx<'_>,
-    instance: &InstanceId,
-    from: &Owner,
-    to: &Owner,
-    at: Millis,
-    entry: &AuditEntry,
-) -> Result<Transferred, StoreError> {
-    let Some((owner, _)) = transferable(tx.conn, instance)? else { return Ok(Transferred::Gone) };
-    if owner != *from {
-        return Ok(Transferred::NotTheirs);
-    }
-    tx.conn
-        .prepare_cached(
-            "INSERT OR REPLACE INTO transfers (instance, organization, space, offered_by, at) \
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute(params![instance.as_str(), to.organization, to.space, entry.by.credential, at])?;
-    audit::append(tx, at, entry)?;
-    Ok(Transferred::Yes)
-}
-
-/// See [`Teams::offered`](crate::Teams::offered).
-pub(super) fn offered(conn: &Connection, id: &InstanceId) -> Result<Option<Owner>, StoreError> {
-    let found = conn
-        .prepare_cached("SELECT organization, space FROM transfers WHERE instance = ?1")?
-        .query_row([id.as_str()], |row| Ok(Owner { organization: row.get(0)?, space: row.get(1)? }))
-        .optional()?;
-    Ok(found)
-}
-
-/// See [`Teams::take`](crate::Teams::take).
-pub(super) fn take(
-    tx: &Tx<'_>,
-    instance: &InstanceId,
-    to: &Owner,
-    quota: Quota,
-    at: Millis,
-    entries: &[AuditEntry; 2],
-) -> Result<Transferred, StoreError> {
-    let conn = tx.conn;
-    let Some((from, service)) = transferable(conn, instance)? else {
-        return Ok(Transferred::Gone);
-    };
-    if offered(conn, instance)?.as_ref() != Some(to) || from == *to {
-        return Ok(Transferred::NotOffered);
-    }
-    if has_service(conn, to, &service)? {
-        return Ok(Transferred::NameTaken);
-    }
-    if let Some(excess) = room(conn, instance, to, quota)? {
-        return Ok(Transferred::Full(excess));
-    }
-    // `updated_at` rises: a request of the giver that was decided before this is decided anew.
-    conn.prepare_cached(
-        "UPDATE instances SET organization = ?2, space = ?3, \
-         updated_at = max(?4, updated_at + 1) WHERE id = ?1",
-    )?
-    .execute(params![instance.as_str(), to.organization, to.space, at])?;
-    conn.prepare_cached("DELETE FROM transfers WHERE instance = ?1")?
-        .execute([instance.as_str()])?;
-    entries.iter().try_for_each(|entry| audit::append(tx, at, entry))?;
-    Ok(Transferred::Yes)
-}
-
-fn has_service(conn: &Connection, owner: &Owner, service: &str) -> Result<bool, StoreError> {
-    let found = conn
-        .prepare_cached(
-            "SELECT 1 FROM instances WHERE organization = ?1 AND space = ?2 AND service = ?3 \
-             AND state NOT IN ('deleted', 'failed') LIMIT 1",
-        )?
-        .query_row([&owner.organization, &owner.space, service], |_| Ok(()))
-        .optional()?;
-    Ok(found.is_some())
-}
-
-fn room(
-    conn: &Connection,
-    instance: &InstanceId,
-    to: &Owner,
-    quota: Quota,
-) -> Result<Option<Excess>, StoreError> {
-    let quota = policy(conn, to)?.quota.or(quota);
-    let (usage, _) = usage(conn, to)?;
-    let hostnames = u32::try_from(names::held(conn, instance)?.len()).unwrap_or(u32::MAX);
-    let over = |of, limit: Option<u32>, used: u32, wanted: u32| {
-        limit.filter(|limit| used.saturating_add(wanted) > *limit).map(|limit| Excess {
-            of,
-            limit,
-            used,
-            wanted,
-            free_at: None,
-        })
-    };
-    Ok(over(Share::Instances, quota.instances, usage.instances, 1)
-        .or_else(|| over(Share::Hostnames, quota.hostnames, usage.hostnames, hostnames)))
 }
