@@ -1,12 +1,16 @@
 //! Nothing accepted is lost: kill -9 of the real binary at random moments, while clients provision,
-//! update and delete. Every accepted operation ends, nothing is half-made, nothing happens twice,
-//! and the audit log is whole and tells of each operation once.
+//! update, delete, bind and unbind. Every accepted operation ends, nothing is half-made, nothing
+//! happens twice, and the audit log is whole and tells of each operation and binding once.
+
+mod bonds;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
+
+use bonds::Bonds;
 
 use crate::platform::{Options, Platform, Reply};
 use crate::service;
@@ -41,6 +45,7 @@ type Wish = Option<Value>;
 struct Client {
     dice: Dice,
     beliefs: BTreeMap<String, Vec<Wish>>,
+    bonds: Bonds,
     accepted: usize,
 }
 
@@ -48,7 +53,7 @@ impl Client {
     fn new(number: usize, seed: u64) -> Self {
         let ids = (0..INSTANCES).map(|n| (format!("i{number}{n}"), vec![None]));
         let dice = Dice(seed.wrapping_add(number as u64 * 7_919));
-        Self { dice, beliefs: ids.collect(), accepted: 0 }
+        Self { dice, beliefs: ids.collect(), bonds: Bonds::new(number), accepted: 0 }
     }
 
     /// Asks for one thing after another until nobody answers.
@@ -61,6 +66,9 @@ impl Client {
         let at = self.dice.roll(INSTANCES as u64);
         let id =
             self.beliefs.keys().nth(usize::try_from(at).expect("few")).expect("is there").clone();
+        if self.is_there(&id) && self.dice.roll(2) == 0 {
+            return self.bonds.ask(platform, &id, &mut self.dice).await;
+        }
         let [now] = &self.beliefs[&id][..] else {
             // Not known before the next comparison.
             return self.look(platform, &id).await;
@@ -77,11 +85,19 @@ impl Client {
             Some(reply) if matches!(reply.status, 200 | 202) => {
                 self.accepted += usize::from(reply.status == 202);
                 *beliefs = vec![wish];
+                if method == "DELETE" {
+                    self.bonds.end_with(&id);
+                }
             }
             // Busy with what went before, or gone already.
             Some(reply) => assert!(matches!(reply.status, 409 | 410 | 422), "{id}: {reply:?}"),
         }
         beliefs.len() == 1
+    }
+
+    /// Whether an instance is there, whichever of its wishes holds.
+    fn is_there(&self, id: &str) -> bool {
+        self.beliefs[id].iter().all(Option::is_some)
     }
 
     async fn look(&mut self, platform: &Platform, id: &str) -> bool {
@@ -115,7 +131,12 @@ impl Client {
             let found = beliefs.iter().rposition(|wish| is(platform, &fetched, wish.as_ref()));
             let found = found.unwrap_or_else(|| panic!("{id} is {fetched:?}, of {beliefs:?}"));
             *beliefs = vec![beliefs[found].clone()];
+            if *beliefs == [None] {
+                self.bonds.end_with(id);
+            }
         }
+        let there: Vec<_> = self.beliefs.keys().filter(|id| self.is_there(id)).cloned().collect();
+        self.bonds.compare(platform, &there).await;
     }
 
     fn hostnames(&self) -> impl Iterator<Item = String> {
@@ -175,16 +196,21 @@ async fn nothing_is_left_over(platform: &Platform, clients: &[Client]) {
     assert_eq!(records, wanted, "the DNS records are not those that are wanted");
 }
 
-/// The chain holds, and every operation was accepted once and has ended once.
-async fn the_audit_log_is_whole(platform: &Platform, accepted: usize) {
+/// The entries of the audit log, whose chain holds.
+async fn the_audit_log(platform: &Platform) -> Vec<Value> {
     let verified = platform.margrave(&["audit", "verify"]).await;
     assert!(verified.status.success(), "{verified:?}");
     let exported = platform.margrave(&["audit", "export"]).await;
     assert!(exported.status.success(), "{exported:?}");
+    let exported = String::from_utf8_lossy(&exported.stdout);
+    let entry = |line: &str| serde_json::from_str::<Value>(line).expect("JSON")["entry"].take();
+    exported.lines().map(entry).collect()
+}
+
+/// Every operation was accepted once and has ended once.
+fn the_audit_log_tells(entries: &[Value], accepted: usize) {
     let (mut begun, mut ended): (BTreeMap<_, usize>, BTreeMap<_, usize>) = Default::default();
-    for line in String::from_utf8_lossy(&exported.stdout).lines() {
-        let line: Value = serde_json::from_str(line).expect("JSON");
-        let entry = &line["entry"];
+    for entry in entries {
         let action = entry["action"].as_str().unwrap_or_default();
         let operation = entry["detail"]["operation"].as_str().unwrap_or_default().to_owned();
         match action {
@@ -200,8 +226,9 @@ async fn the_audit_log_is_whole(platform: &Platform, accepted: usize) {
     assert!(begun.values().all(|times| *times == 1), "{begun:?}");
 }
 
-/// How many operations were accepted, none of them lost, stuck or with an effect twice.
-async fn campaign(kills: usize, seed: u64) -> usize {
+/// How many operations were accepted and binds answered, none of them lost, stuck or with an effect
+/// twice.
+async fn campaign(kills: usize, seed: u64) -> [usize; 2] {
     // Envoy would only make each start slower: what is promised here ends at the published state.
     let options = Options::default().argument("--envoy", "none");
     let mut platform = Platform::start_with(options).await;
@@ -222,9 +249,12 @@ async fn campaign(kills: usize, seed: u64) -> usize {
         }
     }
     let accepted = clients.iter().map(|client| client.accepted).sum();
-    the_audit_log_is_whole(&platform, accepted).await;
-    assert!(accepted >= kills, "there was hardly any load: {accepted}");
-    accepted
+    let bound = clients.iter().map(|client| client.bonds.answered()).sum();
+    let log = the_audit_log(&platform).await;
+    the_audit_log_tells(&log, accepted);
+    bonds::the_audit_log_tells(&log, clients.iter().map(|client| &client.bonds));
+    assert!(accepted >= kills && bound >= kills, "hardly any load: {accepted} and {bound}");
+    [accepted, bound]
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,6 +267,8 @@ async fn killed_again_and_again_under_load_it_keeps_every_promise() {
 async fn soak_killed_a_thousand_times_under_load_it_keeps_every_promise() {
     let kills = std::env::var("MARGRAVE_KILLS").ok().and_then(|kills| kills.parse().ok());
     let kills = kills.unwrap_or(KILLS_SOAK);
-    let accepted = campaign(kills, 42).await;
-    println!("{kills} kills, {accepted} operations accepted, none lost, stuck or twice");
+    let [accepted, bound] = campaign(kills, 42).await;
+    println!(
+        "{kills} kills, {accepted} operations accepted and {bound} bindings, none lost, stuck or twice"
+    );
 }
