@@ -21,14 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a caller has of its binding.
 #[derive(Clone)]
-struct Credential {
+pub(crate) struct Credential {
     id: String,
     audience: String,
     key: String,
 }
 
 impl Credential {
-    fn of(reply: &Reply) -> Self {
+    pub(crate) fn of(reply: &Reply) -> Self {
         assert_eq!(reply.status, 201, "{reply:?}");
         let credentials = &reply.body["credentials"];
         let text = |key: &str| credentials[key].as_str().expect(key).to_owned();
@@ -48,7 +48,7 @@ impl Credential {
         pair.token(token).expose_str().expect("a token").to_owned()
     }
 
-    fn token(&self) -> String {
+    pub(crate) fn token(&self) -> String {
         self.made(0)
     }
 

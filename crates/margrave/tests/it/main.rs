@@ -20,6 +20,7 @@ mod line;
 mod login;
 mod proof;
 mod restore;
+mod restored_bindings;
 mod sotw;
 mod strings;
 mod teams;
