@@ -11,6 +11,7 @@ mod instances;
 mod keys;
 mod operate;
 mod operations;
+mod plan;
 mod platform;
 mod platforms;
 mod proofs;
@@ -48,6 +49,7 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         .route("/v1/operations/{id}/retry", post(direct::retry))
         .route("/v1/operations/{id}/skip", post(direct::skip))
         .route("/v1/operations/{id}/cancel", post(direct::cancel))
+        .route("/v1/plan", post(plan::post))
         .route("/v1/render", post(render::descriptor))
         .route("/v1/validate", post(render::validate))
         .route("/v1/audit", get(audit::list))
@@ -119,6 +121,7 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         render::instance,
         render::descriptor,
         render::validate,
+        plan::post,
         audit::list,
         audit::head,
         operate::backup,

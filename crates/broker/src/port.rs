@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 use keys::{Place, SealError, Sealed, Secret, Seed};
-use model::{AuditEntry, InstanceId, Millis, Principal, Spec};
+use model::{AuditEntry, InstanceId, Millis, Operation, Principal, Spec, StepRecord};
 use serde::Serialize;
 use store::{Proof, StoreError};
 use tokio::io::AsyncRead;
@@ -183,6 +183,10 @@ pub struct RecordLine {
 pub trait View: Send + Sync {
     /// What a spec becomes, or why it becomes nothing, in the tenant's words.
     fn render(&self, id: &InstanceId, spec: &Spec) -> Result<Vec<RenderedLine>, Vec<String>>;
+    /// Whether an operation would publish it, or why not, as the operation would say it.
+    async fn check(&self, id: &InstanceId, spec: &Spec) -> Result<(), String>;
+    /// What would be done for an operation, in order.
+    fn steps(&self, operation: &Operation) -> Vec<StepRecord>;
     /// The fleet.
     fn fleet(&self) -> FleetSummary;
 

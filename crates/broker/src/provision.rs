@@ -20,12 +20,12 @@ use crate::router::Broker;
 use crate::standing::{Phase, Standing};
 
 /// A checked request.
-struct Wish {
-    id: InstanceId,
-    spec: Spec,
-    owner: Owner,
-    context: Value,
-    requester: Requester,
+pub(crate) struct Wish {
+    pub(crate) id: InstanceId,
+    pub(crate) spec: Spec,
+    pub(crate) owner: Owner,
+    pub(crate) context: Value,
+    pub(crate) requester: Requester,
 }
 
 /// Provision an instance.
@@ -63,7 +63,7 @@ pub(crate) async fn put(
 const TAKEN: &str =
     "this instance exists with other attributes; update it instead, or use another id";
 
-fn decide(broker: &Broker, wish: &Wish, standing: &Standing) -> Result<Decision, Error> {
+pub(crate) fn decide(broker: &Broker, wish: &Wish, standing: &Standing) -> Result<Decision, Error> {
     let is_same = |instance: &Instance, spec: Option<&Spec>| {
         spec == Some(&wish.spec) && instance.owner == wish.owner
     };

@@ -8,6 +8,8 @@ use store::{OperationSearch, Search};
 
 /// What is known is looked up again after this time, so that polls do not pay for it.
 const FRESH_MILLIS: Millis = 60_000;
+/// And after this one while nothing is known: there are few operations to look at.
+const UNKNOWN_MILLIS: Millis = 5_000;
 /// Operations of one kind that are looked at, the latest: enough for a median, and soon read.
 const SAMPLES_MAX: usize = 64;
 /// Fewer say nothing of what is usual.
@@ -45,7 +47,8 @@ impl Typical {
     ) -> Arc<Usual> {
         let place = self.place(kind);
         let known = place.read();
-        let is_fresh = known.at.is_some_and(|at| now.saturating_sub(at) < FRESH_MILLIS);
+        let lasts = if known.usual.is_empty() { UNKNOWN_MILLIS } else { FRESH_MILLIS };
+        let is_fresh = known.at.is_some_and(|at| now.saturating_sub(at) < lasts);
         if is_fresh {
             return known.usual;
         }
@@ -182,7 +185,8 @@ mod tests {
         assert_eq!(slow.looks.load(Ordering::Relaxed), 1, "polls pay nothing");
         assert_eq!(typical.of(&past(&[1, 2]), update, 61_000).await.len(), 0, "two say nothing");
         assert_eq!(typical.known(OperationKind::Provision).len(), 0, "each kind has its own");
-        typical.of(&slow, update, 121_000).await;
+        assert_eq!(typical.of(&slow, update, 65_999).await.len(), 0, "not asked yet");
+        assert_eq!(typical.of(&slow, update, 66_000).await.len(), 1, "soon known");
         let broken = past(&[]);
         assert_eq!(typical.of(&broken, update, 200_000).await.len(), 1, "what was known stays");
         assert_eq!(typical.known(update).len(), 1);

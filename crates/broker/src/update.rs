@@ -25,14 +25,14 @@ use crate::router::Broker;
 use crate::standing::{Phase, Standing};
 
 /// A checked request.
-struct Wish {
-    id: InstanceId,
-    plan: Option<Plan>,
-    parameters: Option<Parameters>,
-    context: Option<Value>,
+pub(crate) struct Wish {
+    pub(crate) id: InstanceId,
+    pub(crate) plan: Option<Plan>,
+    pub(crate) parameters: Option<Parameters>,
+    pub(crate) context: Option<Value>,
     /// Whether it is to be published anew, should it be of an earlier version of the platform.
-    upgrade: bool,
-    requester: Requester,
+    pub(crate) upgrade: bool,
+    pub(crate) requester: Requester,
 }
 
 /// Update an instance. Parameters replace the present ones; what is absent stays.
@@ -68,7 +68,7 @@ pub(crate) async fn patch(
     broker.change(&who, &wish.id, |standing| decide(&broker, &wish, standing)).await
 }
 
-fn decide(broker: &Broker, wish: &Wish, standing: &Standing) -> Result<Decision, Error> {
+pub(crate) fn decide(broker: &Broker, wish: &Wish, standing: &Standing) -> Result<Decision, Error> {
     match standing.phase() {
         Phase::Absent => Err(unknown()),
         Phase::Changing(instance, operation) => over(broker, wish, instance, operation),

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 pub enum Failure {
     /// 1: something went wrong.
     Error(anyhow::Error),
+    /// 2: nothing went wrong, and what was asked about is not so yet.
+    WouldChange,
     /// 3: what was asked for was refused; asking again without a change will not help.
     Refused(String),
     /// 4: it did not end in time; it may still succeed.
@@ -20,15 +22,17 @@ impl Failure {
     pub fn code(&self) -> ExitCode {
         match self {
             Self::Error(_) => ExitCode::from(1),
+            Self::WouldChange => ExitCode::from(2),
             Self::Refused(_) => ExitCode::from(3),
             Self::TimedOut(_) => ExitCode::from(4),
             Self::Usage(_) => ExitCode::from(64),
         }
     }
 
-    /// What the user reads on stderr.
+    /// What the user reads on stderr; empty: nothing.
     pub fn text(&self) -> String {
         match self {
+            Self::WouldChange => String::new(),
             Self::Error(error) => format!("error: {error:#}"),
             Self::Refused(text) if text.starts_with("error") => text.clone(),
             Self::Refused(text) => refused(text),

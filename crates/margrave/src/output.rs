@@ -63,7 +63,16 @@ pub fn message(text: &str) {
 
 /// Whether stderr is a terminal that wants colour (<https://no-color.org>).
 pub fn colour_on_stderr() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
+    std::io::stderr().is_terminal() && wants_colour()
+}
+
+/// Whether stdout is a terminal that wants colour.
+pub fn colour_on_stdout() -> bool {
+    std::io::stdout().is_terminal() && wants_colour()
+}
+
+fn wants_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
 }
 
 /// Columns, each as wide as its widest cell; the last is not padded.

@@ -1,5 +1,7 @@
 //! What differs between two specs, in the words of the descriptor.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -51,6 +53,14 @@ pub fn changes(before: Option<&Spec>, after: Option<&Spec>) -> Vec<Change> {
     found
 }
 
+/// The differences between two documents, such as resources of Envoy, in order of path. What is other
+/// as a whole has the empty path.
+pub fn differences(before: &Value, after: &Value) -> Vec<Change> {
+    let mut found = Vec::new();
+    values(String::new(), Some(before), Some(after), &mut found);
+    found
+}
+
 const VISIBILITY: &str = "visibility";
 
 /// As its developer would write it, with what was left to the platform said: the visibility and the
@@ -86,9 +96,14 @@ fn values(path: String, before: Option<&Value>, after: Option<&Value>, found: &m
             objects(&path, before, after, found);
         }
         (Some(Value::Array(before)), Some(Value::Array(after)))
-            if before.iter().chain(after).all(|item| name(item).is_some()) =>
+            if [before, after].iter().all(|list| are_named(list)) =>
         {
             named(&path, before, after, found);
+        }
+        (Some(Value::Array(before)), Some(Value::Array(after)))
+            if before.iter().chain(after).all(Value::is_object) =>
+        {
+            placed(&path, before, after, found);
         }
         (before, after) => {
             found.push(Change { path, before: before.cloned(), after: after.cloned() });
@@ -111,6 +126,28 @@ fn named(path: &str, before: &[Value], after: &[Value], found: &mut Vec<Change>)
             values(format!("{path}[{called}]"), Some(one), None, found);
         }
     }
+    let order = |list: &[Value], other: &[Value]| -> Vec<Value> {
+        let both = list.iter().filter_map(name).filter(|called| item(other, called).is_some());
+        both.map(Value::from).collect()
+    };
+    let (was, now) = (order(before, after), order(after, before));
+    if was != now {
+        let (before, after) = (Some(was.into()), Some(now.into()));
+        found.push(Change { path: format!("{path} (order)"), before, after });
+    }
+}
+
+/// Lists of objects without names of their own: each is compared with what stands in its place.
+fn placed(path: &str, before: &[Value], after: &[Value], found: &mut Vec<Change>) {
+    for at in 0..before.len().max(after.len()) {
+        values(format!("{path}[{at}]"), before.get(at), after.get(at), found);
+    }
+}
+
+/// Whether each item has a name, and no two the same.
+fn are_named(list: &[Value]) -> bool {
+    let names: BTreeSet<&str> = list.iter().filter_map(name).collect();
+    names.len() == list.len()
 }
 
 fn name(item: &Value) -> Option<&str> {
@@ -184,6 +221,45 @@ mod tests {
             ),
         ] {
             assert_eq!(changes(before.as_ref(), after.as_ref()), expected);
+        }
+    }
+
+    #[test]
+    fn documents_are_compared_down_to_the_leaves() {
+        let tree =
+            |routes: Value, ports: Value| json!({"name": "r", "routes": routes, "lb": ports});
+        let route = |name: &str, timeout: &str| json!({"name": name, "timeout": timeout});
+        let port = |port: u16| json!({"address": {"port": port}});
+        let before = tree(json!([route("a", "5s"), route("b", "5s")]), json!([port(1), port(2)]));
+        for (after, expected) in [
+            (before.clone(), vec![]),
+            (
+                tree(json!([route("a", "9s"), route("b", "5s")]), json!([port(1), port(3)])),
+                vec!["lb[1].address.port: 2 > 3", "routes[a].timeout: \"5s\" > \"9s\""],
+            ),
+            (
+                tree(json!([route("b", "5s"), route("a", "5s")]), json!([port(1), port(2)])),
+                vec![r#"routes (order): ["a","b"] > ["b","a"]"#],
+            ),
+            (
+                // Two of one name have no names.
+                tree(json!([route("b", "5s"), route("b", "9s")]), json!([port(1)])),
+                vec![
+                    r#"lb[1]: {"address":{"port":2}} > -"#,
+                    "routes[0].name: \"a\" > \"b\"",
+                    "routes[1].timeout: \"5s\" > \"9s\"",
+                ],
+            ),
+            (json!(7), vec![": {} > 7"]),
+        ] {
+            let show =
+                |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), Value::to_string);
+            let told: Vec<_> = differences(&before, &after)
+                .iter()
+                .map(|it| format!("{}: {} > {}", it.path, show(&it.before), show(&it.after)))
+                .map(|line| line.replace(&before.to_string(), "{}"))
+                .collect();
+            assert_eq!(told, expected);
         }
     }
 

@@ -22,7 +22,7 @@ pub use access::{ACCESS_RANDOM_BYTES, AccessError, AccessHash, AccessKind, Acces
 pub use audit::AuditEntry;
 pub use binding::{Binding, Caller};
 pub use calendar::{date, moment, utc};
-pub use change::{Change, ExposureChange, changes};
+pub use change::{Change, ExposureChange, changes, differences};
 pub use descriptor::{Descriptor, Parameters};
 pub use direction::Direction;
 pub use instance::{Instance, InstanceState, Owner, Published, Spec};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::OperationKind;
+use model::{Operation, OperationKind, StepRecord};
 
 use crate::steps::{
     ClaimHostnames, Converge, DnsRecords, OldRecords, Publish, ReleaseHostnames, Unpublish,
@@ -62,6 +62,13 @@ impl Pipeline {
             }
         }
     }
+}
+
+/// What will be done for an operation, in order; each as it is before it has begun.
+pub fn runbook(operation: &Operation) -> Vec<StepRecord> {
+    let (before, commit, after) = steps(operation.kind);
+    let all = before.into_iter().chain([commit]).chain(after);
+    all.map(|step| StepRecord::new(step.name(), step.says(operation))).collect()
 }
 
 type Steps = (Vec<Arc<dyn Step>>, Arc<dyn Step>, Vec<Arc<dyn Step>>);

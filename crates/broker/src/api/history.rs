@@ -75,12 +75,14 @@ pub(super) fn changes(
     before: Option<&model::Spec>,
     after: Option<&model::Spec>,
 ) -> Vec<ChangeView> {
-    let view = |change: model::Change| ChangeView {
-        path: change.path,
-        before: change.before,
-        after: change.after,
-    };
-    model::changes(before, after).into_iter().map(view).collect()
+    model::changes(before, after).into_iter().map(ChangeView::from).collect()
+}
+
+impl From<model::Change> for ChangeView {
+    fn from(change: model::Change) -> Self {
+        let model::Change { path, before, after } = change;
+        Self { path, before, after }
+    }
 }
 
 impl AskedBy {

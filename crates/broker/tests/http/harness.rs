@@ -17,6 +17,7 @@ use broker::{
 use http_body_util::BodyExt;
 use model::{
     AuditEntry, InstanceId, InstanceState, Millis, Operation, OperationKind, OperationState, Spec,
+    StepRecord,
 };
 use serde_json::{Value, json};
 use store::sqlite::{Options, Sqlite};
@@ -36,7 +37,7 @@ pub(crate) struct Harness {
     router: Router,
     remade: (Config, Parts),
     now: Arc<AtomicI64>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// An answer.
@@ -53,7 +54,15 @@ struct NothingToSee;
 impl View for NothingToSee {
     fn render(&self, _: &InstanceId, spec: &Spec) -> Result<Vec<RenderedLine>, Vec<String>> {
         let name = spec.parameters.service.to_string();
-        Ok(vec![RenderedLine { type_url: "t".to_owned(), name, resource: json!({}) }])
+        let resource = json!({"upstream": spec.parameters.to_json()["upstream"]});
+        Ok(vec![RenderedLine { type_url: "t".to_owned(), name, resource }])
+    }
+    async fn check(&self, _: &InstanceId, spec: &Spec) -> Result<(), String> {
+        let is_meta = spec.parameters.to_json()["upstream"] == "http://169.254.169.254";
+        if is_meta { Err("the metadata service is nobody's upstream".to_owned()) } else { Ok(()) }
+    }
+    fn steps(&self, operation: &Operation) -> Vec<StepRecord> {
+        vec![StepRecord::new("dns", format!("Making records ({:?})", operation.kind))]
     }
     fn fleet(&self) -> FleetSummary {
         FleetSummary {
@@ -171,7 +180,7 @@ impl Harness {
         };
         let remade = (config.clone(), parts.clone());
         let router = broker::router(config, parts);
-        Self { store, meddler, router, remade, now, _folder: folder }
+        Self { store, meddler, router, remade, now, folder }
     }
 
     /// The same platform, started again at another version.
@@ -179,6 +188,19 @@ impl Harness {
         self.remade.0.maintenance = maintenance(version);
         self.router = broker::router(self.remade.0.clone(), self.remade.1.clone());
         self
+    }
+
+    /// The same platform, started again with these limits of a team.
+    pub(crate) fn with_quota(mut self, quota: model::Quota) -> Self {
+        self.remade.0.quota = quota;
+        self.router = broker::router(self.remade.0.clone(), self.remade.1.clone());
+        self
+    }
+
+    /// All that is on the disk, byte for byte: the store and its log.
+    pub(crate) fn files(&self) -> [Vec<u8>; 2] {
+        ["store.db", "store.db-wal"]
+            .map(|name| std::fs::read(self.folder.path().join(name)).expect("a file"))
     }
 
     /// Any request with these headers, and one that every answer must echo.

@@ -17,6 +17,7 @@ mod operators;
 mod osb;
 mod over;
 mod phases;
+mod plan;
 mod races;
 mod search;
 mod teams;

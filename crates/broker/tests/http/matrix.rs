@@ -101,7 +101,7 @@ fn body(method: &str, template: &str) -> Option<Value> {
         ("GET" | "DELETE", _) => None,
         (_, "/v2/service_instances/{id}") => Some(wish("shop")),
         (_, "/v2/service_instances/{id}/service_bindings/{binding}") => Some(bind()),
-        (_, "/v1/render" | "/v1/validate") => Some(draft),
+        (_, "/v1/render" | "/v1/validate" | "/v1/plan") => Some(draft),
         (_, "/v1/instances/{id}/offer" | "/v1/hostnames/{hostname}/consent") => {
             Some(json!({"team": "pay"}))
         }

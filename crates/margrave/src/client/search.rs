@@ -27,6 +27,8 @@ impl Change {
     /// On one line: `+` what came, `-` what went, `~` what is otherwise.
     pub fn line(&self) -> String {
         let text = |value: &Value| match value {
+            // What a tenant wrote shall not steer the terminal, nor look like lines of ours.
+            Value::String(text) if text.chars().any(char::is_control) => format!("{text:?}"),
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };

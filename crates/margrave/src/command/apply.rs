@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use model::{Descriptor, InstanceId, OperationKind, OperationState, Plan};
+use model::{Descriptor, InstanceId, OperationKind, OperationState, Plan, ServiceName};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -136,7 +136,14 @@ struct Change<'a> {
 const BUSY_PAUSE: Duration = Duration::from_millis(300);
 
 /// Services of one name that a team may have handed over, each with its id.
-const PASSED_MAX: u32 = 32;
+pub(super) const PASSED_MAX: u32 = 32;
+
+/// What there is to say then.
+pub(super) fn passed_too_often(service: &ServiceName) -> Failure {
+    Failure::Refused(format!(
+        "{PASSED_MAX} services `{service}` of this team have passed to others: choose another name"
+    ))
+}
 
 impl Change<'_> {
     /// Submits to where the service is. An id that has passed to another team with its service is
@@ -159,9 +166,7 @@ impl Change<'_> {
                 place.id = self.identity.instance_after(service, passed)?;
             }
         }
-        Err(Failure::Refused(format!(
-            "{PASSED_MAX} services `{service}` of this team have passed to others: choose another name"
-        )))
+        Err(passed_too_often(service))
     }
 
     /// Submits; what is busy is waited for, because what comes next is known.

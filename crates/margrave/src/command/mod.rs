@@ -23,6 +23,7 @@ mod logout;
 mod operation;
 mod operations;
 mod outputs;
+mod plan;
 mod platform;
 mod render;
 mod restore;
@@ -59,6 +60,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Dev(dev::Args),
+    Plan(plan::Args),
     Apply(apply::Args),
     Validate(validate::Args),
     Status(status::Args),
@@ -108,7 +110,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     match dispatch(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            output::message(&failure.text());
+            Some(failure.text()).filter(|text| !text.is_empty()).as_deref().map(output::message);
             failure.code()
         }
     }
@@ -127,6 +129,7 @@ fn not_understood(error: &clap::Error) -> ExitCode {
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Dev(args) => args.run(),
+        Command::Plan(args) => args.run(),
         Command::Apply(args) => args.run(),
         Command::Validate(args) => args.run(),
         Command::Status(args) => args.run(),

@@ -11,6 +11,7 @@ use super::{
     apply, backup, bind, delete, explain, fleet, login, logout, platform, restore, token, unbind,
     validate, whoami,
 };
+use crate::client::Planned;
 use crate::client::api::{Instance, Operation};
 use crate::client::{audit, bindings, credentials, search, teams};
 
@@ -49,6 +50,7 @@ const OUTPUTS: &[Row] = &[
     ("platform delete", of::<credentials::Held>),
     ("platform list", of::<Vec<credentials::Held>>),
     ("platform rotate", of::<platform::Passed>),
+    ("plan", of::<Planned>),
     ("restore", of::<restore::Brought>),
     ("status", of::<Instance>),
     ("team list", of::<Vec<teams::Team>>),

@@ -8,7 +8,7 @@ use broker::{
     AheadLine, Coverage, DifferenceLine, FleetSummary, ProxyDetail, ProxyLine, RecordLine,
     RefusedLine, RenderedLine, Standing,
 };
-use model::{InstanceId, Spec};
+use model::{InstanceId, Operation, Spec, StepRecord};
 use plane::{Plane, ProxyState};
 use render::{Complaint, Draft};
 use worker::cloud::LocalCloud;
@@ -61,6 +61,14 @@ impl broker::View for PlaneView {
         drafts
             .map(|drafts| drafts.into_iter().map(shown).collect())
             .map_err(|complaints| complaints.into_iter().map(said).collect())
+    }
+
+    async fn check(&self, id: &InstanceId, spec: &Spec) -> Result<(), String> {
+        self.plane.check(id, spec)
+    }
+
+    fn steps(&self, operation: &Operation) -> Vec<StepRecord> {
+        worker::pipeline::runbook(operation)
     }
 
     fn fleet(&self) -> FleetSummary {
