@@ -123,7 +123,12 @@ impl State {
             Err(complaints) => {
                 let reason = words::complaints(id, &complaints);
                 tracing::warn!(instance = %id, revision = target.revision, %reason, "not rendered");
-                tenant.refuse_render(reason) == Fallback::Render
+                let fallback = tenant.refuse_render(reason);
+                if fallback == Fallback::Nothing {
+                    let owner = owner_of(id);
+                    self.groups.values_mut().for_each(|group| group.remove(&owner));
+                }
+                fallback == Fallback::Render
             }
         }
     }

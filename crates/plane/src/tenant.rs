@@ -16,6 +16,21 @@ pub(crate) struct Terms {
     pub(crate) withheld: Arc<[Hostname]>,
 }
 
+impl Terms {
+    /// Whether these let in somebody whom the others do not.
+    fn let_in_more_than(&self, others: &Self) -> bool {
+        !self.callers.iter().all(|caller| others.callers.contains(caller))
+    }
+
+    /// What both allow.
+    fn both(&self, others: &Self) -> Self {
+        let callers = self.callers.iter().filter(|caller| others.callers.contains(caller));
+        let added = self.withheld.iter().filter(|name| !others.withheld.contains(name));
+        let withheld = others.withheld.iter().chain(added);
+        Self { callers: callers.cloned().collect(), withheld: withheld.cloned().collect() }
+    }
+}
+
 /// What the groups hold of an instance, or held.
 #[derive(Debug, Clone)]
 struct Served {
@@ -30,6 +45,10 @@ pub(crate) struct Tenant {
     pub(crate) wanted: Revised,
     /// The latest of the change feed, whatever spec is served.
     pub(crate) terms: Terms,
+    /// In quarantine, what holds in place of `terms`, which are themselves what is refused.
+    narrowed: Option<Terms>,
+    /// What the fleet had in full last: it may have them still.
+    had: Terms,
     /// The revision whose spec is refused, in quarantine: news of terms alone rise above it.
     refused: u64,
     /// None when it was never rendered well.
@@ -57,9 +76,9 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Whether this is the same target: specs of one revision are equal, and so are terms.
+    /// Whether this is the same target: specs of one revision are equal.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        (self.revision, self.wanted) == (other.revision, other.wanted)
+        (self.revision, self.wanted, &self.terms) == (other.revision, other.wanted, &other.terms)
     }
 }
 
@@ -82,6 +101,8 @@ impl Tenant {
         Self {
             wanted: (revision, spec),
             terms: Terms::default(),
+            narrowed: None,
+            had: Terms::default(),
             refused: 0,
             served: None,
             before: None,
@@ -103,6 +124,7 @@ impl Tenant {
         self.wanted = wanted;
         self.good = good;
         self.terms = terms;
+        self.narrowed = None;
         self.pending = true;
     }
 
@@ -112,7 +134,8 @@ impl Tenant {
             Some(_) => &self.served.as_ref()?.spec,
             None => &self.wanted,
         };
-        let (spec, terms) = (spec.clone(), self.terms.clone());
+        let narrowed = self.narrowed.as_ref().filter(|_| self.quarantine.is_some());
+        let (spec, terms) = (spec.clone(), narrowed.unwrap_or(&self.terms).clone());
         Some(Target { revision: *revision, spec, terms, wanted: self.wanted.0 })
     }
 
@@ -130,6 +153,7 @@ impl Tenant {
         let spec = (target.revision, target.spec.clone());
         let served = self.served.replace(Served { spec, terms: target.terms.clone() });
         if is_proven {
+            self.had = served.as_ref().map(|served| served.terms.clone()).unwrap_or_default();
             self.before = served;
         }
     }
@@ -137,11 +161,13 @@ impl Tenant {
     /// The fleet has all of what is served.
     pub(crate) fn prove(&mut self) {
         self.before = None;
+        self.had = self.served.as_ref().map(|served| served.terms.clone()).unwrap_or_default();
     }
 
     /// Tries the latest revision again: what the platform gives to templates has changed.
     pub(crate) fn retry(&mut self) {
         self.pending |= self.quarantine.take().is_some();
+        self.narrowed = None;
     }
 
     /// The renderer refused the target: what the groups hold is not touched by that, unless it lets
@@ -149,7 +175,7 @@ impl Tenant {
     pub(crate) fn refuse_render(&mut self, reason: String) -> Fallback {
         self.pending = false;
         if self.quarantine.is_some() {
-            return Fallback::Stay;
+            return self.shut_out_or(Fallback::Stay);
         }
         self.refuse(reason);
         match &self.served {
@@ -160,10 +186,10 @@ impl Tenant {
     }
 
     /// The fleet refused what is served. What it is given back then is not taken away again,
-    /// whoever refuses that: nothing better is known.
+    /// whoever refuses that: nothing better is known. Unless the fleet lets in who was revoked.
     pub(crate) fn refuse_served(&mut self, reason: String) -> Fallback {
         if self.quarantine.is_some() {
-            return Fallback::Stay;
+            return self.shut_out_or(Fallback::Stay);
         }
         self.refuse(reason);
         self.pending = false;
@@ -172,7 +198,32 @@ impl Tenant {
         let is_the_spec = before.spec.1 != self.wanted.1;
         let is_as_it_was = before.terms == self.terms;
         self.served = Some(before);
-        if is_the_spec && !is_as_it_was { Fallback::Render } else { Fallback::Before }
+        match is_the_spec && !is_as_it_was {
+            true => Fallback::Render,
+            false => self.shut_out_or(Fallback::Before),
+        }
+    }
+
+    /// Whoever was revoked is shut out, whatever it takes: at first only those are let in who were
+    /// before and still may be, then nobody, and then there is no instance. Each lets in fewer than
+    /// what is refused, so that this ends. `otherwise`: nobody was revoked.
+    fn shut_out_or(&mut self, otherwise: Fallback) -> Fallback {
+        let held = self.served.as_ref().map(|served| &served.terms);
+        let lets_in_more = |terms: &Terms| terms.let_in_more_than(&self.terms);
+        if !(held.is_some_and(lets_in_more) || lets_in_more(&self.had)) {
+            return otherwise;
+        }
+        let refused = self.narrowed.as_ref().unwrap_or(&self.terms);
+        if refused.callers.is_empty() {
+            self.served = None;
+            return Fallback::Nothing;
+        }
+        let mut fewer = self.had.both(&self.terms);
+        if fewer.callers.len() >= refused.callers.len() {
+            fewer.callers = Arc::default();
+        }
+        self.narrowed = Some(fewer);
+        Fallback::Render
     }
 
     /// Why this revision is not served, if it never will be.
@@ -355,6 +406,54 @@ mod tests {
             let target = tenant.target().unwrap();
             assert_eq!((target.revision, target.terms), (5, nobody()));
         }
+    }
+
+    #[test]
+    fn who_was_revoked_is_shut_out_also_if_the_other_callers_are_refused() {
+        let mut tenant = tenant(5);
+        tenant.publish((5, spec()), None, callers(&["a", "b"]));
+        serve(&mut tenant, true);
+        tenant.prove();
+        tenant.publish((6, spec()), None, callers(&["b", "c"]));
+        serve(&mut tenant, true);
+        for fewer in [callers(&["b"]), nobody()] {
+            assert_eq!(tenant.refuse_served(refused()), Fallback::Render);
+            let target = tenant.target().unwrap();
+            assert_eq!((target.revision, target.wanted, &target.terms), (5, 6, &fewer));
+            serve(&mut tenant, false);
+        }
+        assert_eq!(tenant.refuse_served(refused()), Fallback::Nothing, "rather than let `a` in");
+        assert!(tenant.target().is_none());
+        tenant.publish((7, spec()), None, callers(&["b"]));
+        assert_eq!(tenant.target().unwrap().terms, callers(&["b"]), "news are tried");
+    }
+
+    #[test]
+    fn who_was_revoked_is_shut_out_also_if_templates_refuse_the_others() {
+        let mut tenant = tenant(5);
+        tenant.publish((5, spec()), None, callers(&["a", "b"]));
+        serve(&mut tenant, true);
+        tenant.prove();
+        tenant.publish((6, spec()), None, callers(&["b"]));
+        assert_eq!(tenant.refuse_render(refused()), Fallback::Render, "the spec before");
+        assert_eq!(tenant.refuse_render(refused()), Fallback::Render);
+        assert_eq!(tenant.target().unwrap().terms, nobody());
+        assert_eq!(tenant.refuse_render(refused()), Fallback::Nothing);
+    }
+
+    #[test]
+    fn once_nobody_revoked_is_let_in_a_refusal_takes_nothing_away() {
+        let mut tenant = tenant(5);
+        tenant.publish((5, spec()), None, callers(&["a", "b"]));
+        serve(&mut tenant, true);
+        tenant.prove();
+        tenant.publish((6, spec()), None, callers(&["b", "c"]));
+        serve(&mut tenant, true);
+        assert_eq!(tenant.refuse_served(refused()), Fallback::Render);
+        serve(&mut tenant, false);
+        tenant.prove();
+        assert_eq!(tenant.refuse_served(refused()), Fallback::Stay);
+        assert_eq!(tenant.target().unwrap().terms, callers(&["b"]));
     }
 
     #[test]
