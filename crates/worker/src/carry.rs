@@ -52,6 +52,15 @@ pub(crate) type Pipelines = dyn Fn(&Operation, Holdings, Limits) -> Pipeline + S
 /// before its first save, does not happen.
 pub(crate) const TRIES_MAX: u32 = 10;
 
+/// What is said of an operation that broke every worker that took it.
+pub(crate) const POISON: &str =
+    "every worker that took this operation broke; the log of the platform tells how";
+
+/// Whether a job has broken as many workers as it may.
+pub(crate) fn is_poison(lease: &Lease) -> bool {
+    lease.tries > TRIES_MAX
+}
+
 /// Carries out a leased job until it ends, must wait, or cannot be saved.
 pub(crate) async fn carry(
     ports: &Ports,

@@ -24,7 +24,8 @@ use crate::{Budget, Done, Outcome, Pipeline};
 /// read by people.
 const TEXT_BYTES_MAX: usize = 2_000;
 
-/// How often a step of a forced deprovision is begun: what is wrong is known by then.
+/// How often a step of a forced deprovision is begun that can be passed over: what is wrong is known
+/// by then.
 const ATTEMPTS_FORCED_MAX: u32 = 3;
 
 /// What happened.
@@ -279,7 +280,7 @@ impl Turn<'_> {
         record.finished_at = Some(now);
         // What fails before the commit may have half happened, and is undone like what was done.
         record.state = if at < commit { StepState::Running } else { StepState::Failed };
-        if self.operation.force && at > commit {
+        if self.may_pass_over(at) {
             return self.pass_over(at, &why);
         }
         self.operation.error = Some(why);
@@ -288,6 +289,12 @@ impl Turn<'_> {
         }
         // Saved at once: whoever resumes goes on backward.
         self.go_on(true);
+    }
+
+    /// Only what leaves something that can be told: not the commit, nor the names.
+    fn may_pass_over(&self, at: usize) -> bool {
+        let is_skippable = self.pipeline.step(at).is_skippable();
+        self.operation.force && at > self.pipeline.commit_at() && is_skippable
     }
 
     /// An operator wants it gone, whatever stays: that is told.
@@ -343,7 +350,7 @@ impl Turn<'_> {
 
     fn budget(&self, at: usize) -> Budget {
         let budget = self.pipeline.step(at).budget(&self.pipeline.limits);
-        let most = if self.operation.force { ATTEMPTS_FORCED_MAX } else { u32::MAX };
+        let most = if self.may_pass_over(at) { ATTEMPTS_FORCED_MAX } else { u32::MAX };
         Budget { attempts: budget.attempts.min(most), ..budget }
     }
 

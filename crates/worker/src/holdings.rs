@@ -4,7 +4,7 @@
 //! instance is still served at an older spec, whose names and records nobody has cleaned up. So
 //! names are read from the claims, and what their records lead to from what earlier operations did.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join;
 use model::{Exposure, Hostname, Operation, OperationKind, OperationState, Plan, Spec, StepState};
@@ -37,7 +37,7 @@ impl Holdings {
     /// where a clock that went back would have it so.
     fn of(operation: &Operation, claims: &[HostnameOwner], past: &Past) -> Self {
         let before = claims.iter().filter(|claim| {
-            claim.since != operation.created_at || past.widest.contains_key(&claim.hostname)
+            claim.since != operation.created_at || past.claimed.contains(&claim.hostname)
         });
         let name = |claim: &HostnameOwner| {
             let widest = past.widest.get(&claim.hostname).copied();
@@ -58,6 +58,8 @@ impl Holdings {
 /// What earlier operations have left, back to the last that succeeded and so cleaned up.
 struct Past {
     widest: BTreeMap<Hostname, Exposure>,
+    /// Names that were asked for since a deprovision gave all of them up.
+    claimed: BTreeSet<Hostname>,
     settled: bool,
 }
 
@@ -73,15 +75,19 @@ impl Past {
 
     /// From the operations of the instance, latest first.
     fn of(operation: &Operation, history: &[Operation]) -> Self {
-        let mut past = Self { widest: BTreeMap::new(), settled: true };
+        let (widest, claimed) = Default::default();
+        let (mut past, mut released) = (Self { widest, claimed, settled: true }, false);
         let mut whole = operation.kind == OperationKind::Provision;
         for earlier in history.iter().filter(|earlier| earlier.id != operation.id) {
             // What an operator has passed over may or may not be as it should.
             let whole_steps = earlier.steps.iter().all(|step| step.skipped.is_none());
             let succeeded = earlier.state == OperationState::Succeeded && whole_steps;
+            // Whatever it has passed over, it has not passed over the names.
+            released |= earlier.state == OperationState::Succeeded
+                && earlier.kind == OperationKind::Deprovision;
             if succeeded || left_something(earlier) {
                 past.settled &= succeeded;
-                earlier.target.iter().for_each(|spec| past.add(spec));
+                earlier.target.iter().for_each(|spec| past.add(spec, released));
             }
             whole = succeeded || earlier.kind == OperationKind::Provision;
             if succeeded {
@@ -89,14 +95,17 @@ impl Past {
             }
         }
         if operation.kind != OperationKind::Provision {
-            operation.previous.iter().for_each(|spec| past.add(spec));
+            operation.previous.iter().for_each(|spec| past.add(spec, false));
         }
         past.settled &= whole;
         past
     }
 
-    fn add(&mut self, spec: &Spec) {
+    fn add(&mut self, spec: &Spec, released: bool) {
         for hostname in &spec.hostnames {
+            if !released {
+                self.claimed.insert(hostname.clone());
+            }
             let widest = self.widest.entry(hostname.clone()).or_insert(Exposure::Internal);
             *widest = exposure(spec.plan).max(*widest);
         }

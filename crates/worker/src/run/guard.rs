@@ -8,13 +8,10 @@ use store::{Lease, StoreError};
 
 use super::Worker;
 use super::parked::Parked;
-use crate::carry::{Left, TRIES_MAX, Watch, carry};
+use crate::carry::{Left, POISON, Watch, carry, is_poison};
 use crate::config::millis;
 use crate::metrics;
 
-/// What is said of an operation that broke every worker that took it.
-const POISON: &str =
-    "every worker that took this operation broke; the log of the platform tells how";
 /// Tries of an operation that cannot be read or written, spread over half an hour.
 const UNREADABLE_TRIES_MAX: u32 = 5;
 /// Before the second of them, in half; doubled before each further one.
@@ -29,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) async fn guard(worker: &Worker, lease: Lease, watch: &Watch) -> Option<Parked> {
     let operation = &lease.job.operation_id;
     watch.moved_at.store(worker.now(), Ordering::Relaxed);
-    let is_poison = lease.tries > TRIES_MAX;
+    let is_poison = is_poison(&lease);
     let left = tokio::select! {
         biased;
         lost = heartbeat(worker, &lease, watch) => Err(lost),

@@ -124,6 +124,10 @@ impl Step for Bent {
         self.inner.acts(operation, held)
     }
 
+    fn is_skippable(&self) -> bool {
+        self.inner.is_skippable()
+    }
+
     fn leaves(&self, operation: &Operation, held: &Holdings) -> Vec<String> {
         self.inner.leaves(operation, held)
     }

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use model::{
-    Direction, InstanceId, InstanceState, Operation, OperationKind, OperationState, Plan, WaitsFor,
+    Direction, Exposure, InstanceId, InstanceState, Operation, OperationKind, OperationState, Plan,
+    StepRecord, StepState, WaitsFor,
 };
 
 use super::bent::{Fault, LASTING, PASSING, Side, When, bent, hooked};
 use super::world::{Mood, Seen, Wish, World, id, plain, spec};
+use crate::engine::{Event, advance};
 use crate::{Holdings, Limits, Pipeline};
 
 /// What was asked before, and how the fleet took it.
@@ -334,6 +336,49 @@ fn a_forced_deprovision_ends_whatever_fails_and_tells_what_it_left() {
             }
         }
     }
+}
+
+/// What a forced deprovision cannot leave, its commit and its names, is tried as often as any other's.
+#[test]
+fn a_forced_deprovision_gives_up_early_only_what_it_can_leave() {
+    let past = vec![(Some(spec(Plan::Public, &["a.test"])), Mood::Follows)];
+    let (world, id) = world(&past);
+    let mut operation = world.accept_forced(&id);
+    let names = [("a.test".parse().expect("a hostname"), Exposure::Public)].into();
+    let held = Holdings { names, settled: true };
+    let pipeline = || Pipeline::of(OperationKind::Deprovision, held.clone(), world.limits.clone());
+    for (at, step) in pipeline().steps().enumerate() {
+        let record = |step: &Arc<dyn crate::Step>| StepRecord {
+            state: StepState::Done,
+            ..StepRecord::new(step.name(), step.says(&operation))
+        };
+        let mut steps: Vec<_> = pipeline().steps().map(record).collect();
+        steps[at] = StepRecord { state: StepState::Running, attempts: 3, ..steps[at].clone() };
+        operation.steps = steps;
+        let event = Event::Leased { again: true };
+        let (next, _) = advance(&pipeline(), operation.clone(), event, world.now());
+        let is_tried = next.steps[at].state == StepState::Running;
+        assert_eq!(is_tried, !step.is_skippable(), "{}: {:?}", step.name(), next.error);
+        assert_eq!(next.leftovers.is_empty(), is_tried, "{}", step.name());
+        assert_eq!(next.error, None, "{}", step.name());
+    }
+}
+
+/// What a deprovision has passed over, it has given up the names: who claims them again and fails has
+/// not held them before.
+#[test]
+fn names_claimed_after_a_forced_deprovision_are_given_up_by_an_undo() {
+    let wish = Some(spec(Plan::Public, &["a.test"]));
+    let (world, id) = world(&vec![(wish.clone(), Mood::Follows)]);
+    let forced = world.accept_forced(&id);
+    let passed_over = [(commit(OperationKind::Deprovision) + 1, Side::Apply, Fault::AlwaysFails)];
+    let ended = world.finish(&forced, bent(&world, &passed_over).as_ref());
+    assert!(ended.steps.iter().any(|step| step.skipped.is_some()));
+    let refused = [(commit(OperationKind::Provision), Side::Apply, LASTING[0])];
+    let operation = world.accept(&id, &wish);
+    let ended = world.finish(&operation, bent(&world, &refused).as_ref());
+    assert_eq!(ended.state, OperationState::Failed);
+    assert_eq!(world.see(&id).claims, vec![]);
 }
 
 /// Each wait of a step ends as if it had not been, however it comes out.

@@ -6,16 +6,19 @@
 //! no thread, no time and no chance of the machine's has a part in it. `MARGRAVE_SEED` runs one seed
 //! alone and tells its history, `MARGRAVE_SEEDS` so many.
 
+mod audit;
 mod bugs;
 mod checks;
 mod client;
 mod cloud;
 mod crew;
 mod eyes;
+mod operator;
 mod plane;
 mod scene;
 mod schedule;
 mod shrink;
+mod teams;
 mod witness;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,7 +31,7 @@ use self::scene::Weather;
 use self::schedule::{Move, schedule};
 
 /// Seeds in every run of the tests, and in a soak.
-const SEEDS: u64 = 1_500;
+const SEEDS: u64 = 3_000;
 const SEEDS_SOAK: u64 = 200_000;
 /// Threads, each with seeds of its own.
 const THREADS: usize = 2;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use model::Operation;
+use model::{Operation, StepRecord, StepState};
 
 use crate::{Budget, Holdings, Limits, Outcome, Pipeline, Step, Work};
 
@@ -40,10 +40,28 @@ pub(crate) enum Bug {
     ForgetsThePast,
     /// An update never takes old records away.
     NeverTidies,
+    /// What an operator has tried again begins with its first step.
+    RetriesFromTheFirst,
+    /// What an operator has cancelled goes on.
+    CancelIgnored,
+    /// What an operator has passed over is not told.
+    SkipUnrecorded,
+    /// An operator passes over what nobody has seen to.
+    PassedOverBlindly,
+    /// What an operator says is told twice by the audit log.
+    SaidTwice,
+    /// A forced deprovision stops at what fails, like any other.
+    ForceStops,
+    /// A forced deprovision keeps its names.
+    ForceKeepsNames,
+    /// What breaks each worker is never given up.
+    NeverBuries,
+    /// A name that was served and let go is anybody's at once.
+    KeepsNoName,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::NoFence,
         Self::LeasedTwice,
         Self::NoPersist,
@@ -58,7 +76,36 @@ impl Bug {
         Self::NotAwaited,
         Self::ForgetsThePast,
         Self::NeverTidies,
+        Self::RetriesFromTheFirst,
+        Self::CancelIgnored,
+        Self::SkipUnrecorded,
+        Self::PassedOverBlindly,
+        Self::SaidTwice,
+        Self::ForceStops,
+        Self::ForceKeepsNames,
+        Self::NeverBuries,
+        Self::KeepsNoName,
     ];
+}
+
+/// The operation as a worker reads it.
+pub(crate) fn read(bug: Option<Bug>, mut operation: Operation) -> Operation {
+    match bug {
+        Some(Bug::RetriesFromTheFirst) => {
+            let tried_again = |step: &StepRecord| {
+                step.attempts == 0 && step.state == StepState::Running && step.started_at.is_some()
+            };
+            if operation.steps.iter().any(tried_again) {
+                operation.steps.clear();
+            }
+        }
+        Some(Bug::CancelIgnored) => {
+            operation.error.take_if(|error| error.starts_with("cancelled by"));
+        }
+        Some(Bug::ForceStops) => operation.force = false,
+        _ => {}
+    }
+    operation
 }
 
 /// The pipelines as they are, but for the bug.
@@ -85,6 +132,9 @@ pub(crate) fn pipeline(
         Some(Bug::PublishedFirst) if pipeline.before.len() == 2 => {
             let records = pipeline.before.remove(1);
             pipeline.after.insert(0, records);
+        }
+        Some(Bug::ForceKeepsNames) if operation.force => {
+            bend(&mut pipeline.after, "release-hostnames", Bend::Nothing);
         }
         Some(Bug::NotAwaited) => bend(&mut pipeline.after, "converge", Bend::Nothing),
         Some(Bug::NeverTidies) => bend(&mut pipeline.after, "old-records", Bend::Nothing),
@@ -120,6 +170,14 @@ impl Step for Bent {
 
     fn acts(&self, operation: &Operation, held: &Holdings) -> bool {
         self.0.acts(operation, held)
+    }
+
+    fn is_skippable(&self) -> bool {
+        self.0.is_skippable()
+    }
+
+    fn leaves(&self, operation: &Operation, held: &Holdings) -> Vec<String> {
+        self.0.leaves(operation, held)
     }
 
     fn budget(&self, limits: &Limits) -> Budget {

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::{
-    Exposure, Hostname, InstanceId, InstanceState, Operation, OperationId, OperationKind,
-    OperationState, Plan, Spec, StepState,
+    Direction, Exposure, Hostname, InstanceId, InstanceState, Operation, OperationId,
+    OperationKind, OperationState, Plan, Spec, StepState,
 };
 
 use super::super::world::{Seen, lock};
+use super::operator::{self, REASON};
 use super::scene::Scene;
+use super::teams;
 use crate::{Holdings, Limits, Pipeline};
 
 /// What is wrong.
@@ -20,6 +22,8 @@ struct Known {
     state: Option<InstanceState>,
     claims: Vec<Hostname>,
     published: Option<Spec>,
+    /// Names that were published, and are held since.
+    served: BTreeSet<Hostname>,
     /// The last operation that left anything has succeeded.
     is_settled: bool,
     /// Somebody has asked for public since it was last settled as internal.
@@ -50,7 +54,7 @@ impl Checks {
             lock(wrongs).first().map_or(Ok(()), |wrong| Err(wrong.clone()))?;
         }
         for operation in &ended {
-            self.refresh(scene, &operation.instance);
+            self.refresh(scene, &operation.instance)?;
             self.ended(scene, operation)?;
         }
         for (operation, claims) in accepted {
@@ -60,19 +64,24 @@ impl Checks {
         let fresh: BTreeSet<_> = ended.into_iter().map(|operation| operation.instance).collect();
         for id in &touched {
             if !fresh.contains(id) {
-                self.refresh(scene, id);
+                self.refresh(scene, id)?;
             }
             self.instance(scene, id)?;
         }
         Ok(())
     }
 
-    fn refresh(&mut self, scene: &Scene, id: &InstanceId) {
+    fn refresh(&mut self, scene: &Scene, id: &InstanceId) -> Result<(), Wrong> {
         let settled = Known { is_settled: true, ..Known::default() };
         let known = self.instances.entry(id.clone()).or_insert(settled);
         known.state = scene.store.find(id).map(|instance| instance.state);
         known.claims = scene.store.claims_of(id);
         known.published = scene.store.published(id).and_then(|published| published.spec);
+        let claims = &known.claims;
+        let let_go = known.served.extract_if(.., |name| !claims.contains(name));
+        let let_go: Vec<_> = let_go.collect();
+        known.served.extend(known.published.iter().flat_map(|spec| spec.hostnames.clone()));
+        let_go.iter().try_for_each(|name| teams::kept(scene, id, name))
     }
 
     fn accepted(&mut self, scene: &Scene, operation: &Operation, claims: Vec<Hostname>) {
@@ -110,8 +119,13 @@ impl Checks {
         let id = &operation.instance;
         let records = scene.cloud.records_of(id);
         let before = self.befores.remove(&operation.id);
+        directed(scene, operation)?;
+        let is_buried = lock(&scene.store.watched).buried.contains(&operation.id);
         let Some(known) = self.instances.get_mut(id) else { return Ok(()) };
         let name = &operation.id;
+        if operator::is_forced(name) && !is_buried {
+            return forced(scene, operation, known, &records);
+        }
         if operation.state == OperationState::Succeeded {
             let seen = Seen {
                 state: known.state,
@@ -131,7 +145,7 @@ impl Checks {
         if operation.error.as_ref().is_none_or(String::is_empty) {
             return Err(format!("{name} has failed without a word"));
         }
-        if !is_undone(operation) {
+        if is_buried || !is_undone(operation) {
             known.is_settled = false;
             return Ok(());
         }
@@ -148,6 +162,53 @@ impl Checks {
             _ => Ok(()),
         }
     }
+}
+
+/// What operators have said of it was done, and is told.
+fn directed(scene: &Scene, operation: &Operation) -> Result<(), Wrong> {
+    let watched = lock(&scene.store.watched);
+    for (_, direction) in watched.directed.iter().filter(|(id, _)| *id == operation.id) {
+        let is_done = match direction {
+            Direction::Retry => true,
+            Direction::Skip { step, .. } => {
+                let step = operation.steps.iter().find(|it| it.name == *step);
+                step.is_some_and(|it| it.skipped.as_deref() == Some(REASON))
+                    && operation.leftovers.iter().any(|it| it.contains(REASON))
+            }
+            Direction::Cancel { .. } => {
+                operation.state == OperationState::Failed
+                    && operation.revision.is_none()
+                    && operation.error.as_ref().is_some_and(|it| it.contains(REASON))
+            }
+        };
+        if !is_done {
+            return Err(format!("{direction:?} has left no trace in {operation:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// A forced deprovision leaves nothing that is held or published, and tells of what else it leaves.
+fn forced(
+    scene: &Scene,
+    operation: &Operation,
+    known: &mut Known,
+    records: &[(Hostname, Exposure)],
+) -> Result<(), Wrong> {
+    let (id, told) = (&operation.instance, operation.leftovers.join("\n"));
+    let serves = lock(&scene.plane.serving).contains_key(id);
+    let untold = records.iter().find(|(name, _)| !told.contains(name.as_str()));
+    let is_gone = operation.state == OperationState::Succeeded
+        && known.state == Some(InstanceState::Deleted)
+        && known.claims.is_empty()
+        && known.published.is_none();
+    if !is_gone || untold.is_some() || (serves && !told.contains("proxies")) {
+        let left = (known.state, &known.claims, records, serves);
+        return Err(format!("{} was forced, and left {left:?}, telling {told:?}", operation.id));
+    }
+    operator::tidy(scene, id);
+    (known.is_settled, known.may_be_public) = (true, false);
+    Ok(())
 }
 
 /// Whether all that it did was taken back.

@@ -8,8 +8,9 @@ use super::super::world::{Wish, lock, request, spec};
 use super::bugs::Bug;
 use super::eyes::Eyes;
 use super::scene::Scene;
+use super::teams;
 
-const NAMES: [&str; 4] = ["a.test", "b.test", "c.test", "d.test"];
+pub(crate) const NAMES: [&str; 4] = ["a.test", "b.test", "c.test", "d.test"];
 /// How often a client asks again that was not answered.
 const TRIES: usize = 3;
 
@@ -53,6 +54,7 @@ async fn once(eyes: &Eyes, id: &InstanceId, wish: &Wish) -> Result<Accepted, Sto
     let scene = &eyes.scene;
     let name = format!("operation-{:03}", scene.number());
     let mut accept = request(&name, id, instance.as_ref(), wish, scene.now());
+    accept.instance.owner = teams::team(scene, id);
     if let Some(open) = &open {
         if !open.gives_way_to(&accept.operation) {
             return nothing;
@@ -60,6 +62,7 @@ async fn once(eyes: &Eyes, id: &InstanceId, wish: &Wish) -> Result<Accepted, Sto
         accept.over = Some(open.id.clone());
     }
     let operation = accept.operation.clone();
+    scene.poison(&operation.id);
     let answer = eyes.accept(accept, instance.map(|instance| instance.updated_at)).await;
     scene.tell(|| format!("{}: {answer:?}", in_short(&operation)));
     if let Some(open) = open.filter(|_| scene.has(Bug::DoesNotWait)) {

@@ -11,14 +11,17 @@ use store::{Lease, Queue, StoreError};
 
 use super::super::dice::Dice;
 use super::super::world::{LEASE, Wish, id, lock, now};
+use super::audit;
 use super::bugs::{self, Bug};
 use super::checks::{Checks, Wrong, all_gone};
 use super::client;
 use super::eyes::Eyes;
+use super::operator;
 use super::scene::{Scene, Weather};
 use super::schedule::{Kind, Move};
+use super::teams;
 use crate::Limits;
-use crate::carry::{Left, Watch, carry};
+use crate::carry::{Left, POISON, Watch, carry, is_poison};
 use crate::config::millis;
 
 /// Instances that requests are about.
@@ -94,6 +97,7 @@ impl Crew {
             Kind::Crash => self.crash(),
             Kind::LostJob => self.lose_a_job(),
             Kind::Sweep => self.sweep(),
+            Kind::Operator => operator::steps_in(&self.scene, &self.ids),
         }
     }
 
@@ -142,6 +146,12 @@ impl Crew {
     }
 
     fn take_up(&mut self, lease: Lease) {
+        lock(&self.scene.store.watched).taken_up(&lease);
+        if is_poison(&lease) && !self.scene.has(Bug::NeverBuries) {
+            self.scene.tell(|| format!("{} is given up", lease.fence.operation));
+            let now_is = self.scene.now();
+            return now(self.scene.store.bury(&lease.fence, POISON, now_is)).expect("it is ended");
+        }
         let eyes = Eyes::new(&self.scene, Some(lease.fence.clone()));
         let watch = Arc::new(Watch { began: self.scene.now(), ..Watch::default() });
         let (ports, job, watched) = (eyes.ports(), lease.clone(), watch.clone());
@@ -277,6 +287,7 @@ impl Crew {
         self.hands.clear();
         self.clients.clear();
         self.end_all()?;
+        teams::counted(&self.scene, &self.ids)?;
         for id in self.ids.clone() {
             let state = self.scene.store.find(&id).map(|instance| instance.state);
             if state.is_some_and(|state| state != InstanceState::Deleted) {
@@ -300,7 +311,9 @@ impl Crew {
             self.late_call();
         }
         self.checks.check(&self.scene)?;
-        all_gone(&self.scene, &self.ids)
+        all_gone(&self.scene, &self.ids)?;
+        teams::counted(&self.scene, &self.ids)?;
+        audit::check(&self.scene)
     }
 
     fn end_all(&mut self) -> Result<(), Wrong> {

@@ -13,9 +13,10 @@ use store::{
 };
 
 use super::super::world::lock;
-use super::bugs::Bug;
+use super::bugs::{self, Bug};
 use super::cloud::{Call, Change};
-use super::scene::Scene;
+use super::scene::{Poison, Scene};
+use super::teams;
 use crate::{Cloud, CloudError, Convergence, Fleet, Ports, Record};
 
 #[derive(Clone)]
@@ -46,6 +47,14 @@ impl Eyes {
             fleet: eyes,
             clock: self.scene.clock(),
             jitter: Arc::new(move || scene.below(100) as f64 / 100.0),
+        }
+    }
+
+    /// Dies of the operation at hand, if that is what it does to workers.
+    async fn poison(&self, when: Poison) {
+        if self.fence.as_ref().is_some_and(|fence| self.scene.breaks(&fence.operation, when)) {
+            self.scene.tell(|| format!("{} is broken by it", self.who()));
+            self.die().await;
         }
     }
 
@@ -100,6 +109,9 @@ impl Eyes {
             let same = holder.filter(|holder| holder.fence.operation == save.operation.id);
             save.fence = same.map_or(save.fence, |holder| holder.fence.clone());
         }
+        if self.scene.has(Bug::SkipUnrecorded) {
+            save.operation.leftovers.clear();
+        }
         save
     }
 
@@ -117,6 +129,7 @@ impl Eyes {
         let Self { scene, .. } = self;
         let weather = &scene.weather;
         self.boundary().await;
+        self.poison(Poison::AtWork).await;
         if self.expired.load(Ordering::Relaxed) && !scene.has(Bug::IgnoresExpiry) {
             scene.tell(|| format!("{} is dropped: its lease has run out", self.who()));
             self.die().await;
@@ -225,7 +238,9 @@ impl Store for Eyes {
 
     async fn operation(&self, id: &OperationId) -> Result<Option<Operation>, StoreError> {
         self.reads().await?;
-        self.scene.store.operation(id).await
+        self.poison(Poison::AtOnce).await;
+        let found = self.scene.store.operation(id).await?;
+        Ok(found.map(|operation| bugs::read(self.scene.bug, operation)))
     }
 
     async fn operations(
@@ -250,6 +265,9 @@ impl Store for Eyes {
         }
         self.scene.tell(|| format!("{} saves {}", self.who(), in_short(&save)));
         let mut saved = self.scene.store.save(save.clone()).await;
+        if self.scene.has(Bug::KeepsNoName) {
+            teams::free(&self.scene);
+        }
         self.boundary().await;
         if self.loses_the_answer() {
             if !self.scene.has(Bug::BlindRetry) {

@@ -44,6 +44,13 @@ impl Plane {
         any
     }
 
+    /// Has the proxies of an instance brought to what was published last.
+    pub(crate) fn follow(&self, scene: &Scene, id: &InstanceId) {
+        if let Some(published) = scene.store.published(id) {
+            self.take(scene, published, false);
+        }
+    }
+
     fn take(&self, scene: &Scene, change: Published, rejects: bool) {
         let Published { instance, revision, spec, .. } = change;
         scene.tell(|| {

@@ -1,9 +1,10 @@
 //! What all parts of a simulation share: the dice, the weather, the clock and the history.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use model::Millis;
+use model::{Millis, OperationId};
 
 use super::super::dice::Dice;
 use super::super::world::lock;
@@ -39,6 +40,10 @@ pub(crate) struct Weather {
     pub(crate) dies: u64,
     /// A worker sleeps through the end of its lease.
     pub(crate) stalls: u64,
+    /// An operation breaks each worker that takes it.
+    pub(crate) poison: u64,
+    /// Everything is one team's.
+    pub(crate) one_team: u64,
     /// Time goes by hours, in either direction, when it goes.
     pub(crate) jumps: u64,
 }
@@ -58,9 +63,20 @@ impl Weather {
             plane_rejects: some(20),
             dies: some(5),
             stalls: some(80),
+            poison: some(10),
+            one_team: some(1),
             jumps: some(15),
         }
     }
+}
+
+/// When an operation breaks the worker that has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Poison {
+    /// As it is read.
+    AtOnce,
+    /// As it acts on the world.
+    AtWork,
 }
 
 pub(crate) struct Scene {
@@ -73,6 +89,7 @@ pub(crate) struct Scene {
     clock: Arc<AtomicI64>,
     /// Nothing goes wrong any more.
     calm: AtomicBool,
+    poisons: Mutex<BTreeMap<OperationId, Poison>>,
     numbers: AtomicU32,
     history: Option<Mutex<Vec<String>>>,
 }
@@ -93,6 +110,7 @@ impl Scene {
             plane,
             clock,
             calm: AtomicBool::new(false),
+            poisons: Mutex::default(),
             numbers: AtomicU32::new(0),
             history: tells.then(Mutex::default),
         })
@@ -118,6 +136,19 @@ impl Scene {
     /// Whether what goes wrong so often does so now.
     pub(crate) fn strikes(&self, percent: u64) -> bool {
         !self.calm.load(Ordering::Relaxed) && lock(&self.dice).percent(percent)
+    }
+
+    /// Makes a new operation one that breaks workers, now and then.
+    pub(crate) fn poison(&self, id: &OperationId) {
+        if self.strikes(self.weather.poison) {
+            let poison = if self.below(2) == 0 { Poison::AtOnce } else { Poison::AtWork };
+            self.tell(|| format!("{id} breaks its workers: {poison:?}"));
+            lock(&self.poisons).insert(id.clone(), poison);
+        }
+    }
+
+    pub(crate) fn breaks(&self, id: &OperationId, when: Poison) -> bool {
+        lock(&self.poisons).get(id) == Some(&when)
     }
 
     pub(crate) fn calm_down(&self) {

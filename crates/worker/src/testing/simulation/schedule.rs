@@ -37,11 +37,14 @@ pub(crate) enum Kind {
     LostJob,
     /// Operations without a job are looked for.
     Sweep,
+    /// An operator steps in.
+    Operator,
 }
 
 /// Of a thousand.
-const WEIGHTS: [(Kind, Range<u64>); 13] = [
-    (Kind::Work, 0..455),
+const WEIGHTS: [(Kind, Range<u64>); 14] = [
+    (Kind::Operator, 0..20),
+    (Kind::Work, 20..455),
     (Kind::Lease, 455..545),
     (Kind::Ask, 545..605),
     (Kind::Client, 605..775),

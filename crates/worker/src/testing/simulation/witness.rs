@@ -8,16 +8,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{
-    Hostname, Instance, InstanceId, Millis, Operation, OperationId, OperationState, Published,
+    AuditEntry, Direction, Hostname, Instance, InstanceId, Millis, Operation, OperationId,
+    OperationState, Published, Requester, StepState,
 };
 use store::sqlite::{JobSeen, Options, Sqlite};
 use store::{
-    Accept, Accepted, Changes, Cursor, Fence, Filter, HostnameOwner, Lease, Page, Queue, Save,
-    Store, StoreError, Write,
+    Accept, Accepted, Audit, AuditFilter, Changes, Cursor, Directed, Fence, Filter, HostnameOwner,
+    Lease, Operators, Page, Queue, Save, Store, StoreError, Write,
 };
 
 use super::super::world::{lock, now};
 use crate::Clock;
+use crate::carry::TRIES_MAX;
 use crate::config::millis;
 
 pub(crate) struct Witness {
@@ -43,6 +45,12 @@ pub(crate) struct Watched {
     /// Operations that were accepted since this was last emptied, and what their instance held
     /// before.
     pub(crate) accepted: Vec<(Operation, Vec<Hostname>)>,
+    /// What operators have said, and was done.
+    pub(crate) directed: Vec<(OperationId, Direction)>,
+    /// What was given up.
+    pub(crate) buried: BTreeSet<OperationId>,
+    /// Leases of a job that a worker took up, since anything came of one.
+    fruitless: BTreeMap<OperationId, u32>,
     /// What may never be.
     pub(crate) wrongs: Vec<String>,
     revision: u64,
@@ -89,6 +97,7 @@ impl Witness {
     pub(crate) fn lose_job(&self, id: &OperationId) {
         self.sqlite().lose_job(id).expect("is lost");
         let mut watched = lock(&self.watched);
+        watched.fruitless.remove(id);
         let instance = watched.operations.get(id).map(|operation| operation.instance.clone());
         let holder = instance.and_then(|instance| watched.holders.get_mut(&instance));
         holder.into_iter().for_each(|holder| holder.holds = false);
@@ -107,9 +116,42 @@ impl Witness {
 
     /// The first operation that is in progress.
     pub(crate) fn open_operation(&self) -> Option<Operation> {
-        let watched = lock(&self.watched);
-        let open = |o: &&Operation| o.state == OperationState::InProgress;
-        watched.operations.values().find(open).cloned()
+        lock(&self.watched).open().next().cloned()
+    }
+
+    /// The newest operation of an instance.
+    pub(crate) async fn newest(&self, id: &InstanceId) -> Option<Operation> {
+        self.operations(id, 1).await.expect("operations are read").pop()
+    }
+
+    /// Does what an operator says.
+    pub(crate) async fn direct(
+        &self,
+        id: &OperationId,
+        direction: Direction,
+        at: Millis,
+    ) -> Result<Directed, StoreError> {
+        let by = Requester {
+            credential: "operator".into(),
+            originating_identity: None,
+            request_identity: None,
+        };
+        let answer = self.sqlite().direct(id, direction.clone(), by, at).await?;
+        if let Directed::Yes(operation) = &answer {
+            lock(&self.watched).directed(operation, direction);
+        }
+        Ok(answer)
+    }
+
+    /// Writes the last entry of the audit log once more.
+    pub(crate) async fn tell_again(&self) -> Result<(), StoreError> {
+        let filter = AuditFilter { latest_first: true, limit: 1, ..AuditFilter::default() };
+        let last = self.sqlite().entries(filter).await?.records.pop();
+        let last: Option<AuditEntry> = last.map(|record| record.entry()).transpose()?;
+        match last.filter(|entry| entry.action.starts_with("operation.")) {
+            Some(entry) => self.sqlite().append((self.clock)(), entry).await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -147,15 +189,40 @@ impl Watched {
         self.touched.insert(instance);
     }
 
+    /// The operations that are in progress.
+    pub(crate) fn open(&self) -> impl Iterator<Item = &Operation> {
+        self.operations.values().filter(|o| o.state == OperationState::InProgress)
+    }
+
     fn saved(&mut self, operation: &Operation) {
         let id = operation.id.clone();
         let before = self.operations.insert(id.clone(), operation.clone());
-        if before.is_some_and(|before| before.state != OperationState::InProgress) {
+        if before.as_ref().is_some_and(|before| before.state != OperationState::InProgress) {
             self.wrong(format!("{id} has ended and was written again"));
+        }
+        if let Some(wrong) = before.and_then(|before| forgotten(&before, operation)) {
+            self.wrong(format!("{id} {wrong}"));
         }
         self.touched.insert(operation.instance.clone());
         if operation.state != OperationState::InProgress {
             self.ended.push(operation.clone());
+        }
+    }
+
+    /// An operator has said something, and it was done.
+    fn directed(&mut self, operation: &Operation, direction: Direction) {
+        self.fruitless.remove(&operation.id);
+        self.directed.push((operation.id.clone(), direction));
+        self.saved(operation);
+    }
+
+    /// A worker begins to work under a lease.
+    pub(crate) fn taken_up(&mut self, lease: &Lease) {
+        let id = &lease.fence.operation;
+        let fruitless = self.fruitless.entry(id.clone()).or_default();
+        *fruitless += 1;
+        if *fruitless > TRIES_MAX + 1 {
+            self.wrong(format!("{id} was taken up time and again, and nothing came of it"));
         }
     }
 
@@ -175,6 +242,7 @@ impl Watched {
         {
             holder.holds = false;
         }
+        self.fruitless.remove(&operation.id);
         self.saved(&operation);
     }
 
@@ -221,11 +289,35 @@ impl Watched {
     }
 
     fn rescheduled(&mut self, fence: &Fence, until: Millis, holds: bool) {
+        if !holds {
+            self.fruitless.remove(&fence.operation);
+        }
         let holder = self.holders.values_mut().find(|holder| holder.fence == *fence);
         if let Some(holder) = holder {
             (holder.until, holder.holds) = (until, holds);
         }
     }
+}
+
+/// What the newer record of an operation does not know any more: what was done stays done, and is not
+/// begun again; what has failed or was cancelled only goes back.
+fn forgotten(before: &Operation, after: &Operation) -> Option<String> {
+    if before.error.is_some() && after.error.is_none() {
+        return Some("has forgotten that it had failed or was cancelled".to_owned());
+    }
+    let back = after.error.is_some();
+    before.steps.iter().find_map(|old| {
+        let new = after.steps.iter().find(|new| new.name == old.name);
+        let state = new.map_or(StepState::Pending, |new| new.state);
+        let stays = match old.state {
+            StepState::Done => back || state == StepState::Done,
+            StepState::Undone => state == StepState::Undone,
+            _ => true,
+        };
+        let is_told = new.is_some_and(|new| new.skipped == old.skipped) || old.skipped.is_none();
+        let name = &old.name;
+        (!stays || !is_told).then(|| format!("had {name} behind it, and does it again: {state:?}"))
+    })
 }
 
 #[async_trait]
@@ -325,7 +417,10 @@ impl Queue for Witness {
     async fn bury(&self, fence: &Fence, why: &str, now: Millis) -> Result<(), StoreError> {
         self.sqlite().bury(fence, why, now).await?;
         if let Some(buried) = self.sqlite().operation(&fence.operation).await? {
-            lock(&self.watched).saved(&buried);
+            let mut watched = lock(&self.watched);
+            watched.buried.insert(buried.id.clone());
+            watched.rescheduled(fence, now, false);
+            watched.saved(&buried);
         }
         Ok(())
     }
