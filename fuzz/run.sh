@@ -13,6 +13,8 @@ RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1" \
     cargo build --release --locked --target "$(rustc -vV | sed -n 's/^host: //p')"
+# Stores are made and thrown away by the thousand: in memory, where there is such a folder.
+[ ! -d /dev/shm ] || export TMPDIR=/dev/shm
 for name in "$@"; do
     corpus="$target/corpus/$name"
     mkdir -p "$corpus" "artifacts/$name"
