@@ -193,7 +193,7 @@ fn tenant(
     let spec = Spec { plan: Plan::Public, hostnames: parameters.hostnames.clone(), parameters };
     let id: InstanceId = format!("t{n}").parse()?;
     let endpoints: Endpoints = BTreeMap::from([("default".to_owned(), vec![upstream])]);
-    let input = Input { id: &id, spec: &spec, endpoints: &endpoints, callers: &[] };
+    let input = Input { id: &id, spec: &spec, endpoints: &endpoints, callers: &[], withheld: &[] };
     templates.instance(facts, &Node::default(), input).map_err(|c| anyhow::anyhow!("{c:?}"))
 }
 
