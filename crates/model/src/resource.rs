@@ -1,5 +1,6 @@
 //! What a proxy gets: opaque, versioned resources; and who it says it is.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -114,6 +115,9 @@ pub struct Node {
     pub zone: String,
     /// `node.user_agent_build_version`, as `major.minor.patch`; empty when not told.
     pub envoy_version: String,
+    /// Of `node.metadata` what is a text, a number or a truth value, as text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
 }
 
 #[cfg(test)]

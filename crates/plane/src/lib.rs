@@ -12,6 +12,7 @@ mod claims;
 mod diff;
 mod flights;
 mod group;
+mod grouping;
 mod live;
 pub mod metrics;
 mod plane;

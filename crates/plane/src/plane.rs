@@ -13,10 +13,11 @@ use tokio::time::Instant;
 use xds::{Ads, Cache, Directory, Event, Limits};
 
 use crate::group::Group;
+use crate::grouping::Grouping;
 use crate::live::Answer;
 use crate::queue::Queue;
 use crate::renderer::{Renderer, Stage};
-use crate::state::{State, group_name};
+use crate::state::State;
 use crate::tenant::Terms;
 use crate::{Convergence, DEFAULT_GROUP, Description, FleetView, ProxyReport, words};
 
@@ -69,16 +70,18 @@ pub struct Plane {
 
 impl Plane {
     /// A plane that has read nothing yet. Complains if the templates cannot make listeners, or
-    /// vary by more than the group.
+    /// would make a group of each proxy.
     pub fn new(
         config: Config,
         store: Arc<dyn Store>,
         blobs: Arc<dyn Blobs>,
         resolver: Arc<Resolver>,
     ) -> Result<Arc<Self>, Vec<Complaint>> {
-        let renderer = Renderer::new(config.templates)?;
+        let grouping = Grouping::new(config.templates.varies_by())?;
+        let renderer = Renderer::new(config.templates);
         let group = Group::new(DEFAULT_GROUP, config.platform.on_demand);
         let mut state = State::new(config.platform, config.restored_from);
+        state.grouping = grouping;
         renderer.group(&state.platform, &group.node)?;
         state.groups.insert(DEFAULT_GROUP.into(), group);
         let (told, events) = mpsc::channel(EVENTS);
@@ -207,20 +210,24 @@ impl Plane {
 
 impl Directory for Plane {
     fn assign(&self, node: &Node) -> Result<Arc<Cache>, String> {
-        let name = group_name(node)?;
-        let (platform, groups) = {
+        let (name, platform, groups, grouping) = {
             let mut state = self.state();
-            if let Some(group) = state.groups.get_mut(name) {
+            let name = state.grouping.name(node)?;
+            if let Some(group) = state.groups.get_mut(&*name) {
                 // So that it is not forgotten before the stream is heard of.
                 group.alone_since = Instant::now();
                 return Ok(group.cache.clone());
             }
-            (state.platform.clone(), state.groups.len())
+            (name, state.platform.clone(), state.groups.len(), state.grouping.clone())
         };
         if groups >= MAX_GROUPS {
-            return Err(format!("there are {MAX_GROUPS} groups already; `{name}` is none of them"));
+            let why = grouping.reason();
+            return Err(format!(
+                "there are {MAX_GROUPS} groups already, and `{name}` is none of them{why}"
+            ));
         }
-        let group = Group::new(name, platform.on_demand);
+        let mut group = Group::new(&name, platform.on_demand);
+        group.node = grouping.node(&name, node);
         self.renderer.group(&platform, &group.node).map_err(|complaints| {
             let why = complaints.first().map_or("", |complaint| complaint.message.as_str());
             format!("the templates make no listeners for group `{name}`: {why}")

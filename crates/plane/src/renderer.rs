@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use model::{InstanceId, Node, Spec};
-use render::{Complaint, Endpoints, Input, NodeField, Platform, Templates};
+use render::{Complaint, Endpoints, Input, Platform, Templates};
 
 use crate::metrics;
 use crate::state::Rendered;
@@ -41,14 +41,9 @@ pub(crate) struct Renderer {
 }
 
 impl Renderer {
-    /// With these templates. Proxies of a group get the same, so they may vary by the group only.
-    pub(crate) fn new(templates: Templates) -> Result<Self, Vec<Complaint>> {
-        let finer = templates.varies_by().iter().find(|field| **field != NodeField::Cluster);
-        if let Some(field) = finer {
-            let message = format!("templates may vary by the group only, not by {field:?}");
-            return Err(vec![Complaint { message, ..Complaint::default() }]);
-        }
-        Ok(Self { templates, count: Arc::default() })
+    /// With these templates.
+    pub(crate) fn new(templates: Templates) -> Self {
+        Self { templates, count: Arc::default() }
     }
 
     /// How often instances were rendered since the start.

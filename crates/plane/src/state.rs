@@ -10,6 +10,7 @@ use xds::{Event, Guard, Owner, StreamId};
 
 use crate::diff::Wish;
 use crate::group::{Group, Outcome, Refusal, Stamp};
+use crate::grouping::Grouping;
 use crate::tenant::{Fallback, Target, Tenant, Terms};
 use crate::{metrics, words};
 
@@ -31,6 +32,8 @@ pub(crate) struct State {
     pub(crate) tenants: HashMap<InstanceId, Tenant>,
     pub(crate) groups: BTreeMap<Arc<str>, Group>,
     streams: HashMap<StreamId, Arc<str>>,
+    /// Which proxies get the same.
+    pub(crate) grouping: Grouping,
     /// Epoch and revision of the backup that the store was restored from, while what is ahead of it
     /// is held back.
     pub(crate) restored_from: Option<(u64, u64)>,
@@ -51,6 +54,7 @@ impl State {
             tenants: HashMap::new(),
             groups: BTreeMap::new(),
             streams: HashMap::new(),
+            grouping: Grouping::default(),
             restored_from,
             guard: Guard::default(),
             held_removals: BTreeSet::new(),
@@ -195,7 +199,7 @@ impl State {
             other => other,
         };
         if let Event::Opened { stream, node } = &event {
-            self.streams.insert(*stream, group_name(node).ok()?.into());
+            self.streams.insert(*stream, self.grouping.name(node).ok()?.into());
         }
         let name = self.streams.get(&stream_of(&event))?;
         let group = self.groups.get_mut(name)?;
@@ -277,19 +281,6 @@ impl State {
 /// An instance as the owner of resources.
 pub(crate) fn owner_of(id: &InstanceId) -> Owner {
     id.as_str().into()
-}
-
-/// The group of a node.
-pub(crate) fn group_name(node: &Node) -> Result<&str, String> {
-    /// As long as a DNS label.
-    const MAX_CHARS: usize = 63;
-    let name = node.cluster.as_str();
-    let safe = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    match name {
-        "" => Ok(crate::DEFAULT_GROUP),
-        name if name.len() <= MAX_CHARS && name.bytes().all(safe) => Ok(name),
-        _ => Err("node.cluster names a group: up to 63 of A-Z, a-z, 0-9, `-`, `_`, `.`".to_owned()),
-    }
 }
 
 fn stream_of(event: &Event) -> StreamId {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use model::{Caller, Hostname, InstanceId, Node, Spec, TypeUrl};
 use serde::{Deserialize, Serialize};
 
+use crate::NodeField;
 use crate::library::Library;
 use crate::sources::Sources;
 use crate::{builtin, pipeline};
@@ -102,22 +103,6 @@ pub struct Complaint {
     pub culprit: Option<String>,
     /// What is wrong and how to mend it.
     pub message: String,
-}
-
-/// What templates may see of a proxy. Proxies of a group that agree in the fields that a template
-/// set varies by get the same resources.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum NodeField {
-    /// `node.id`.
-    Id,
-    /// `node.cluster`, the group.
-    Cluster,
-    /// `node.region`.
-    Region,
-    /// `node.zone`.
-    Zone,
-    /// `node.envoy_version`.
-    EnvoyVersion,
 }
 
 /// A compiled set of templates. Cheap to clone.

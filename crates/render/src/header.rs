@@ -67,6 +67,9 @@ fn fields(list: &str) -> Result<Vec<NodeField>, String> {
 }
 
 fn field(name: &str) -> Result<NodeField, String> {
+    if let Some(key) = name.strip_prefix("metadata.").filter(|key| !key.is_empty()) {
+        return Ok(NodeField::Metadata(key.into()));
+    }
     match name {
         "id" => Ok(NodeField::Id),
         "cluster" => Ok(NodeField::Cluster),
@@ -74,7 +77,7 @@ fn field(name: &str) -> Result<NodeField, String> {
         "zone" => Ok(NodeField::Zone),
         "envoy_version" => Ok(NodeField::EnvoyVersion),
         other => Err(format!(
-            "`varies_by` knows id, cluster, region, zone and envoy_version, not `{other}`"
+            "`varies_by` knows id, cluster, region, zone, envoy_version and metadata.KEY, not `{other}`"
         )),
     }
 }
@@ -85,11 +88,14 @@ mod tests {
 
     #[test]
     fn a_header_is_read_up_to_its_first_blank_line() {
-        let text = "{#- resource: type.googleapis.com/a.B\n for_each: group\n varies_by: [zone, region]\n\n Note: prose. #}[]";
+        let text = "{#- resource: type.googleapis.com/a.B\n for_each: group\n varies_by: [zone, metadata.a.b, region]\n\n Note: prose. #}[]";
         let header = Header::read(text).expect("it is good");
         assert_eq!(header.resource, "a.B");
         assert_eq!(header.for_each, ForEach::Group);
-        assert_eq!(header.varies_by, [NodeField::Region, NodeField::Zone]);
+        assert_eq!(
+            header.varies_by,
+            [NodeField::Region, NodeField::Zone, NodeField::Metadata("a.b".into())]
+        );
     }
 
     #[test]
@@ -100,6 +106,7 @@ mod tests {
             ("{# resource: a.B #}", "lacks `for_each`"),
             ("{# resource: a.B\nfor_each: tenant #}", "not `tenant`"),
             ("{# resource: a.B\nfor_each: group\nvaries_by: [weather] #}", "not `weather`"),
+            ("{# resource: a.B\nfor_each: group\nvaries_by: [metadata.] #}", "not `metadata.`"),
             ("{# resource: a.B\nfor_each: group\nfoo: 1 #}", "no key `foo`"),
         ] {
             let error = Header::read(text).expect_err(text);

@@ -20,6 +20,7 @@ mod laws;
 mod library;
 mod mark;
 mod message;
+mod node;
 mod pipeline;
 mod rules;
 mod schema;
@@ -29,7 +30,8 @@ mod view;
 mod walk;
 mod wire;
 
-pub use face::{Complaint, Draft, Endpoints, Input, NodeField, Platform, TRUSTED_CA, Templates};
+pub use face::{Complaint, Draft, Endpoints, Input, Platform, TRUSTED_CA, Templates};
+pub use node::NodeField;
 pub use sources::Sources;
 
 /// Whether Envoy's message of this full name can be rendered.

@@ -77,7 +77,7 @@ impl Library {
             return Err(Fault::new("there are two files of this name"));
         }
         self.env.add_template_owned(name.to_owned(), text.to_owned())?;
-        self.varies_by.extend(&header.varies_by);
+        self.varies_by.extend(header.varies_by.iter().cloned());
         let type_url = TypeUrl::new(&format!("{TYPE_PREFIX}{}", header.resource));
         self.templates.push(Template { name: name.to_owned(), header, type_url, message });
         Ok(())

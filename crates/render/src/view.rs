@@ -10,7 +10,7 @@ use minijinja::value::Serde;
 use model::descriptor::{Auth, HeaderRules, Route};
 use model::{Exposure, Hostname, Node, Spec};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::mark::mark;
 use crate::{Input, NodeField, Platform, callers};
@@ -40,14 +40,17 @@ pub(crate) fn platform(platform: &Platform) -> minijinja::Value {
 
 /// The fields of a node that a template varies by, as `node`.
 pub(crate) fn node(node: &Node, varies_by: &[NodeField]) -> minijinja::Value {
-    let field = |field: &NodeField| match field {
-        NodeField::Id => ("id", node.id.as_str()),
-        NodeField::Cluster => ("cluster", node.cluster.as_str()),
-        NodeField::Region => ("region", node.region.as_str()),
-        NodeField::Zone => ("zone", node.zone.as_str()),
-        NodeField::EnvoyVersion => ("envoy_version", node.envoy_version.as_str()),
-    };
-    minijinja::Value::from(Serde(varies_by.iter().map(field).collect::<BTreeMap<_, _>>()))
+    let mut seen = serde_json::Map::new();
+    for field in varies_by {
+        let value = Value::from(field.of(node));
+        match field {
+            NodeField::Metadata(key) => {
+                seen.entry("metadata").or_insert_with(|| json!({}))[&**key] = value;
+            }
+            plain => _ = seen.insert(plain.to_string(), value),
+        }
+    }
+    minijinja::Value::from(Serde(seen))
 }
 
 /// The name of the route configuration of an exposure of an instance.

@@ -5,6 +5,8 @@
 //! of the received message, not a hundred thousand allocations. A repeated message is `Bytes` too:
 //! a resource is encoded once and shared by all streams.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use model::Node;
 
@@ -133,10 +135,55 @@ pub(crate) struct WireNode {
     id: String,
     #[prost(string, tag = "2")]
     cluster: String,
+    #[prost(message, optional, tag = "3")]
+    metadata: Option<Metadata>,
     #[prost(message, optional, tag = "4")]
     locality: Option<Locality>,
     #[prost(message, optional, tag = "8")]
     build: Option<BuildVersion>,
+}
+
+/// `google.protobuf.Struct`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Metadata {
+    #[prost(btree_map = "string, message", tag = "1")]
+    fields: BTreeMap<String, MetadataValue>,
+}
+
+/// `google.protobuf.Value`, where it is one word.
+#[derive(Clone, PartialEq, prost::Message)]
+struct MetadataValue {
+    #[prost(double, optional, tag = "2")]
+    number: Option<f64>,
+    #[prost(string, optional, tag = "3")]
+    text: Option<String>,
+    #[prost(bool, optional, tag = "4")]
+    truth: Option<bool>,
+}
+
+impl MetadataValue {
+    fn into_text(self) -> Option<String> {
+        let Self { number, text, truth } = self;
+        let word = number.map(|number| number.to_string());
+        text.or(word).or_else(|| truth.map(|truth| truth.to_string()))
+    }
+}
+
+/// What is kept of a node's metadata: every stream remembers it. Further entries are left out, in
+/// the order of their keys.
+const METADATA_MAX: usize = 32;
+/// A longer key or text is left out.
+const METADATA_BYTES_MAX: usize = 128;
+
+impl Metadata {
+    fn into_words(self) -> BTreeMap<String, String> {
+        let words = self.fields.into_iter().filter_map(|(key, value)| {
+            Some((key, value.into_text()?)).filter(|(key, text)| {
+                key.len() <= METADATA_BYTES_MAX && text.len() <= METADATA_BYTES_MAX
+            })
+        });
+        words.take(METADATA_MAX).collect()
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -174,6 +221,36 @@ impl From<WireNode> for Node {
             zone: locality.zone,
             envoy_version: version
                 .map_or_else(String::new, |v| format!("{}.{}.{}", v.major, v.minor, v.patch)),
+            metadata: node.metadata.unwrap_or_default().into_words(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+
+    #[test]
+    fn of_metadata_the_words_are_kept_and_only_so_many() {
+        let value =
+            |text: &str| MetadataValue { text: Some(text.to_owned()), ..Default::default() };
+        let number = MetadataValue { number: Some(3.0), ..Default::default() };
+        let truth = MetadataValue { truth: Some(true), ..Default::default() };
+        let long = value(&"x".repeat(METADATA_BYTES_MAX + 1));
+        let given = [("tier", value("gold")), ("rack", number), ("new", truth), ("long", long)];
+        let mut fields: BTreeMap<_, _> =
+            given.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        // A list or a struct, as it is read here.
+        fields.insert("deep".to_owned(), MetadataValue::default());
+        let node = WireNode { metadata: Some(Metadata { fields }), ..WireNode::default() };
+        let node = Node::from(WireNode::decode(node.encode_to_vec().as_slice()).unwrap());
+        let kept: Vec<_> = node.metadata.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        assert_eq!(kept, ["new=true", "rack=3", "tier=gold"]);
+
+        let fields = (0..100).map(|n| (format!("{n:03}"), value("x"))).collect();
+        let node = WireNode { metadata: Some(Metadata { fields }), ..WireNode::default() };
+        assert_eq!(Node::from(node).metadata.len(), METADATA_MAX);
     }
 }

@@ -47,9 +47,16 @@ pub(crate) fn free_port() -> SocketAddr {
 impl Envoy {
     /// Starts one that asks the plane at `xds`.
     pub(crate) fn start(id: &str, xds: SocketAddr) -> Self {
+        Self::start_in("", id, xds)
+    }
+
+    /// The same of a proxy that says where it is.
+    pub(crate) fn start_in(region: &str, id: &str, xds: SocketAddr) -> Self {
         let (folder, admin) = (tempfile::tempdir().unwrap(), free_port());
         let config = folder.path().join("bootstrap.json");
-        std::fs::write(&config, bootstrap(id, xds, admin).to_string()).unwrap();
+        let mut document = bootstrap(id, xds, admin);
+        document["node"]["locality"] = json!({"region": region});
+        std::fs::write(&config, document.to_string()).unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
         let process = Command::new(binary())
             .args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning", "-c"])
