@@ -198,13 +198,13 @@ impl State {
             }
             other => other,
         };
-        if let Event::Opened { stream, node } = &event {
+        if let Event::Opened { stream, node, .. } = &event {
             self.streams.insert(*stream, self.grouping.name(node).ok()?.into());
         }
         let name = self.streams.get(&stream_of(&event))?;
         let group = self.groups.get_mut(name)?;
         let outcomes = match event {
-            Event::Opened { stream, node } => {
+            Event::Opened { stream, node, .. } => {
                 group.opened(stream, node, now);
                 Vec::new()
             }

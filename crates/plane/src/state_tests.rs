@@ -80,7 +80,7 @@ impl World {
 
     fn open(&mut self, stream: u64) {
         let node = Node { id: format!("p{stream}"), ..Node::default() };
-        self.say(Event::Opened { stream: StreamId(stream), node: Arc::new(node) });
+        self.say(Event::Opened { stream: StreamId(stream), node: Arc::new(node), early: false });
     }
 
     fn say(&mut self, event: Event) -> Vec<InstanceId> {
@@ -421,7 +421,7 @@ fn a_group_without_proxies_has_no_say_and_is_forgotten_in_time() {
     other.open = true;
     world.state.groups.insert("other".into(), other);
     let node = Node { id: "o1".into(), cluster: "other".into(), ..Node::default() };
-    world.say(Event::Opened { stream: StreamId(9), node: Arc::new(node) });
+    world.say(Event::Opened { stream: StreamId(9), node: Arc::new(node), early: false });
     world.synced(9);
     let put = |world: &mut World, revision, body: &str| {
         world.publish("a", revision, None);

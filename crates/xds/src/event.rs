@@ -32,6 +32,8 @@ pub enum Event {
         stream: StreamId,
         /// Who it is.
         node: Arc<Node>,
+        /// It is served from a [fork](crate::Cache::fork), ahead of others.
+        early: bool,
     },
     /// The stream has settled everything up to `seq` that it asked for: it is ready. Sent once
     /// its first synchronisation is complete, and again whenever nothing is outstanding.

@@ -21,7 +21,7 @@ use crate::frames::{Inbound, Outbound};
 use crate::limits::Limits;
 use crate::metrics;
 use crate::sotw::StateOfTheWorld;
-use crate::stream::{Talk, Wires, draining};
+use crate::stream::{Talk, Wires, draining, recalled};
 
 /// Responses between a protocol and its socket: what is not sent yet is worked out when it can be.
 const OUTBOUND_MESSAGES: usize = 1;
@@ -154,15 +154,19 @@ impl Open {
             "stream opened"
         );
         let stream = self.stream;
-        let _ = wires.events.send(Event::Opened { stream, node }).await;
+        let early = cache.is_fork();
+        let _ = wires.events.send(Event::Opened { stream, node, early }).await;
         wires.beat = cache.listen();
-        let outcome = match wires.opened().await {
-            Ok(true) => {
-                let mut talk = make(stream, cache, self.shared.limits, Instant::now());
-                wires.run(&mut talk, first).await
+        let talk = async {
+            if !wires.opened().await? {
+                return Ok(());
             }
-            Ok(false) => Ok(()),
-            Err(status) => Err(status),
+            let mut talk = make(stream, cache.clone(), self.shared.limits, Instant::now());
+            wires.run(&mut talk, first).await
+        };
+        let outcome = tokio::select! {
+            outcome = talk => outcome,
+            () = cache.recalled(stream) => Err(recalled()),
         };
         let _ = wires.events.send(Event::Closed { stream }).await;
         outcome

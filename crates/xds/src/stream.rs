@@ -115,6 +115,10 @@ fn decode<M: Message + Default>(bytes: Bytes) -> Result<M, Status> {
     M::decode(bytes).map_err(|error| Status::invalid_argument(format!("not a request: {error}")))
 }
 
+pub(crate) fn recalled() -> Status {
+    Status::unavailable("come back, and say what you have: you are served from elsewhere now")
+}
+
 pub(crate) fn draining() -> Status {
     Status::unavailable("the server is going away")
 }

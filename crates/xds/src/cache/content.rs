@@ -27,8 +27,12 @@ pub(crate) struct Content {
 impl Content {
     pub(crate) fn new(resource: &Resource, changed: u64) -> Self {
         let url = resource.type_url.as_str();
-        let content = Self::encode(url, &resource.name, resource.version, &resource.body);
-        Self { changed, ..content }
+        Self::encode(url, &resource.name, resource.version, &resource.body).since(changed)
+    }
+
+    /// The same, come at another time.
+    pub(crate) fn since(self, changed: u64) -> Self {
+        Self { changed, ..self }
     }
 
     pub(crate) fn encode(type_url: &str, name: &str, version: Version, body: &[u8]) -> Self {

@@ -1,8 +1,10 @@
 //! The resources of one group, whose they are, and the order in which they changed.
 
 mod content;
+mod fork;
 mod graves;
 mod guard;
+mod recall;
 mod state;
 mod table;
 
@@ -10,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use model::{Resource, TypeUrl};
+use recall::Recalls;
 use tokio::sync::watch;
 
 pub(crate) use content::Content;
@@ -73,6 +76,9 @@ pub struct Cache {
     options: Options,
     /// See [`Cache::reach`].
     reached: AtomicU64,
+    recalls: Recalls,
+    /// See [`Cache::fork`].
+    is_fork: bool,
 }
 
 impl Cache {
@@ -93,12 +99,16 @@ impl Cache {
             }
             state.bury();
         }
+        self.beat(seq);
+        seq
+    }
+
+    fn beat(&self, seq: u64) {
         self.beat.send_if_modified(|beat| {
             let news = seq > beat.seq;
             beat.seq = beat.seq.max(seq);
             news
         });
-        seq
     }
 
     /// From now on streams are answered: the cache holds what it should. Before, they wait, so
@@ -198,7 +208,7 @@ impl Cache {
         if places.len() < names.len() {
             let mut state = self.write();
             for name in &names[places.len()..] {
-                let key = state.place(table, name);
+                let key = state.place(table, *name);
                 places.push((key.slot, state.hold(key, held)));
             }
         }

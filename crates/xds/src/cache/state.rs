@@ -24,6 +24,8 @@ const PAST_BYTES_MAX: usize = 512 << 20;
 
 /// An owner, by a number that is never used again.
 pub(crate) type OwnerId = u64;
+/// The first owner is 1.
+pub(super) const NOBODY: OwnerId = 0;
 
 #[derive(Debug)]
 struct OwnerState {
@@ -63,19 +65,24 @@ impl<'a> View<'a> {
 
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    seq: u64,
-    tables: Vec<Table>,
+    pub(super) seq: u64,
+    pub(super) tables: Vec<Table>,
     owners: HashMap<OwnerId, OwnerState>,
     owner_index: HashMap<Owner, OwnerId>,
     last_owner: OwnerId,
     /// Whose each of the last changes was; the last is that of `seq`.
-    log: VecDeque<OwnerId>,
+    pub(super) log: VecDeque<OwnerId>,
     graves: VecDeque<Grave>,
     past_bytes: usize,
     floors: Floors,
 }
 
 impl State {
+    /// Empty, and without history.
+    pub(super) fn at(seq: u64) -> Self {
+        Self { seq, ..Self::default() }
+    }
+
     pub(crate) fn seq(&self) -> u64 {
         self.seq
     }
@@ -148,10 +155,10 @@ impl State {
         })
     }
 
-    /// Whose change it was; `None` before the horizon.
+    /// Whose change it was; `None` before the horizon, and if nothing changed.
     pub(crate) fn logged(&self, seq: u64) -> Option<OwnerId> {
         let at = seq.checked_sub(self.horizon() + 1)?;
-        self.log.get(at as usize).copied()
+        self.log.get(at as usize).copied().filter(|owner| *owner != NOBODY)
     }
 
     pub(crate) fn owner(&self, id: OwnerId) -> Owner {
@@ -202,7 +209,7 @@ impl State {
         View { table: self.table(table), at, past }
     }
 
-    pub(super) fn place(&mut self, table: u16, name: &str) -> Key {
+    pub(super) fn place(&mut self, table: u16, name: impl AsRef<str> + Into<Arc<str>>) -> Key {
         Key { table, slot: self.tables[table as usize].place(name) }
     }
 
@@ -239,6 +246,12 @@ impl State {
         for resource in &change.set {
             self.put(id, resource);
         }
+        self.enter(id, had);
+        self.seq
+    }
+
+    /// Enters an owner's change into the log. `had`: it had something before.
+    pub(super) fn enter(&mut self, id: OwnerId, had: bool) {
         self.log.push_back(id);
         let seq = self.seq;
         if let Some(owner) = self.owners.get_mut(&id) {
@@ -250,10 +263,16 @@ impl State {
                 self.dig(id, What::Owner);
             }
         }
-        seq
     }
 
-    fn owner_id(&mut self, name: &Owner) -> OwnerId {
+    /// Dates an owner's last change, and when it came.
+    pub(super) fn dates(&mut self, id: OwnerId, seq: u64, born: u64) {
+        if let Some(owner) = self.owners.get_mut(&id) {
+            (owner.seq, owner.born) = (seq, born);
+        }
+    }
+
+    pub(super) fn owner_id(&mut self, name: &Owner) -> OwnerId {
         if let Some(id) = self.owner_index.get(name) {
             return *id;
         }
@@ -271,22 +290,26 @@ impl State {
             tracing::error!(type_url = %resource.type_url, "more types than a cache may have");
             return;
         };
-        let key = self.place(table, &resource.name);
+        let key = self.place(table, resource.name.clone());
         self.own(id, key);
         let slot = self.slot(key);
         if slot.content.as_ref().is_some_and(|old| old.version.hash == resource.version.hash) {
             return;
         }
-        let seq = self.seq;
+        let content = Content::new(resource, self.seq);
+        self.swap_in(id, key, content);
+    }
+
+    pub(super) fn swap_in(&mut self, id: OwnerId, key: Key, content: Content) {
         let table = &mut self.tables[key.table as usize];
-        let old = table.swap(key.slot, Some(Content::new(resource, seq)), seq);
+        let old = table.swap(key.slot, Some(content), self.seq);
         if let Some(old) = old.filter(|_| self.floors.want_past()) {
             self.dig(id, What::Replaced(key, old));
         }
     }
 
     /// Gives a place to an owner, taking it from whoever had something there.
-    fn own(&mut self, id: OwnerId, key: Key) {
+    pub(super) fn own(&mut self, id: OwnerId, key: Key) {
         let slot = self.slot(key);
         let (present, from) = (slot.content.is_some(), slot.owner);
         if present && from == id {
@@ -301,7 +324,7 @@ impl State {
         }
     }
 
-    fn take(&mut self, id: OwnerId, type_url: &TypeUrl, name: &str) {
+    pub(super) fn take(&mut self, id: OwnerId, type_url: &TypeUrl, name: &str) {
         let table = self.table_of(type_url.as_str());
         let Some(key) = table.and_then(|table| self.find(table, name)) else { return };
         if self.slot(key).owner != id || self.slot(key).content.is_none() {

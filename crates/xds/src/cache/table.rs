@@ -99,8 +99,8 @@ impl Table {
     }
 
     /// The place of a name, made when there is none.
-    pub(super) fn place(&mut self, name: &str) -> u32 {
-        if let Some(at) = self.find(name) {
+    pub(super) fn place(&mut self, name: impl AsRef<str> + Into<Arc<str>>) -> u32 {
+        if let Some(at) = self.find(name.as_ref()) {
             return at;
         }
         let name: Arc<str> = name.into();
@@ -156,6 +156,14 @@ impl Table {
             None => slot.born = seq,
         }
         old
+    }
+
+    /// Gives the same bytes another version: nobody is sent them again.
+    pub(super) fn renew(&mut self, at: u32, content: Content) {
+        self.newest = self.newest.max((content.version.epoch, content.version.revision));
+        if let Some(old) = &mut self.slots[at as usize].content {
+            *old = content.since(old.changed);
+        }
     }
 
     /// A version for a set of this table's resources whose marks add up to `digest`. It rises with

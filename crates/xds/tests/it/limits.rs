@@ -118,6 +118,30 @@ async fn a_drain_ends_streams_and_refuses_new_ones() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_recalled_ends_and_no_other_does() {
+    let mut server = Server::start().await;
+    let mut streams = Vec::new();
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = Delta::connect(&server).await;
+        client.ask(CLUSTER, &[]).await;
+        client.expect(CLUSTER, &[]).await;
+        clients.push(client);
+        let opened = |event| match event {
+            Event::Opened { stream, early, .. } => Some((stream, early)),
+            _ => None,
+        };
+        streams.push(server.event(opened).await);
+    }
+    let [(first, false), (_, false)] = streams[..] else { panic!("nobody is early") };
+    server.cache.recall([first]);
+    assert_eq!(clients[0].hear().await.unwrap_err().code(), Code::Unavailable);
+    server.event(|event| (event == Event::Closed { stream: first }).then_some(())).await;
+    server.apply("a", &[resource(CLUSTER, "new", "x")], &[]);
+    clients[1].expect(CLUSTER, &["new"]).await;
+}
+
+#[tokio::test]
 async fn who_does_not_answer_is_told_no_more_and_holds_up_nobody() {
     let limits = Limits { in_flight: 4, ..Limits::default() };
     let server = Server::with(limits, Options::default()).await;
