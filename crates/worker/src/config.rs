@@ -10,6 +10,8 @@ use crate::Budget;
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Jobs carried out at once; 1 or more. What waits, for proxies or for people, is none of them.
+    /// A team has more of these slots only while it holds less than four times what is free: one
+    /// team takes 52 of 64 at most, however slow its steps are, and the next still 10.
     pub concurrency: usize,
     /// How long a job is leased. A worker that dies holds its jobs up for this long.
     pub lease: Duration,

@@ -2,6 +2,7 @@
 
 mod guard;
 mod parked;
+mod slots;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,11 +15,15 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::parked::Parked;
+use self::slots::Slots;
 use crate::carry::{Pipelines, Watch};
 use crate::{Config, Pipeline, Ports, metrics};
 
 /// Between two readings of the queue's depth.
 const DEPTH_EVERY: Duration = Duration::from_secs(10);
+/// Between two looks for jobs of other teams, while a team has as many slots as it may have. The
+/// queue tells of ready jobs, and not whose.
+const LOOK_PAST: Duration = Duration::from_millis(100);
 
 /// Carries out operations until told to stop.
 pub struct Worker {
@@ -49,6 +54,7 @@ impl Worker {
             worker: Arc::new(self),
             began,
             jobs: JoinSet::new(),
+            slots: Slots::default(),
             parked: JoinSet::new(),
             watches: Vec::new(),
             sweep_at: Instant::now(),
@@ -77,6 +83,8 @@ struct Running {
     worker: Arc<Worker>,
     began: Millis,
     jobs: JoinSet<Option<Parked>>,
+    /// Whose they are.
+    slots: Slots,
     /// The watches over what waits for the fleet.
     parked: JoinSet<()>,
     watches: Vec<std::sync::Weak<Watch>>,
@@ -91,7 +99,7 @@ impl Running {
         match self.lease_all().await {
             Ok(()) => {
                 self.failures = 0;
-                self.worker.config.idle
+                if self.past_full() { LOOK_PAST } else { self.worker.config.idle }
             }
             Err(error) => {
                 self.failures += 1;
@@ -106,7 +114,8 @@ impl Running {
         self.sweep().await?;
         while self.jobs.len() < self.worker.config.concurrency.max(1) {
             let now = self.worker.now();
-            let lease = self.worker.ports.queue.lease(now, self.worker.config.lease).await?;
+            let (queue, most) = (&self.worker.ports.queue, self.worker.config.lease);
+            let lease = queue.lease_beside(now, most, &self.full()).await?;
             let Some(lease) = lease else { break };
             self.spawn(lease);
         }
@@ -114,12 +123,31 @@ impl Running {
         Ok(())
     }
 
+    fn free(&self) -> usize {
+        self.worker.config.concurrency.max(1).saturating_sub(self.jobs.len())
+    }
+
+    /// The teams that are to have no more slots now.
+    fn full(&self) -> Vec<String> {
+        self.slots.full(self.free())
+    }
+
+    /// Whether there may be ready jobs that are passed over.
+    fn past_full(&self) -> bool {
+        self.free() > 0 && !self.full().is_empty()
+    }
+
     fn spawn(&mut self, lease: Lease) {
         let watch = Arc::new(Watch { began: self.began, ..Watch::default() });
         let worker = self.worker.clone();
         self.watches.retain(|watch| watch.strong_count() > 0);
         self.watches.push(Arc::downgrade(&watch));
-        self.jobs.spawn(async move { guard::guard(&worker, lease, &watch).await });
+        let slot = self.slots.take(&lease.team);
+        self.jobs.spawn(async move {
+            let parked = guard::guard(&worker, lease, &watch).await;
+            drop(slot);
+            parked
+        });
     }
 
     /// Finds operations without a job, and how many jobs there are, now and then.
@@ -143,10 +171,10 @@ impl Running {
 
     /// Rests until a job is ready, one has ended, or the pause is over.
     async fn rest(&mut self, pause: Duration) {
-        let full = self.jobs.len() >= self.worker.config.concurrency.max(1);
+        let is_deaf = self.free() == 0 || self.past_full();
         let queue = self.worker.ports.queue.clone();
         let ready = async {
-            match (full, self.failures) {
+            match (is_deaf, self.failures) {
                 (false, 0) => queue.ready(pause).await,
                 _ => tokio::time::sleep(pause).await,
             }

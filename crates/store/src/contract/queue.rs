@@ -13,6 +13,7 @@ pub(super) const CASES: &[Case] = cases![
     the_longest_ready_is_leased_first,
     a_team_with_many_jobs_stands_before_nobody,
     what_was_delayed_takes_its_turn_as_well,
+    a_team_that_is_full_is_passed_over_and_keeps_its_turn,
     a_lease_that_nothing_came_of_is_counted,
     a_job_is_leased_by_one,
     a_delayed_job_waits_its_time,
@@ -108,6 +109,24 @@ async fn what_was_delayed_takes_its_turn_as_well(subject: Arc<dyn Subject>) {
         rest.insert(id);
     }
     assert_eq!(rest.len(), 79, "nobody is forgotten");
+}
+
+async fn a_team_that_is_full_is_passed_over_and_keeps_its_turn(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    for id in ["m0", "m1", "m2"] {
+        provision_for(&state, "many", id, now).await;
+    }
+    provision_for(&state, "few", "f0", now).await;
+    let many = state.lease(now, LEASE).await.unwrap().expect("ready").team;
+    let full = [many];
+    let lease = state.lease_beside(now, LEASE, &full).await.unwrap().expect("another's");
+    let operation = state.operation(&lease.job.operation_id).await.unwrap().expect("there");
+    assert_eq!(operation.instance.as_str(), "f0");
+    assert_eq!(state.lease_beside(now, LEASE, &full).await, Ok(None), "all else is of that team");
+    provision_for(&state, "few", "f1", now).await;
+    for expected in ["m1", "f1", "m2"] {
+        assert_eq!(leased(&state, now).await.as_deref(), Some(expected));
+    }
 }
 
 async fn a_lease_that_nothing_came_of_is_counted(subject: Arc<dyn Subject>) {

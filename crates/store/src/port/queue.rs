@@ -21,6 +21,8 @@ pub struct Fence {
 pub struct Lease {
     /// What to do.
     pub job: Job,
+    /// Whose it is: organisation and space, as one opaque word.
+    pub team: String,
     /// Proof of the lease.
     pub fence: Fence,
     /// When it ends unless extended.
@@ -38,7 +40,18 @@ pub trait Queue: Send + Sync {
     /// Leases a job that is ready, if any, until `now + lease`: of each team (organisation and
     /// space) in the order in which they became ready, the teams by turns. Ready is what is
     /// accepted, or whose lease has expired, and is not delayed beyond `now`.
-    async fn lease(&self, now: Millis, lease: Duration) -> Result<Option<Lease>, StoreError>;
+    async fn lease(&self, now: Millis, lease: Duration) -> Result<Option<Lease>, StoreError> {
+        self.lease_beside(now, lease, &[]).await
+    }
+
+    /// The same, but of no team in `full` (as [`Lease::team`] has it): these have as much in hand as
+    /// they may. What they have ready keeps its turn.
+    async fn lease_beside(
+        &self,
+        now: Millis,
+        lease: Duration,
+        full: &[String],
+    ) -> Result<Option<Lease>, StoreError>;
 
     /// Extends a lease (heartbeat), or fails as [`Store::save`] does. Of a lease that was revoked
     /// it keeps others away for as long.

@@ -83,14 +83,15 @@ pub(super) fn check(conn: &Connection, fence: &Fence) -> Result<(), StoreError> 
     if held { Ok(()) } else { Err(StoreError::Fenced) }
 }
 
-/// See [`Queue::lease`](crate::Queue::lease).
+/// See [`Queue::lease_beside`](crate::Queue::lease_beside).
 pub(super) fn lease(
     tx: &Tx<'_>,
     now: Millis,
     lease: Duration,
+    full: &[String],
 ) -> Result<Option<Lease>, StoreError> {
     turns::find_ready(tx, now)?;
-    let Some(Ready { seq, operation, team, turn, tries }) = first(tx.conn)? else {
+    let Some(Ready { seq, operation, team, turn, tries }) = first(tx.conn, full)? else {
         return Ok(None);
     };
     turns::taken(tx.conn, &team, turn)?;
@@ -108,7 +109,7 @@ pub(super) fn lease(
         .execute(params![seq, until, number, tries])?;
     tx.queued();
     let fence = Fence { operation: operation_id.clone(), number };
-    Ok(Some(Lease { job: Job { operation_id }, fence, until, tries }))
+    Ok(Some(Lease { job: Job { operation_id }, team, fence, until, tries }))
 }
 
 /// The job whose turn it is.
@@ -121,23 +122,23 @@ struct Ready {
     tries: u32,
 }
 
-fn first(conn: &Connection) -> Result<Option<Ready>, StoreError> {
-    let ready = conn
-        .prepare_cached(
-            "SELECT seq, operation, coalesce(team, ''), turn, coalesce(tries, 0) + 1 FROM jobs \
-             WHERE turn IS NOT NULL ORDER BY turn, seq LIMIT 1",
-        )?
-        .query_row([], |row| {
-            Ok(Ready {
-                seq: row.get(0)?,
-                operation: row.get(1)?,
-                team: row.get(2)?,
-                turn: row.get(3)?,
-                tries: row.get(4)?,
-            })
-        })
-        .optional()?;
-    Ok(ready)
+/// The first whose team is not full. The statement is walked, not filled in: its first row is nearly
+/// always the one.
+fn first(conn: &Connection, full: &[String]) -> Result<Option<Ready>, StoreError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT seq, operation, coalesce(team, ''), turn, coalesce(tries, 0) + 1 FROM jobs \
+         WHERE turn IS NOT NULL ORDER BY turn, seq",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let team: String = row.get(2)?;
+        if full.contains(&team) {
+            continue;
+        }
+        let (seq, operation, turn, tries) = (row.get(0)?, row.get(1)?, row.get(3)?, row.get(4)?);
+        return Ok(Some(Ready { seq, operation, team, turn, tries }));
+    }
+    Ok(None)
 }
 
 /// Something came of the lease under which this was saved.

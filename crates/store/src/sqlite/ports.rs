@@ -107,8 +107,14 @@ impl Store for Sqlite {
 
 #[async_trait]
 impl Queue for Sqlite {
-    async fn lease(&self, now: Millis, lease: Duration) -> Result<Option<Lease>, StoreError> {
-        self.inner.writer.write_unsynced(move |tx| jobs::lease(tx, now, lease)).await
+    async fn lease_beside(
+        &self,
+        now: Millis,
+        lease: Duration,
+        full: &[String],
+    ) -> Result<Option<Lease>, StoreError> {
+        let full = full.to_vec();
+        self.inner.writer.write_unsynced(move |tx| jobs::lease(tx, now, lease, &full)).await
     }
 
     async fn extend(&self, fence: &Fence, until: Millis) -> Result<(), StoreError> {

@@ -88,6 +88,12 @@ impl State {
         self.operations.iter().find(|operation| operation.id == *id)
     }
 
+    /// Whose the instance of an operation is.
+    fn team(&self, id: &OperationId) -> String {
+        let instance = self.operation(id).and_then(|of| self.instances.get(&of.instance));
+        instance.map_or_else(String::new, |instance| instance.owner.space.clone())
+    }
+
     fn owner(&self, hostname: &Hostname) -> Option<HostnameOwner> {
         let (id, since) = self.claims.get(hostname)?;
         let instance = self.instances.get(id)?;
@@ -321,19 +327,27 @@ impl Store for Memory {
 
 #[async_trait]
 impl Queue for Memory {
-    async fn lease(&self, now: Millis, lease: Duration) -> Result<Option<Lease>, StoreError> {
+    async fn lease_beside(
+        &self,
+        now: Millis,
+        lease: Duration,
+        full: &[String],
+    ) -> Result<Option<Lease>, StoreError> {
         let mut state = self.up()?;
         let until = now + crate::config::millis(lease);
-        let ready = state.jobs.iter_mut().filter(|(_, job)| job.ready_at <= now);
-        let Some((id, job)) = ready.min_by_key(|(_, job)| job.ready_at) else { return Ok(None) };
+        let of_others = |id: &OperationId| !full.contains(&state.team(id));
+        let ready = state.jobs.iter().filter(|(id, job)| job.ready_at <= now && of_others(id));
+        let first = ready.min_by_key(|(_, job)| job.ready_at).map(|(id, _)| id.clone());
+        let Some(id) = first else { return Ok(None) };
+        let team = state.team(&id);
+        let Some(job) = state.jobs.get_mut(&id) else { return Ok(None) };
         (job.ready_at, job.leased, job.revoked) = (until, true, None);
         job.tries += 1;
         let tries = job.tries;
-        let id = id.clone();
         let number = state.fences.entry(id.clone()).or_default();
         *number += 1;
         let fence = Fence { operation: id.clone(), number: *number };
-        Ok(Some(Lease { job: Job { operation_id: id }, fence, until, tries }))
+        Ok(Some(Lease { job: Job { operation_id: id }, team, fence, until, tries }))
     }
 
     async fn extend(&self, fence: &Fence, until: Millis) -> Result<(), StoreError> {

@@ -151,6 +151,30 @@ async fn many_operations_are_carried_out_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_team_whose_steps_are_slow_holds_up_no_other() {
+    let world = World::new();
+    let slow: Vec<_> = (0..200).map(|n| world.accept(&id(&format!("i{n}")), &wish(n))).collect();
+    let pipelines: Arc<Pipelines> = Arc::new(|operation: &Operation, held, limits| {
+        let is_slow = operation.instance.as_str().starts_with('i');
+        if is_slow { taking(100)(operation, held, limits) } else { plain(operation, held, limits) }
+    });
+    let run = Run::new(ports(&world), pipelines);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let began = Instant::now();
+    for n in 0..10 {
+        let id = id(&format!("other{n}"));
+        let quick = world.accept(&id, &wish(1_000 + n));
+        world.store.state().instances.get_mut(&id).expect("accepted").owner.space = "other".into();
+        assert_eq!(end(&world, &quick).await.state, OperationState::Succeeded);
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "not when the slow ones have ended");
+    for operation in &slow {
+        end(&world, operation).await;
+    }
+    run.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_waits_for_the_fleet_holds_no_worker_and_is_told_at_once() {
     let world = World::new();
     let (follow, late) = watch::channel(true);

@@ -393,8 +393,13 @@ impl Store for Witness {
 
 #[async_trait]
 impl Queue for Witness {
-    async fn lease(&self, now: Millis, lease: Duration) -> Result<Option<Lease>, StoreError> {
-        let leased = self.sqlite().lease(now, lease).await?;
+    async fn lease_beside(
+        &self,
+        now: Millis,
+        lease: Duration,
+        full: &[String],
+    ) -> Result<Option<Lease>, StoreError> {
+        let leased = self.sqlite().lease_beside(now, lease, full).await?;
         if let Some(leased) = &leased {
             debug_assert_eq!(leased.until, now + millis(lease));
             lock(&self.watched).leased(leased, now);
