@@ -16,7 +16,7 @@ demo: build envoy ## the whole platform with a real Envoy, an example applied, a
 	@MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_BIN=$(BIN) tools/demo.sh
 
 test: envoy lint ## everything that CI runs
-	MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_SCHEMATHESIS=$$(tools/fetch.py schemathesis) cargo test --workspace --all-features --locked --no-fail-fast
+	MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_SCHEMATHESIS=$$(tools/fetch.py schemathesis) MARGRAVE_XDS_CLIENTS=$$(tools/fetch.py xds-clients) cargo test --workspace --all-features --locked --no-fail-fast
 
 lint: fmt ## formatting, lints, layers, licences, duplicates (no network beyond what a build needs)
 	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings

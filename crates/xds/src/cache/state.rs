@@ -53,6 +53,11 @@ impl<'a> View<'a> {
         self.past.keys().copied()
     }
 
+    /// The name of a place, by now.
+    pub(crate) fn name(&self, at: u32) -> &'a Arc<str> {
+        &self.table.slot(at).name
+    }
+
     /// What was at a place.
     pub(crate) fn of(&self, at: u32) -> Option<&'a Content> {
         let slot = self.table.slot(at);

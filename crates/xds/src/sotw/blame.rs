@@ -1,7 +1,7 @@
 //! Who is to blame when a client refuses a response, and what it gets instead.
 
 use super::StateOfTheWorld;
-use super::subscription::{Parcel, Subscription, Substitute, Trial, Unanswered};
+use super::subscription::{Former, Parcel, Subscription, Substitute, Trial, Unanswered};
 use crate::cache::{Content, Key, OwnerId, State};
 use crate::event::Event;
 use crate::names::clip;
@@ -72,7 +72,7 @@ impl StateOfTheWorld {
             return;
         };
         let had = subscription.base.map(|base| state.view(key.table, base));
-        let content = had.and_then(|view| view.of(slot).cloned());
+        let content = had.and_then(|view| subscription.had(&view, slot).cloned());
         let name = state.name(key).clone();
         let substitute = Substitute { name, changed, content, message: Some(message.clone()) };
         subscription.substitutes.insert(slot, substitute);
@@ -123,25 +123,27 @@ impl StateOfTheWorld {
         }
     }
 
-    /// An owner changed: what was kept from the client is tried again, but for what it refused and
+    /// An owner changed, as of `seq`: what was kept from the client is tried again, but for what it refused and
     /// is still the same. Whether such a thing is left.
-    pub(super) fn release(&mut self, state: &State, owner: OwnerId) -> bool {
+    pub(super) fn release(&mut self, state: &State, owner: OwnerId, seq: u64) -> bool {
         let mut refused = Vec::new();
         for subscription in &mut self.subscriptions {
             let table = subscription.table;
-            subscription.substitutes.retain(|slot, substitute| {
+            let ceased = subscription.substitutes.extract_if(|slot, substitute| {
                 let (key, at) = (Key { table, slot: *slot }, state.table(table).slot(*slot));
                 let same = at.content.as_ref().is_some_and(|c| c.changed == substitute.changed);
                 match &substitute.message {
-                    _ if at.owner != owner => true,
+                    _ if at.owner != owner => false,
                     Some(message) if same => {
                         let parcel = Parcel { key, changed: substitute.changed };
                         refused.push((parcel, message.clone()));
-                        true
+                        false
                     }
-                    _ => false,
+                    _ => true,
                 }
             });
+            let former = |(slot, substitute)| (slot, Former { substitute, until: seq });
+            subscription.former.extend(ceased.map(former));
         }
         let left = !refused.is_empty();
         for (parcel, message) in refused {
@@ -160,15 +162,15 @@ impl Subscription {
         let lost = state.lost(owner);
         let keys = state.owned(owner).iter().chain(&lost);
         for key in keys.filter(|key| key.table == self.table) {
-            let (new, old) = (now.of(key.slot), had.of(key.slot));
+            let (new, old) = (now.of(key.slot), self.had(&had, key.slot).cloned());
             let changed = new.map(|content| content.changed);
-            if changed == old.map(|content| content.changed) {
+            if changed == old.as_ref().map(|content| content.changed) {
                 continue;
             }
             self.substitutes.entry(key.slot).or_insert_with(|| Substitute {
                 name: state.name(*key).clone(),
                 changed: changed.unwrap_or_default(),
-                content: old.cloned(),
+                content: old,
                 message: None,
             });
         }

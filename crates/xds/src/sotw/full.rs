@@ -25,11 +25,11 @@ impl Subscription {
             keep.filter(|keep| table.changed > *keep).map(|keep| state.view(self.table, keep));
         if let Some(kept) = &kept {
             let gone = kept.past().filter(|at| view.of(*at).is_none() && self.wants(*at));
-            instead.extend(gone.map(|at| (at, kept.of(at))));
+            instead.extend(gone.map(|at| (at, self.had(kept, at))));
         }
         let base = self.trial.as_ref().and_then(|trial| self.suspend(state, &view, trial));
         if let Some((suspects, base)) = &base {
-            let had = |at: &u32| base.as_ref().and_then(|base| base.of(*at));
+            let had = |at: &u32| base.as_ref().and_then(|base| self.had(base, *at));
             instead.extend(suspects.iter().map(|at| (*at, had(at))));
         }
         for (at, substitute) in &self.substitutes {
@@ -70,17 +70,36 @@ impl Subscription {
         let places = state.table(self.table).places().map(|(at, _)| at);
         let new = |at: &u32| {
             let content = view.of(*at);
-            content.is_some_and(|content| self.base.is_none_or(|base| content.changed > base))
+            let had = self.former.get(at).map(|former| former.substitute.content.as_ref());
+            let new = |content: &Content| match had {
+                Some(had) => had.is_none_or(|had| had.changed != content.changed),
+                None => self.base.is_none_or(|base| content.changed > base),
+            };
+            content.is_some_and(new)
                 && !self.substitutes.get(at).is_some_and(|s| s.stands_for(content))
         };
         places.filter(|at| self.wants(*at)).filter(new).collect()
+    }
+
+    /// What the client has at a place, when `view` is of what it has but for substitutes.
+    pub(super) fn had<'a>(&'a self, view: &View<'a>, at: u32) -> Option<&'a Content> {
+        match self.former.get(&at).map(|former| &former.substitute) {
+            Some(substitute) if substitute.name == *view.name(at) => substitute.content.as_ref(),
+            _ => view.of(at),
+        }
+    }
+
+    /// The client has all of this sequence number, but for substitutes.
+    pub(super) fn stand_at(&mut self, seq: u64) {
+        self.base = Some(seq);
+        self.former.retain(|_, former| former.until > seq);
     }
 
     /// The client has all of a response.
     pub(super) fn accept(&mut self, answered: &Unanswered) {
         self.digest = Some(answered.digest);
         let Some(trial) = &mut self.trial else {
-            self.base = Some(answered.seq);
+            self.stand_at(answered.seq);
             return;
         };
         trial.cleared.extend(trial.groups.pop_front().unwrap_or_default());
@@ -92,7 +111,7 @@ impl Subscription {
     /// Every suspect is cleared or convicted.
     pub(super) fn end_trial(&mut self) {
         if let Some(trial) = self.trial.take() {
-            self.base = Some(trial.seq);
+            self.stand_at(trial.seq);
             self.due = Some(Due::IfNew);
         }
     }

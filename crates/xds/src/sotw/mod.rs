@@ -93,7 +93,7 @@ impl StateOfTheWorld {
         for subscription in &mut self.subscriptions {
             // With nothing to be said, the client has the state as of now.
             if idle && subscription.is_quiet() && subscription.base.is_some() {
-                subscription.base = Some(cursor);
+                subscription.stand_at(cursor);
             }
         }
         let bases = self.subscriptions.iter().filter_map(|subscription| subscription.base);

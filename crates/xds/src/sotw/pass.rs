@@ -110,7 +110,7 @@ impl StateOfTheWorld {
         let held: Vec<OwnerId> =
             owners.keys().filter(|owner| self.quarantined.remove(owner)).copied().collect();
         for owner in held {
-            if self.release(state, owner) {
+            if self.release(state, owner, upto) {
                 self.quarantine(state, owner);
             }
         }

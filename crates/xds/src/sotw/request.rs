@@ -130,7 +130,7 @@ impl StateOfTheWorld {
         if subscription.kind.full_state() && subscription.wildcard && same {
             subscription.due = None;
             subscription.digest = held;
-            subscription.base = Some(state.seq().min(self.cursor));
+            subscription.stand_at(state.seq().min(self.cursor));
         }
     }
 }

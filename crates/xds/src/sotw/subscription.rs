@@ -49,6 +49,13 @@ pub(super) struct Substitute {
     pub(super) message: Option<String>,
 }
 
+/// A substitute, and the sequence number with which it ceased to stand.
+#[derive(Debug)]
+pub(super) struct Former {
+    pub(super) substitute: Substitute,
+    pub(super) until: u64,
+}
+
 /// The search for what made the client refuse a response of full state: what is suspected is sent
 /// in groups, halved when refused, on top of what the client has.
 #[derive(Debug, Default)]
@@ -88,6 +95,9 @@ pub(super) struct Subscription {
     /// Full state: the digest of what the client has.
     pub(super) digest: Option<u64>,
     pub(super) substitutes: HashMap<u32, Substitute>,
+    /// Full state: substitutes that stand no more, since their owners changed. Until the client has
+    /// all of what came then, they are what it has of those places at `base`.
+    pub(super) former: HashMap<u32, Former>,
     pub(super) trial: Option<Trial>,
     pub(super) unanswered: Option<Unanswered>,
     /// The last nonce; an answer to an earlier one says nothing.
@@ -112,6 +122,7 @@ impl Subscription {
             base: None,
             digest: None,
             substitutes: HashMap::new(),
+            former: HashMap::new(),
             trial: None,
             unanswered: None,
             nonce: 0,
