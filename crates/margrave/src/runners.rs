@@ -103,7 +103,7 @@ pub fn list(parts: Parts) -> Vec<Runner> {
         "xds",
         "each group's resources",
         "discovery responses; events of proxies",
-        |stop| async move { Ok(xds::serve(ports.xds, proxies, stop.cancelled_owned()).await?) },
+        |stop| async move { Ok(xds::serve(ports.xds, None, proxies, stop.cancelled_owned()).await?) },
     ));
     if let Some(envoy) = envoy {
         let run = |stop| envoy.run(stop);

@@ -8,7 +8,7 @@ use std::process::Command;
 const LAYERS: &[&[&str]] = &[
     &["bench", "margrave"],
     &["broker", "console", "worker", "plane"],
-    &["context", "login", "render", "xds"],
+    &["authority", "context", "login", "render", "xds"],
     &["store"],
     &["model", "keys"],
 ];

@@ -27,8 +27,8 @@ pub use descriptor::{Descriptor, Parameters};
 pub use direction::Direction;
 pub use instance::{Instance, InstanceState, Owner, Published, Spec};
 pub use names::{
-    BindingId, CredentialId, CredentialName, Hostname, InstanceId, LINEAGE_MAX, NameError,
-    OperationId, ServiceName, Zone,
+    BindingId, CredentialId, CredentialName, GroupName, Hostname, InstanceId, LINEAGE_MAX,
+    NameError, NodeId, OperationId, ServiceName, Zone,
 };
 pub use operation::{
     Job, Operation, OperationKind, OperationState, Requester, StepRecord, StepState, Successor,

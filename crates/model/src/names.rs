@@ -77,6 +77,16 @@ name! {
     CredentialName, credential_name
 }
 name! {
+    /// A group of proxies that get the same: `node.cluster`, 1 to 63 of A-Z, a-z, 0-9, `-`, `_` and `.`,
+    /// beginning with a letter or a digit.
+    GroupName, group_name
+}
+name! {
+    /// One proxy: `node.id`, 1 to 128 of A-Z, a-z, 0-9, `-`, `_` and `.`, beginning with a letter or a
+    /// digit.
+    NodeId, node_id
+}
+name! {
     /// The OSB `instance_id`: chosen by the platform, any 1 to 128 characters that are safe in a
     /// resource name and in a URL path segment (`A-Z a-z 0-9 - . _ ~`).
     InstanceId, opaque_id
@@ -210,6 +220,31 @@ fn opaque_id(text: &str) -> Result<String, NameError> {
         "`{}` is not an id: 1 to 128 of A-Z, a-z, 0-9, `-`, `.`, `_` and `~`",
         clip(text)
     )))
+}
+
+fn group_name(text: &str) -> Result<String, NameError> {
+    plain(text, 63).ok_or_else(|| {
+        NameError(format!(
+            "`{}` is not a group: 1 to 63 of A-Z, a-z, 0-9, `-`, `_` and `.`, beginning with a letter or a digit",
+            clip(text)
+        ))
+    })
+}
+
+fn node_id(text: &str) -> Result<String, NameError> {
+    plain(text, 128).ok_or_else(|| {
+        NameError(format!(
+            "`{}` is not a node: 1 to 128 of A-Z, a-z, 0-9, `-`, `_` and `.`, beginning with a letter or a digit",
+            clip(text)
+        ))
+    })
+}
+
+/// What may stand in a path without being escaped or meaning anything there.
+fn plain(text: &str, most: usize) -> Option<String> {
+    let safe = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let begins = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    (begins && text.len() <= most && text.bytes().all(safe)).then(|| text.to_owned())
 }
 
 fn clip(text: &str) -> String {

@@ -10,6 +10,14 @@ use crate::kind::Kind;
 pub fn describe() {
     describe_gauge!("margrave_xds_streams", "Discovery streams open now.");
     describe_counter!("margrave_xds_streams_refused_total", "Streams turned away, by reason.");
+    describe_counter!(
+        "margrave_xds_handshakes_refused_total",
+        "Connections that were not let in, by reason: tls, timeout, identity."
+    );
+    describe_counter!(
+        "margrave_xds_secrets_withheld_total",
+        "Requests for secrets on streams without an identity, answered with nothing."
+    );
     describe_counter!("margrave_xds_responses_total", "Discovery responses sent, by type.");
     describe_counter!(
         "margrave_xds_response_bytes_total",
@@ -39,6 +47,14 @@ pub(crate) fn stream_closed() {
 
 pub(crate) fn stream_refused(reason: &'static str) {
     counter!("margrave_xds_streams_refused_total", "reason" => reason).increment(1);
+}
+
+pub(crate) fn handshake_refused(reason: &'static str) {
+    counter!("margrave_xds_handshakes_refused_total", "reason" => reason).increment(1);
+}
+
+pub(crate) fn secrets_withheld() {
+    counter!("margrave_xds_secrets_withheld_total").increment(1);
 }
 
 pub(crate) fn received(bytes: usize) {

@@ -4,10 +4,12 @@ use std::future::Future;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
 use crate::service::Ads;
+use crate::tls::{self, Tls};
 
 /// A client that is silent this long is asked whether it lives.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -17,24 +19,33 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const STREAMS_PER_CONNECTION: u32 = 16;
 
 /// Serves until `shutdown`, then drains: every stream ends with `UNAVAILABLE`, and the future with
-/// the last connection.
+/// the last connection. Without TLS nobody is known, and nobody is given a secret.
 ///
 /// # Errors
 /// When the listener fails.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Tls>,
     ads: Ads,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let draining = ads.clone();
-    Server::builder()
+    let shutdown = async move {
+        shutdown.await;
+        draining.drain();
+    };
+    let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_concurrent_streams(STREAMS_PER_CONNECTION)
-        .serve_with_incoming_shutdown(ads, incoming, async move {
-            shutdown.await;
-            draining.drain();
-        })
-        .await
+        .max_concurrent_streams(STREAMS_PER_CONNECTION);
+    match tls {
+        Some(tls) => {
+            let incoming = ReceiverStream::new(tls::accept(listener, tls));
+            server.serve_with_incoming_shutdown(ads, incoming, shutdown).await
+        }
+        None => {
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            server.serve_with_incoming_shutdown(ads, incoming, shutdown).await
+        }
+    }
 }

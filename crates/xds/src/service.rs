@@ -18,8 +18,10 @@ use crate::cache::Cache;
 use crate::delta::Delta;
 use crate::event::{Event, StreamId};
 use crate::frames::{Inbound, Outbound};
+use crate::identity::{Identity, Revoked};
 use crate::limits::Limits;
 use crate::metrics;
+use crate::secrets::Secrets;
 use crate::sotw::StateOfTheWorld;
 use crate::stream::{Talk, Wires, draining, recalled};
 
@@ -33,7 +35,8 @@ const STATE: &str =
 
 /// Which cache a node is served from.
 pub trait Directory: Send + Sync {
-    /// The cache of the node's group, or the reason to refuse the stream.
+    /// The cache of the node's group, or the reason to refuse the stream. Where the client has an
+    /// identity, this node is what that says.
     fn assign(&self, node: &Node) -> Result<Arc<Cache>, String>;
 }
 
@@ -48,6 +51,21 @@ struct Shared {
     last_stream: AtomicU64,
     streams: AtomicUsize,
     drain: watch::Sender<bool>,
+    revoked: watch::Sender<Revoked>,
+}
+
+impl Shared {
+    /// The cache of whoever asks, if it may be asked by them.
+    fn admit(&self, node: &Node, identity: Option<&Identity>) -> Result<Arc<Cache>, Status> {
+        if let Some(identity) = identity {
+            identity.admits(node)?;
+            identity.stands(&self.revoked.borrow())?;
+        }
+        self.directory.assign(node).map_err(|reason| {
+            metrics::stream_refused("directory");
+            Status::permission_denied(reason)
+        })
+    }
 }
 
 impl Ads {
@@ -61,12 +79,18 @@ impl Ads {
             last_stream: AtomicU64::new(0),
             streams: AtomicUsize::new(0),
             drain: watch::Sender::new(false),
+            revoked: watch::Sender::default(),
         }))
     }
 
     /// Ends all streams with `UNAVAILABLE` and refuses new ones, so that clients go elsewhere.
     pub fn drain(&self) {
         self.0.drain.send_replace(true);
+    }
+
+    /// These certificates are good no more, and no others: streams that were opened with them end.
+    pub fn revoke(&self, revoked: Revoked) {
+        self.0.revoked.send_replace(revoked);
     }
 
     /// Streams open now.
@@ -80,7 +104,8 @@ impl Ads {
             STATE => false,
             path => return Err(Status::unimplemented(format!("no method {path}"))),
         };
-        let open = Open::count(&self.0)?;
+        let identity = request.extensions().get::<Arc<Identity>>().cloned();
+        let open = Open::count(&self.0, identity)?;
         let (outbound, messages) = mpsc::channel(OUTBOUND_MESSAGES);
         let wires = Wires {
             inbound: Inbound::new(request.into_body(), self.0.limits.message_bytes),
@@ -88,6 +113,7 @@ impl Ads {
             events: self.0.events.clone(),
             beat: watch::Sender::default().subscribe(),
             drain: self.0.drain.subscribe(),
+            secrets: Secrets::to(open.identity.is_some()),
         };
         match delta {
             true => tokio::spawn(open.serve(wires, Delta::new)),
@@ -104,10 +130,12 @@ impl Ads {
 struct Open {
     shared: Arc<Shared>,
     stream: StreamId,
+    /// None: whoever connects in clear.
+    identity: Option<Arc<Identity>>,
 }
 
 impl Open {
-    fn count(shared: &Arc<Shared>) -> Result<Self, Status> {
+    fn count(shared: &Arc<Shared>, identity: Option<Arc<Identity>>) -> Result<Self, Status> {
         if *shared.drain.borrow() {
             metrics::stream_refused("draining");
             return Err(draining());
@@ -115,7 +143,7 @@ impl Open {
         let streams = shared.streams.fetch_add(1, Ordering::AcqRel);
         let stream = StreamId(shared.last_stream.fetch_add(1, Ordering::Relaxed) + 1);
         metrics::stream_opened();
-        let open = Self { shared: shared.clone(), stream };
+        let open = Self { shared: shared.clone(), stream, identity };
         if streams >= shared.limits.streams {
             metrics::stream_refused("limit");
             return Err(Status::unavailable("too many streams"));
@@ -143,10 +171,7 @@ impl Open {
     ) -> Result<(), Status> {
         let Some(mut first) = wires.first::<T::Request>().await? else { return Ok(()) };
         let node = Arc::new(T::node(&mut first).map(Node::from).unwrap_or_default());
-        let cache = self.shared.directory.assign(&node).map_err(|reason| {
-            metrics::stream_refused("directory");
-            Status::permission_denied(reason)
-        })?;
+        let cache = self.shared.admit(&node, self.identity.as_deref())?;
         tracing::info!(
             stream = self.stream.0,
             node = node.id,
@@ -166,10 +191,21 @@ impl Open {
         };
         let outcome = tokio::select! {
             outcome = talk => outcome,
+            status = self.identity_ends() => Err(status),
             () = cache.recalled(stream) => Err(recalled()),
         };
         let _ = wires.events.send(Event::Closed { stream }).await;
         outcome
+    }
+}
+
+impl Open {
+    /// Waits until whoever is here may not be any more; whoever is not known may for ever.
+    async fn identity_ends(&self) -> Status {
+        match &self.identity {
+            None => std::future::pending().await,
+            Some(identity) => identity.ends(self.shared.revoked.subscribe()).await,
+        }
     }
 }
 

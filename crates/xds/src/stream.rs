@@ -12,6 +12,7 @@ use crate::cache::Beat;
 use crate::event::Event;
 use crate::frames::{Framed, Inbound};
 use crate::metrics;
+use crate::secrets::Secrets;
 use crate::wire::WireNode;
 
 /// How long nothing at all has to be looked at.
@@ -27,6 +28,13 @@ pub(crate) trait Talk: Send + 'static {
 
     /// The client said something.
     fn request(&mut self, request: Self::Request, now: Instant) -> Result<(), Status>;
+
+    /// The type that a request is about.
+    fn type_url(request: &Self::Request) -> &str;
+
+    /// The client asked for what it is not given: names are answered as those of nothing, where the
+    /// protocol has an answer.
+    fn withhold(&mut self, request: Self::Request) -> Result<(), Status>;
 
     /// What to say next; asked again until there is nothing.
     fn respond(&mut self, now: Instant) -> Result<Option<Self::Response>, Status>;
@@ -45,6 +53,7 @@ pub(crate) struct Wires {
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) beat: watch::Receiver<Beat>,
     pub(crate) drain: watch::Receiver<bool>,
+    pub(crate) secrets: Secrets,
 }
 
 impl Wires {
@@ -72,7 +81,7 @@ impl Wires {
         talk: &mut T,
         first: T::Request,
     ) -> Result<(), Status> {
-        talk.request(first, Instant::now())?;
+        hear(&mut self.secrets, talk, first)?;
         // Something may have to be said; cleared when there was nothing.
         let mut pending = true;
         loop {
@@ -87,7 +96,7 @@ impl Wires {
                 _ = self.drain.wait_for(|drain| *drain) => return Err(draining()),
                 message = self.inbound.next() => {
                     let Some(bytes) = message? else { return Ok(()) };
-                    talk.request(decode(bytes)?, Instant::now())?;
+                    hear(&mut self.secrets, talk, decode(bytes)?)?;
                     pending = true;
                 }
                 permit = self.outbound.reserve(), if pending => {
@@ -108,6 +117,13 @@ impl Wires {
             }
         }
     }
+}
+
+fn hear<T: Talk>(secrets: &mut Secrets, talk: &mut T, request: T::Request) -> Result<(), Status> {
+    if secrets.withholds(T::type_url(&request)) {
+        return talk.withhold(request);
+    }
+    talk.request(request, Instant::now())
 }
 
 fn decode<M: Message + Default>(bytes: Bytes) -> Result<M, Status> {

@@ -118,7 +118,7 @@ impl Xds {
         let (stop, stopped) = oneshot::channel();
         let ads = plane.service(xds::Limits::default());
         let task = tokio::spawn(async move {
-            let served = xds::serve(listener, ads, async {
+            let served = xds::serve(listener, None, ads, async {
                 let _ = stopped.await;
             });
             served.await.unwrap();

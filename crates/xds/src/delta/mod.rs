@@ -13,6 +13,7 @@ mod respond;
 mod round;
 mod rounds;
 mod subscription;
+mod withheld;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::stream::Talk;
 use crate::wire::{DeltaRequest, DeltaResponse, WireNode};
 use round::{Brought, Farewell, Round, RoundId};
 use subscription::Subscription;
+use withheld::Withheld;
 
 /// A resource that was sent: where it is, and the change that its content came with.
 #[derive(Debug, Clone, Copy)]
@@ -119,6 +121,7 @@ pub(crate) struct Delta {
     vouched: usize,
     last_nonce: u64,
     alone: VecDeque<(Parcel, Origin)>,
+    withheld: Withheld,
     events: Vec<Event>,
     /// The client keeps what a guard kept from being taken away.
     keeps: bool,
@@ -151,6 +154,7 @@ impl Delta {
             vouched: 0,
             last_nonce: 0,
             alone: VecDeque::new(),
+            withheld: Withheld::default(),
             events: Vec::new(),
             keeps: false,
             keeps_all: false,
@@ -240,7 +244,18 @@ impl Talk for Delta {
         self.take(request, now)
     }
 
+    fn type_url(request: &DeltaRequest) -> &str {
+        &request.type_url
+    }
+
+    fn withhold(&mut self, request: DeltaRequest) -> Result<(), Status> {
+        self.withheld.add(&request, self.limits.names)
+    }
+
     fn respond(&mut self, now: Instant) -> Result<Option<DeltaResponse>, Status> {
+        if let Some(response) = self.withheld.take() {
+            return Ok(Some(response));
+        }
         let cache = self.cache.clone();
         let state = cache.read();
         self.settle_floor(&state)?;

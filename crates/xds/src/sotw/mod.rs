@@ -156,6 +156,15 @@ impl Talk for StateOfTheWorld {
         self.take(&request)
     }
 
+    fn type_url(request: &StateRequest) -> &str {
+        &request.type_url
+    }
+
+    /// This protocol has no answer for what does not exist.
+    fn withhold(&mut self, _request: StateRequest) -> Result<(), Status> {
+        Ok(())
+    }
+
     fn respond(&mut self, now: Instant) -> Result<Option<StateResponse>, Status> {
         let cache = self.cache.clone();
         let state = cache.read();

@@ -48,7 +48,7 @@ impl Puppet {
         let (sender, events) = mpsc::channel(1 << 16);
         let ads = Ads::new(Arc::new(One(cache.clone())), sender, limits);
         let server = tokio::spawn(async move {
-            xds::serve(listener, ads, std::future::pending()).await.unwrap();
+            xds::serve(listener, None, ads, std::future::pending()).await.unwrap();
         });
         Self { cache, events, address, server }
     }

@@ -91,7 +91,7 @@ impl Edge {
             let stopped = async {
                 let _ = stopped.await;
             };
-            xds::serve(socket, ads, stopped).await.unwrap();
+            xds::serve(socket, None, ads, stopped).await.unwrap();
         });
         self.serving = Some((stop, task));
     }

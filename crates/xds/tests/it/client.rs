@@ -64,7 +64,19 @@ where
     S: Message + 'static,
     R: Message + Default + 'static,
 {
-    let channel = Channel::from_shared(address.to_owned()).unwrap().connect().await.unwrap();
+    open_over(Channel::from_shared(address.to_owned()).unwrap().connect().await.unwrap(), method)
+        .await
+}
+
+/// The same over a connection that is there.
+pub(crate) async fn open_over<S, R>(
+    channel: Channel,
+    method: &str,
+) -> Result<(mpsc::Sender<S>, Streaming<R>), Status>
+where
+    S: Message + 'static,
+    R: Message + Default + 'static,
+{
     let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(64 << 20);
     grpc.ready().await.unwrap();
     let (sender, receiver) = mpsc::channel(64);
@@ -89,6 +101,12 @@ impl Delta {
 
     pub(crate) async fn try_connect(server: &Server) -> Result<Self, Status> {
         let (requests, responses) = open(&server.address, "DeltaAggregatedResources").await?;
+        Ok(Self { requests, responses, greeted: false, pings: 0 })
+    }
+
+    /// Over a connection that is there.
+    pub(crate) async fn over(channel: Channel) -> Result<Self, Status> {
+        let (requests, responses) = open_over(channel, "DeltaAggregatedResources").await?;
         Ok(Self { requests, responses, greeted: false, pings: 0 })
     }
 

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod refusals;
@@ -15,5 +17,7 @@ mod server;
 mod state_client;
 #[cfg(test)]
 mod talks;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod wire;

@@ -28,7 +28,7 @@
 use std::collections::HashMap;
 
 use model::TypeUrl;
-use model::type_urls::{CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE, SECRET};
+use model::type_urls::{CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE};
 use xds::{Change, Guard};
 
 use crate::server::{Server, change, resource};
@@ -41,7 +41,7 @@ pub(crate) fn type_url(word: &str) -> &'static str {
         "listener" => LISTENER,
         "route" => ROUTE,
         "scope" => SCOPED_ROUTE,
-        "secret" => SECRET,
+        "host" => "type.googleapis.com/envoy.config.route.v3.VirtualHost",
         "other" => "type.googleapis.com/test.Other",
         _ => panic!("no type `{word}`"),
     }

@@ -48,7 +48,7 @@ impl Server {
         let (sender, events) = mpsc::channel(1 << 16);
         let ads = Ads::new(Arc::new(One(cache.clone())), sender, limits);
         let (stop, stopped) = oneshot::channel::<()>();
-        tokio::spawn(xds::serve(listener, ads, async move {
+        tokio::spawn(xds::serve(listener, None, ads, async move {
             let _ = stopped.await;
         }));
         Self { cache, events, address, stop: Some(stop) }

@@ -1,0 +1,51 @@
+//! Names that the client asked for and is not given: each is answered as one that does not exist.
+
+use std::collections::BTreeSet;
+
+use tonic::Status;
+
+use crate::names::text;
+use crate::wire::{DeltaRequest, DeltaResponse};
+
+/// Names in one response.
+const NAMES_MAX: usize = 512;
+
+/// Names that wait for their answer. They are of one type, as there is one that is withheld.
+#[derive(Debug, Default)]
+pub(super) struct Withheld {
+    type_url: String,
+    names: BTreeSet<String>,
+}
+
+impl Withheld {
+    pub(super) fn add(&mut self, request: &DeltaRequest, most: usize) -> Result<(), Status> {
+        self.type_url.clone_from(&request.type_url);
+        for name in &request.subscribe {
+            self.names.insert(text(name)?.to_owned());
+        }
+        for name in &request.unsubscribe {
+            self.names.remove(text(name)?);
+        }
+        if self.names.len() > most {
+            return Err(Status::resource_exhausted("more names than a stream may ask for"));
+        }
+        Ok(())
+    }
+
+    /// The next answer. Nobody waits for what the client makes of it.
+    pub(super) fn take(&mut self) -> Option<DeltaResponse> {
+        let mut removed = Vec::new();
+        while removed.len() < NAMES_MAX
+            && let Some(name) = self.names.pop_first()
+        {
+            removed.push(name);
+        }
+        (!removed.is_empty()).then(|| DeltaResponse {
+            system_version: String::new(),
+            resources: Vec::new(),
+            type_url: self.type_url.clone(),
+            nonce: "withheld".to_owned(),
+            removed,
+        })
+    }
+}
