@@ -51,8 +51,7 @@ pub(crate) struct Condition {
 
 impl RecordToMake {
     pub(crate) fn of(proof: &Proof) -> Self {
-        let name = proof.hostname.proof_records().next().unwrap_or_default();
-        Self { name, kind: "TXT", value: proof.value.clone() }
+        Self { name: proof.record(), kind: "TXT", value: proof.value.clone() }
     }
 
     fn told(&self) -> String {
@@ -62,19 +61,11 @@ impl RecordToMake {
 
 impl Condition {
     fn of(proof: &Proof) -> Self {
-        let record = RecordToMake::of(proof);
-        let hostname = &proof.hostname;
-        let then = match (&proof.problem, proof.next_at) {
-            (_, None) => "; then ask for it to be verified, as it is not looked for any more",
-            (Some(_), _) => "; it is looked for again by itself",
-            (None, _) => "; it is looked for now",
-        };
-        let told = record.told();
         Self {
             kind: "HostnameProof",
-            message: format!("`{hostname}` does not answer in public yet: make {told}{then}"),
-            hostname: hostname.to_string(),
-            record,
+            message: proof.to_do(),
+            hostname: proof.hostname.to_string(),
+            record: RecordToMake::of(proof),
             since: proof.asked_at,
             looked_at: proof.looked_at,
             problem: proof.problem.clone(),

@@ -36,6 +36,7 @@ struct Shown {
     routes: Vec<Route>,
     upstreams: Vec<(String, String)>,
     standing: Option<Standing>,
+    awaited: Vec<Awaited>,
     /// Whether something is being done.
     live: bool,
     /// Tells what is shown from what comes later.
@@ -55,6 +56,12 @@ struct Route {
     name: String,
     asks: String,
     becomes: String,
+}
+
+#[derive(Serialize)]
+struct Awaited {
+    to_do: String,
+    found: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -138,12 +145,24 @@ async fn make(console: &Console, session: &Session, id: &str) -> Result<Page, Fa
         routes: routes(&parameters),
         upstreams: upstreams(&parameters),
         standing,
+        awaited: awaited(console, &instance).await?,
         live: latest.is_some_and(|latest| latest.state == OperationState::InProgress),
         mark: live::mark(latest),
         operation: latest.map(|latest| doing(latest, &history, now)),
         history: history.iter().map(|operation| done(operation, now)).collect(),
     };
     Ok(Page::new("instance.html", session, &shown))
+}
+
+/// Names that do not answer in public yet, and what is to be done about each.
+async fn awaited(console: &Console, instance: &Instance) -> Result<Vec<Awaited>, Failure> {
+    if instance.spec.plan != Plan::Public {
+        return Ok(Vec::new());
+    }
+    let proofs = console.parts.proofs.proofs(&instance.id).await?;
+    let names = &instance.spec.hostnames;
+    let awaited = proofs.iter().filter(|it| it.proven_at.is_none() && names.contains(&it.hostname));
+    Ok(awaited.map(|it| Awaited { to_do: it.to_do(), found: it.problem.clone() }).collect())
 }
 
 fn state(instance: &Instance, latest: Option<&Operation>) -> &'static str {

@@ -10,7 +10,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use model::{ACCESS_RANDOM_BYTES, Millis};
-use store::{Credentials, Search, Sessions, Store};
+use store::{Credentials, Proofs, Search, Sessions, Store};
 use tokio::sync::Semaphore;
 
 use crate::page::{self, Page};
@@ -46,6 +46,8 @@ pub struct Parts {
     pub sessions: Arc<dyn Sessions>,
     /// Tokens that people paste.
     pub credentials: Arc<dyn Credentials>,
+    /// Proofs of hostnames that are awaited.
+    pub proofs: Arc<dyn Proofs>,
     /// The control plane.
     pub view: Arc<dyn View>,
     /// Now.

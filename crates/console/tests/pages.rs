@@ -14,12 +14,14 @@ use console::{Config, Parts, Standing, View};
 use http_body_util::BodyExt;
 use model::{
     AccessKind, AccessSecret, AuditEntry, CredentialId, Instance, InstanceId, InstanceState,
-    Millis, Operation, OperationKind, Owner, Parameters, Plan, Principal, Requester, Role, Spec,
-    StepRecord, StepState,
+    Millis, Operation, OperationKind, Owner, Parameters, Plan, Principal, Quota, Requester, Role,
+    Spec, StepRecord, StepState, Zone,
 };
 use serde_json::{Value, json};
 use store::sqlite::{Options, Sqlite};
-use store::{Accept, Accepted, Credential, Credentials, Queue, Save, Sessions, Store, Write};
+use store::{
+    Accept, Accepted, Credential, Credentials, Look, Proofs, Queue, Save, Sessions, Store, Write,
+};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
@@ -43,6 +45,8 @@ struct Harness {
     store: Arc<Sqlite>,
     router: Router,
     now: Arc<AtomicI64>,
+    /// Public names elsewhere are to be proven, where there are any.
+    zones: Arc<[Zone]>,
     _folder: TempDir,
 }
 
@@ -78,12 +82,14 @@ impl Harness {
             search: Arc::<Sqlite>::clone(&store),
             sessions: Arc::<Sqlite>::clone(&store),
             credentials: Arc::<Sqlite>::clone(&store),
+            proofs: Arc::<Sqlite>::clone(&store),
             view: Arc::new(Fleet),
             clock,
             random: Arc::new(move || [drawn.fetch_add(1, Ordering::Relaxed); 32]),
         };
         let config = Config { secure: true, internal_port: Some(11080), public_port: Some(10080) };
-        Self { store, router: console::router(config, parts), now, _folder: folder }
+        let (zones, router) = (Arc::default(), console::router(config, parts));
+        Self { store, router, now, zones, _folder: folder }
     }
 
     fn now(&self) -> Millis {
@@ -161,7 +167,8 @@ impl Harness {
             updated_at: now,
         };
         let seen = before.map(|instance| instance.updated_at);
-        let accept = Accept::new(operation.clone(), instance, spec.hostnames.clone());
+        let mut accept = Accept::new(operation.clone(), instance, spec.hostnames.clone());
+        (accept.quota, accept.zones) = (Some(Quota::default()), Arc::clone(&self.zones));
         assert_eq!(self.store.accept(accept, seen).await.expect("accepts"), Accepted::Yes);
         operation
     }
@@ -300,6 +307,31 @@ async fn nothing_of_a_tenant_becomes_markup() {
         assert!([200, 404].contains(&answer.status), "{path}: {}", answer.status);
         well_formed(&answer.body);
     }
+}
+
+#[tokio::test]
+async fn what_is_to_be_done_about_a_hostname_is_told_until_it_is_done() {
+    let mut harness = Harness::new();
+    harness.zones = Arc::from(["elsewhere.example".parse().expect("a zone")]);
+    let public = spec(Plan::Public, &hostile("hello"));
+    let made = harness.accept(OperationKind::Provision, &public, "web").await;
+    harness.work(made, "made", true).await;
+    let cookie = harness.session(member("web"), 1).await;
+    let [proof] = &harness.store.due_proofs(i64::MAX, 9).await.expect("reads")[..] else {
+        panic!("one is awaited")
+    };
+    let problem = "there is <u>none</u>".to_owned();
+    let missing = Look::Missing { problem, next_at: None };
+    assert!(harness.store.looked(proof, missing, harness.now()).await.expect("writes"));
+    let page = harness.get("/instances/shop", &cookie).await.body;
+    well_formed(&page);
+    for told in ["To do.", "_margrave.shop.edge.example", "margrave-proof=", "&lt;u&gt;none"] {
+        assert!(page.contains(told), "{told} is not in {page}");
+    }
+    let found = Look::Proven("by hand".to_owned());
+    assert!(harness.store.looked(proof, found, harness.now()).await.expect("writes"));
+    let page = harness.get("/instances/shop", &cookie).await.body;
+    assert!(!page.contains("To do."), "{page}");
 }
 
 /// Every link of the pages leads somewhere.

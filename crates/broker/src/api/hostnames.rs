@@ -16,6 +16,7 @@ use crate::body::JsonBody;
 use crate::error::{Error, ErrorBody};
 use crate::extract::Id;
 use crate::principal::{Who, operator};
+use crate::proof::Proven;
 use crate::router::Broker;
 
 /// A hostname as it stands. Nothing but the name: anybody may take it.
@@ -34,6 +35,9 @@ pub(crate) struct HostnameView {
     /// Whom they let have it. Told to both, and to operators.
     #[serde(skip_serializing_if = "Option::is_none")]
     consent: Option<TeamRef>,
+    /// How its proof stands, where one was ever needed. Told to its team, and to operators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<Proven>,
 }
 
 /// Who has a hostname.
@@ -91,6 +95,7 @@ pub(crate) async fn show(
     let reserved = kept.filter(|it| held.as_ref().is_none_or(|held| held.owner != it.owner));
     let under = teams.wildcard_of(&hostname).await?;
     let consent = teams.consented(&hostname).await?;
+    let proof = broker.parts.proofs.proof(&hostname).await?.filter(|it| who.owns(&it.owner));
     let theirs = under.as_ref().is_some_and(|above| who.owns(&above.owner));
     Ok(Json(HostnameView {
         hostname: hostname.into(),
@@ -98,6 +103,7 @@ pub(crate) async fn show(
         reserved: reserved.map(Reserved::from),
         under: under.map(Held::from),
         consent: consent.filter(|to| theirs || who.owns(to)).map(TeamRef::from),
+        proof: proof.as_ref().map(Proven::of),
     }))
 }
 

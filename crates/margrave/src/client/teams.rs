@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use super::Client;
+use super::api::Condition;
 use super::path::segment;
 use crate::failure::Failure;
 
@@ -104,7 +105,7 @@ pub struct Reserved {
 }
 
 /// A hostname as it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Hostname {
     /// It.
     pub hostname: String,
@@ -120,6 +121,24 @@ pub struct Hostname {
     /// Whom they let have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consent: Option<TeamRef>,
+    /// How its proof stands, where one was ever needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+    /// What else the broker tells, kept for programs.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
+}
+
+/// How the proof of a hostname stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Proof {
+    /// When it was proven: milliseconds since the Unix epoch; absent: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven_at: Option<Millis>,
+    /// What is still to be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Condition>,
     /// What else the broker tells, kept for programs.
     #[serde(flatten)]
     pub more: Map<String, Value>,
@@ -203,7 +222,7 @@ impl Client {
         self.ask(self.request(Method::GET, &path)).await
     }
 
-    /// Does something about a hostname: `release`, `consent` or `withdraw`.
+    /// Does something about a hostname: `release`, `verify`, `consent` or `withdraw`.
     pub async fn about_hostname(
         &self,
         hostname: &str,

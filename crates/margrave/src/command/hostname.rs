@@ -19,6 +19,7 @@ pub struct Args {
 
 const EXAMPLES: &str = "Examples:
   margrave hostname show shop.example.com
+  margrave hostname verify shop.acme.org
   margrave hostname consent cart.shop.example.com --to cart
   margrave hostname withdraw cart.shop.example.com
   margrave hostname release old.example.com";
@@ -27,6 +28,8 @@ const EXAMPLES: &str = "Examples:
 enum Verb {
     /// Tell who has a hostname, for whom it is reserved, and who has the wildcard above it
     Show(Which),
+    /// Look now for the TXT record that proves a hostname; 2 when it is not proven yet
+    Verify(Which),
     /// Free a hostname that was given up, before its 30 days are over; for operators
     Release(Which),
     /// Let another team take a hostname below a wildcard of yours
@@ -66,6 +69,7 @@ impl Args {
     pub fn run(self) -> Result<(), Failure> {
         let (which, what, to) = match self.verb {
             Verb::Show(which) => (which, None, None),
+            Verb::Verify(which) => (which, Some("verify"), None),
             Verb::Release(which) => (which, Some("release"), None),
             Verb::Withdraw(which) => (which, Some("withdraw"), None),
             Verb::Consent(Consent { which, to: team, organization }) => {
@@ -84,12 +88,14 @@ impl Which {
             client.about_hostname(name, what, to).await?;
         }
         let hostname = client.hostname(name).await?;
-        Ok(self.output.print(&hostname, || describe(&hostname))?)
+        self.output.print(&hostname, || describe(&hostname))?;
+        let awaited = hostname.proof.as_ref().is_some_and(|proof| proof.proven_at.is_none());
+        if awaited && what == Some("verify") { Err(Failure::WouldChange) } else { Ok(()) }
     }
 }
 
 fn describe(name: &Hostname) -> String {
-    let Hostname { hostname, held, reserved, under, consent, .. } = name;
+    let Hostname { hostname, held, reserved, under, consent, proof, .. } = name;
     let mut rows = vec![vec!["hostname".to_owned(), hostname.clone()]];
     let mut add = |what: &str, says: String| rows.push(vec![what.to_owned(), says]);
     if let Some(held) = held {
@@ -109,6 +115,13 @@ fn describe(name: &Hostname) -> String {
     }
     if let Some(to) = consent {
         add("consent", format!("{} may take it", to.team));
+    }
+    if let Some(at) = proof.as_ref().and_then(|proof| proof.proven_at) {
+        add("proven", shown(at));
+    }
+    if let Some(awaited) = proof.as_ref().and_then(|proof| proof.condition.as_ref()) {
+        add("to do", awaited.message.clone());
+        awaited.problem.iter().for_each(|problem| add("found", problem.clone()));
     }
     if held.is_none() && reserved.is_none() && under.is_none() {
         let whom = if hostname.starts_with('*') { "no one; operators grant it" } else { "no one" };

@@ -35,6 +35,7 @@ const OUTPUTS: &[Row] = &[
     ("hostname consent", of::<teams::Hostname>),
     ("hostname release", of::<teams::Hostname>),
     ("hostname show", of::<teams::Hostname>),
+    ("hostname verify", of::<teams::Hostname>),
     ("hostname withdraw", of::<teams::Hostname>),
     ("keys list", of::<bindings::Keyring>),
     ("keys rotate", of::<bindings::Keyring>),

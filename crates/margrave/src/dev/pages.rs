@@ -32,6 +32,7 @@ pub fn router(
         search: Arc::<Sqlite>::clone(store),
         sessions: Arc::<Sqlite>::clone(store),
         credentials: Arc::<Sqlite>::clone(store),
+        proofs: Arc::<Sqlite>::clone(store),
         view,
         clock: Arc::new(clock::now),
         random: Arc::new(rand::random),

@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
 /// Longer than a start takes on a busy machine.
-const START_PATIENCE: Duration = Duration::from_secs(30);
+const START_PATIENCE: Duration = Duration::from_secs(180);
 /// Longer than any operation takes, its deadline included.
 const OPERATION_PATIENCE: Duration = Duration::from_secs(90);
 /// The service and plans of the catalog, by name.

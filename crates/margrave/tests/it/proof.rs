@@ -192,6 +192,11 @@ async fn a_hostname_outside_the_zones_is_public_once_it_is_proven() {
         assert_eq!(statuses(&platform, "shop.acme.org").await, (404, 200), "{told}");
     }
 
+    let asked = platform.margrave(&["hostname", "verify", "shop.acme.org"]).await;
+    let said = String::from_utf8_lossy(&asked.stdout).into_owned();
+    assert_eq!(asked.status.code(), Some(2), "{said}");
+    assert!(said.contains(&value) && said.contains("larger than 32 KiB"), "{said}");
+
     // By TCP among others, as it is with whoever has many.
     let mut many = vec!["x".repeat(200); 20];
     many.push(value.clone());
@@ -199,6 +204,9 @@ async fn a_hostname_outside_the_zones_is_public_once_it_is_proven() {
     let answer = verify(&platform, "shop.acme.org").await;
     assert!(answer["provenAt"].is_i64(), "{answer}");
     until_public(&platform, "shop.acme.org").await;
+    let asked = platform.margrave(&["hostname", "verify", "shop.acme.org"]).await;
+    assert_eq!(asked.status.code(), Some(0), "{asked:?}");
+    assert!(String::from_utf8_lossy(&asked.stdout).contains("proven"), "{asked:?}");
     assert_eq!(conditions(&platform, "shop").await, Vec::<Value>::new());
     assert_eq!(statuses(&platform, "shop.example.com").await, (200, 200));
 

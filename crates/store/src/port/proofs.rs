@@ -32,6 +32,27 @@ pub struct Proof {
     pub proven_at: Option<Millis>,
 }
 
+impl Proof {
+    /// The name of the record that is looked for first; the same at a domain above counts as well.
+    pub fn record(&self) -> String {
+        self.hostname.proof_records().next().unwrap_or_default()
+    }
+
+    /// What its team is to do while it is awaited, in a sentence.
+    pub fn to_do(&self) -> String {
+        let then = match (&self.problem, self.next_at) {
+            (_, None) => "; then ask for it to be verified, as it is not looked for any more",
+            (Some(_), _) => "; it is looked for again by itself",
+            (None, _) => "; it is looked for now",
+        };
+        let (hostname, record, value) = (&self.hostname, self.record(), &self.value);
+        format!(
+            "`{hostname}` does not answer in public yet: make a TXT record `{record}` with the \
+             value `{value}`{then}"
+        )
+    }
+}
+
 /// How a look came out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Look {
