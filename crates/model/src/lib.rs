@@ -16,6 +16,7 @@ mod operation;
 mod plan;
 mod principal;
 mod resource;
+mod rollout;
 mod team;
 
 pub use access::{ACCESS_RANDOM_BYTES, AccessError, AccessHash, AccessKind, AccessSecret};
@@ -37,6 +38,7 @@ pub use operation::{
 pub use plan::{Exposure, Plan};
 pub use principal::{ORGANIZATION, Principal, Role};
 pub use resource::{Node, Resource, TypeUrl, Version, type_urls};
+pub use rollout::{Rollout, RolloutStage, RolloutState};
 pub use team::{Policy, Quota, Share};
 
 /// Milliseconds since the Unix epoch, UTC. Handed in wherever time matters.

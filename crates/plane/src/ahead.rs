@@ -67,7 +67,7 @@ impl State {
     /// Gives every group the guard, and how far the feed is.
     pub(crate) fn guard_groups(&self) {
         for group in self.groups.values() {
-            group.cache.reach(self.position);
+            group.cache.reach(self.position.max(self.given.revision));
             group.cache.guard(self.guard);
         }
     }

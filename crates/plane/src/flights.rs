@@ -76,6 +76,11 @@ impl Flights {
         self.flights.get(self.seqs.get(owner)?)
     }
 
+    /// Who is still to acknowledge something of up to this sequence number.
+    pub(crate) fn waiting_until(&self, seq: u64) -> BTreeSet<StreamId> {
+        self.flights.range(..=seq).flat_map(|(_, flight)| flight.waiting.iter().copied()).collect()
+    }
+
     /// How many changes are on their way.
     pub(crate) fn len(&self) -> usize {
         self.flights.len()

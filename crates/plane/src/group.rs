@@ -84,6 +84,8 @@ pub(crate) struct Group {
     let_go: u64,
     refusals: BTreeMap<Owner, BTreeMap<StreamId, Refusal>>,
     ready: usize,
+    /// How many streams of it have ended.
+    pub(crate) ended: u64,
 }
 
 impl Group {
@@ -103,6 +105,7 @@ impl Group {
             let_go: 0,
             refusals: BTreeMap::new(),
             ready: 0,
+            ended: 0,
         }
     }
 
@@ -239,6 +242,20 @@ impl Group {
         self.refusals.iter().filter_map(move |(owner, by)| Some((owner, by.get(&stream)?)))
     }
 
+    /// Ready proxies that lack something of up to this sequence number.
+    pub(crate) fn lacking(&self, seq: u64) -> Vec<StreamId> {
+        let waiting = self.flights.waiting_until(seq);
+        let ready = self.streams.iter().filter(|(_, stream)| stream.ready);
+        let lacks =
+            |id: &StreamId, stream: &Stream| waiting.contains(id) || !stream.refuses.is_empty();
+        ready.filter(|(id, stream)| lacks(id, stream)).map(|(id, _)| *id).collect()
+    }
+
+    /// What any proxy refuses, and whose it is.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (&Owner, &Refusal)> {
+        self.refusals.iter().filter_map(|(owner, by)| Some((owner, by.values().next()?)))
+    }
+
     /// A proxy has connected.
     pub(crate) fn opened(&mut self, id: StreamId, node: Arc<Node>, since: Millis) {
         self.is_known = true;
@@ -299,6 +316,7 @@ impl Group {
     pub(crate) fn closed(&mut self, id: StreamId) -> Vec<Outcome> {
         let Some(stream) = self.streams.remove(&id) else { return Vec::new() };
         self.ready -= usize::from(stream.ready);
+        self.ended += 1;
         if self.streams.is_empty() {
             self.alone_since = Instant::now();
         }

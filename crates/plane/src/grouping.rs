@@ -53,6 +53,13 @@ impl Grouping {
         shared
     }
 
+    /// What of this does not tell groups apart.
+    pub(crate) fn lacks<'a>(&self, varies_by: &'a [NodeField]) -> Option<&'a NodeField> {
+        let is_known =
+            |field: &NodeField| *field == NodeField::Cluster || self.finer.contains(field);
+        varies_by.iter().find(|field| !is_known(field))
+    }
+
     /// Why there may be many groups, if the templates are the reason.
     pub(crate) fn reason(&self) -> String {
         if self.finer.is_empty() {

@@ -10,6 +10,7 @@
 mod ahead;
 mod claims;
 mod diff;
+mod edition;
 mod flights;
 mod group;
 mod grouping;
@@ -19,6 +20,7 @@ mod plane;
 mod queue;
 mod renderer;
 mod report;
+mod rollout;
 mod run;
 mod state;
 mod tenant;
@@ -27,9 +29,14 @@ mod view;
 mod words;
 
 pub use ahead::{AheadView, LetGo};
+pub use edition::{Content, Edition, matches};
 pub use live::Convergence;
 pub use plane::{Config, Plane};
 pub use report::{Difference, ProxyReport};
+pub use rollout::{
+    Answers, Limits, Opening, OpeningError, Planned, Policy, Refusal, RolloutError, Rollouts,
+    Sample, Status, Wish,
+};
 pub use view::{Description, FleetView, Proxy, ProxyState, Refused};
 
 /// The group of proxies that name none (`node.cluster`). It is there from the start.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use model::Rollout;
 
 use crate::view::FleetView;
 
@@ -34,6 +35,16 @@ pub fn describe() {
         "Instances that the store knows no more, and that are served all the same"
     );
     describe_gauge!(
+        "margrave_rollout_stage",
+        "Stage of the roll-out that is under way, from 1; 0: none is"
+    );
+    describe_gauge!("margrave_rollout_paused", "Whether the roll-out that is under way is paused");
+    describe_counter!("margrave_rollout_halts_total", "Roll-outs that a gate halted and reverted");
+    describe_gauge!(
+        "margrave_templates_refused",
+        "Whether the templates of the configuration cannot be used, and others are"
+    );
+    describe_gauge!(
         "margrave_plane_ahead",
         "Instances and hostnames that proxies have in a version that is ahead of the store"
     );
@@ -47,6 +58,22 @@ pub(crate) fn rendered(well: bool) {
 pub(crate) fn applied(changed: bool) {
     let changed = if changed { "changed" } else { "unchanged" };
     counter!("margrave_plane_applied_total", "result" => changed).increment(1);
+}
+
+/// The roll-out that is under way, if any.
+pub(crate) fn rolling(rollout: Option<&Rollout>) {
+    let stage = rollout.map_or(0, |rollout| rollout.stage + 1);
+    gauge!("margrave_rollout_stage").set(stage as f64);
+    let is_paused = rollout.is_some_and(|rollout| rollout.is_paused);
+    gauge!("margrave_rollout_paused").set(f64::from(u8::from(is_paused)));
+}
+
+pub(crate) fn halted() {
+    counter!("margrave_rollout_halts_total").increment(1);
+}
+
+pub(crate) fn templates_refused(is_refused: bool) {
+    gauge!("margrave_templates_refused").set(f64::from(u8::from(is_refused)));
 }
 
 pub(crate) fn refused() {

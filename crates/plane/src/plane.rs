@@ -12,11 +12,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use xds::{Ads, Cache, Directory, Event, Limits};
 
+use crate::edition::{Edition, Given};
 use crate::group::Group;
 use crate::grouping::Grouping;
 use crate::live::Answer;
 use crate::queue::Queue;
 use crate::renderer::{Renderer, Stage};
+use crate::rollout::Traffic;
 use crate::state::State;
 use crate::tenant::Terms;
 use crate::{Convergence, DEFAULT_GROUP, Description, FleetView, ProxyReport, words};
@@ -64,6 +66,7 @@ pub struct Plane {
     state: Mutex<State>,
     events: (mpsc::Sender<Event>, Mutex<Option<mpsc::Receiver<Event>>>),
     news: watch::Sender<()>,
+    pub(crate) traffic: Mutex<Traffic>,
     clock: Arc<dyn Fn() -> Millis + Send + Sync>,
     grace: Duration,
 }
@@ -78,24 +81,24 @@ impl Plane {
         resolver: Arc<Resolver>,
     ) -> Result<Arc<Self>, Vec<Complaint>> {
         let grouping = Grouping::new(config.templates.varies_by())?;
-        let renderer = Renderer::new(config.templates);
         let group = Group::new(DEFAULT_GROUP, config.platform.on_demand);
-        let mut state = State::new(config.platform, config.restored_from);
+        let edition = Edition::new(0, config.templates, config.platform)?;
+        let mut state = State::new(edition, config.restored_from);
         state.grouping = grouping;
-        renderer.group(&state.platform, &group.node)?;
         state.groups.insert(DEFAULT_GROUP.into(), group);
         let (told, events) = mpsc::channel(EVENTS);
         Ok(Arc::new(Self {
             store,
             blobs,
             resolver,
-            renderer,
+            renderer: Renderer::default(),
             queue: Queue::default(),
             address_wait: config.address_wait,
             loaded: AtomicBool::new(false),
             state: Mutex::new(state),
             events: (told, Mutex::new(Some(events))),
             news: watch::Sender::new(()),
+            traffic: Mutex::default(),
             clock: config.clock,
             grace: config.grace,
         }))
@@ -203,14 +206,13 @@ impl Plane {
     }
 
     pub(crate) fn stage(&self) -> Stage {
-        let state = self.state();
-        Stage { platform: state.platform.clone(), nodes: state.nodes() }
+        self.state().stage()
     }
 }
 
 impl Directory for Plane {
     fn assign(&self, node: &Node) -> Result<Arc<Cache>, String> {
-        let (name, platform, groups, grouping) = {
+        let (name, edition, groups, grouping) = {
             let mut state = self.state();
             let name = state.grouping.name(node)?;
             if let Some(group) = state.groups.get_mut(&*name) {
@@ -218,7 +220,8 @@ impl Directory for Plane {
                 group.alone_since = Instant::now();
                 return Ok(group.cache.clone());
             }
-            (name, state.platform.clone(), state.groups.len(), state.grouping.clone())
+            let edition = state.given.to(&name).clone();
+            (name, edition, state.groups.len(), state.grouping.clone())
         };
         if groups >= MAX_GROUPS {
             let why = grouping.reason();
@@ -226,9 +229,9 @@ impl Directory for Plane {
                 "there are {MAX_GROUPS} groups already, and `{name}` is none of them{why}"
             ));
         }
-        let mut group = Group::new(&name, platform.on_demand);
+        let mut group = Group::new(&name, edition.platform.on_demand);
         group.node = grouping.node(&name, node);
-        self.renderer.group(&platform, &group.node).map_err(|complaints| {
+        edition.group(&group.node).map_err(|complaints| {
             let why = complaints.first().map_or("", |complaint| complaint.message.as_str());
             format!("the templates make no listeners for group `{name}`: {why}")
         })?;
@@ -261,12 +264,12 @@ impl Plane {
 
     /// Renders what a group gets beside its instances. When that fails it keeps what it has.
     pub(crate) fn serve_group(&self, name: &str) {
-        let (platform, node) = {
+        let (edition, node) = {
             let state = self.state();
             let Some(group) = state.groups.get(name) else { return };
-            (state.platform.clone(), group.node.clone())
+            (state.given.to(name).clone(), group.node.clone())
         };
-        match self.renderer.group(&platform, &node) {
+        match edition.group(&node) {
             Ok(drafts) => self.state().serve_group(name, drafts),
             Err(complaints) => {
                 tracing::error!(group = name, ?complaints, "listeners are not rendered");
@@ -275,17 +278,27 @@ impl Plane {
     }
 
     /// Replaces the documents that templates see, and renders everything again.
-    pub(crate) fn renew(&self, sources: Sources) {
-        let groups: Vec<Arc<str>> = {
+    pub(crate) fn renew(&self, sources: &Sources) {
+        self.regive(|given| given.renew(sources));
+    }
+
+    /// Gives groups other editions, and renders everything again.
+    pub(crate) fn give(&self, revision: u64, editions: Vec<(String, Arc<Edition>)>) {
+        self.regive(|given| given.set(revision, editions));
+    }
+
+    fn regive(&self, change: impl FnOnce(&mut Given)) {
+        let (groups, generation): (Vec<Arc<str>>, u64) = {
             let mut state = self.state();
-            let platform = Platform { sources, ..(*state.platform).clone() };
-            state.platform = Arc::new(platform);
+            change(&mut state.given);
+            state.guard_groups();
             state.tenants.values_mut().for_each(crate::tenant::Tenant::retry);
-            state.groups.keys().cloned().collect()
+            (state.groups.keys().cloned().collect(), state.given.generation)
         };
         if self.loaded.load(Ordering::Acquire) {
             groups.iter().for_each(|name| self.serve_group(name));
             self.queue.later(self.instances());
+            self.queue.done(generation);
         }
     }
 }

@@ -19,12 +19,15 @@ pub(crate) enum Task {
     Render(Vec<(InstanceId, Instant)>),
     /// Answer the proxies of this group: all before it in the queue has been rendered.
     Open(Arc<str>),
+    /// All instances have been rendered with this generation of what is rendered with.
+    Done(u64),
 }
 
 #[derive(Debug)]
 enum Later {
     Render(InstanceId),
     Open(Arc<str>),
+    Done(u64),
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +69,12 @@ impl Queue {
         self.nudge.notify_one();
     }
 
+    /// Tells when everything that is in the queue now has been done.
+    pub(crate) fn done(&self, generation: u64) {
+        self.waiting().later.push_back(Later::Done(generation));
+        self.nudge.notify_one();
+    }
+
     /// The next task; waits for one.
     pub(crate) async fn next(&self) -> Task {
         loop {
@@ -91,8 +100,8 @@ impl Waiting {
             });
             return Some(Task::Render(batch));
         }
-        if let Some(Later::Open(_)) = self.later.front() {
-            return self.later.pop_front().and_then(Later::opening);
+        if let Some(Later::Open(_) | Later::Done(_)) = self.later.front() {
+            return self.later.pop_front().and_then(Later::mark);
         }
         let now = Instant::now();
         let mut batch = Vec::new();
@@ -107,9 +116,10 @@ impl Waiting {
 }
 
 impl Later {
-    fn opening(self) -> Option<Task> {
+    fn mark(self) -> Option<Task> {
         match self {
             Self::Open(group) => Some(Task::Open(group)),
+            Self::Done(generation) => Some(Task::Done(generation)),
             Self::Render(_) => None,
         }
     }
@@ -127,6 +137,7 @@ mod tests {
         match queue.next().await {
             Task::Render(batch) => batch.into_iter().map(|(id, _)| id.to_string()).collect(),
             Task::Open(group) => vec![format!("open {group}")],
+            Task::Done(generation) => vec![format!("done {generation}")],
         }
     }
 
@@ -136,11 +147,13 @@ mod tests {
         queue.later((0..BATCH + 1).map(id));
         queue.open("g".into());
         queue.later([id("z")]);
+        queue.done(7);
         assert_eq!(ids(&queue).await.len(), BATCH);
         queue.urgent([id("b"), id("a"), id("b")]);
         assert_eq!(ids(&queue).await, ["b", "a"]);
         assert_eq!(ids(&queue).await, [BATCH.to_string()]);
         assert_eq!(ids(&queue).await, ["open g"]);
         assert_eq!(ids(&queue).await, ["z"]);
+        assert_eq!(ids(&queue).await, ["done 7"]);
     }
 }

@@ -1,13 +1,15 @@
 //! Renders instances, each alone and for every group; in bulk on all cores.
 
+use std::collections::BTreeMap;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use model::{InstanceId, Node, Spec};
-use render::{Complaint, Endpoints, Input, Platform, Templates};
+use render::{Complaint, Endpoints, Input};
 
+use crate::edition::Edition;
 use crate::metrics;
 use crate::state::Rendered;
 use crate::tenant::{Target, Terms};
@@ -29,35 +31,29 @@ pub(crate) struct Work {
 /// What all instances of a batch are rendered with.
 #[derive(Debug, Clone)]
 pub(crate) struct Stage {
-    pub(crate) platform: Arc<Platform>,
+    /// Each edition in use, and the groups that are given it.
+    pub(crate) sets: Vec<Set>,
+    /// What of it this is.
+    pub(crate) generation: u64,
+}
+
+/// The groups that are given an edition.
+#[derive(Debug, Clone)]
+pub(crate) struct Set {
+    pub(crate) edition: Arc<Edition>,
     pub(crate) nodes: Vec<(Arc<str>, Node)>,
 }
 
 /// The renderer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Renderer {
-    templates: Templates,
     count: Arc<AtomicU64>,
 }
 
 impl Renderer {
-    /// With these templates.
-    pub(crate) fn new(templates: Templates) -> Self {
-        Self { templates, count: Arc::default() }
-    }
-
     /// How often instances were rendered since the start.
     pub(crate) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
-    }
-
-    /// What a group gets beside its instances.
-    pub(crate) fn group(
-        &self,
-        platform: &Platform,
-        node: &Node,
-    ) -> Result<Vec<render::Draft>, Vec<Complaint>> {
-        self.templates.group(platform, node)
     }
 
     /// One instance for every group; refused if it is for any.
@@ -69,21 +65,30 @@ impl Renderer {
         terms: &Terms,
         endpoints: &Endpoints,
     ) -> Rendered {
+        let Terms { callers, withheld } = terms;
+        let input = Input { id, spec, endpoints, callers, withheld };
+        let mut all = BTreeMap::new();
+        for set in &stage.sets {
+            all.extend(self.set(set, input)?);
+        }
+        Ok(all)
+    }
+
+    /// Once for all groups of a set, unless its templates vary by group.
+    fn set(&self, set: &Set, input: Input<'_>) -> Rendered {
+        let Set { edition, nodes } = set;
         let render = |node: &Node| {
             self.count.fetch_add(1, Ordering::Relaxed);
-            let Terms { callers, withheld } = terms;
-            let input = Input { id, spec, endpoints, callers, withheld };
-            let rendered = self.templates.instance(&stage.platform, node, input);
+            let rendered = edition.templates.instance(&edition.platform, node, input);
             metrics::rendered(rendered.is_ok());
             rendered
         };
-        let nodes = stage.nodes.iter();
-        match stage.nodes.first() {
-            Some((_, any)) if self.templates.varies_by().is_empty() => {
+        match nodes.first() {
+            Some((_, any)) if edition.templates.varies_by().is_empty() => {
                 let drafts = render(any)?;
-                Ok(nodes.map(|(group, _)| (group.clone(), drafts.clone())).collect())
+                Ok(nodes.iter().map(|(group, _)| (group.clone(), drafts.clone())).collect())
             }
-            _ => nodes.map(|(group, node)| Ok((group.clone(), render(node)?))).collect(),
+            _ => nodes.iter().map(|(group, node)| Ok((group.clone(), render(node)?))).collect(),
         }
     }
 

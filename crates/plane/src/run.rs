@@ -70,7 +70,7 @@ impl Plane {
     }
 
     async fn follow(self: Arc<Self>) {
-        self.renew(self.documents().await);
+        self.renew(&self.documents().await);
         self.asked("addresses", || self.resolver.recall(&*self.blobs)).await;
         let mut pending = Vec::new();
         let mut census = None;
@@ -201,6 +201,7 @@ impl Plane {
         groups.iter().for_each(|name| self.serve_group(name));
         self.queue.later(self.instances());
         groups.into_iter().for_each(|name| self.queue.open(name));
+        self.queue.done(self.state().given.generation);
     }
 
     /// A slow name delays nobody but its own instance, and that not for long: it is published with
@@ -230,6 +231,7 @@ impl Plane {
             match self.queue.next().await {
                 Task::Render(batch) => self.render_batch(batch).await,
                 Task::Open(name) => self.open(&name),
+                Task::Done(generation) => self.state().given.rendered = generation,
             }
         }
     }
@@ -237,10 +239,16 @@ impl Plane {
     async fn render_batch(&self, batch: Vec<(InstanceId, Instant)>) {
         let stage = self.stage();
         let work = batch.iter().filter_map(|(id, _)| self.work(id)).collect();
+        let generation = stage.generation;
         let rendered = self.renderer.batch(stage, work).await;
         let again: Vec<InstanceId> = {
             let mut state = self.state();
+            // What was rendered with something else meanwhile must not seem newer than that.
+            let is_over = state.given.generation != generation;
             let apply = |(Work { id, target, notices, .. }, rendered)| {
+                if is_over {
+                    return Some(id);
+                }
                 state.rendered(&id, &target, rendered, notices).then_some(id)
             };
             rendered.into_iter().filter_map(apply).collect()
@@ -250,7 +258,7 @@ impl Plane {
         self.tell();
     }
 
-    fn work(&self, id: &InstanceId) -> Option<Work> {
+    pub(crate) fn work(&self, id: &InstanceId) -> Option<Work> {
         let target = self.state().target(id)?;
         let refused = self.resolver.check(&target.spec).err().map(|refused| Complaint {
             culprit: Some(format!("upstream `{}`", refused.upstream)),
@@ -284,9 +292,9 @@ impl Plane {
         loop {
             sleep(DOCUMENTS).await;
             let documents = self.documents().await;
-            if self.loaded.load(Ordering::Acquire) && documents != self.state().platform.sources {
+            if self.loaded.load(Ordering::Acquire) && documents != *self.state().given.sources() {
                 tracing::info!(documents = documents.documents().len(), "sources changed");
-                self.renew(documents);
+                self.renew(&documents);
             }
         }
     }
@@ -305,6 +313,7 @@ impl Plane {
             metrics::fleet(&self.fleet());
             sleep(HOUSEKEEPING).await;
             self.state().forget_groups(GROUP_KEPT);
+            self.forget_traffic();
         }
     }
 }

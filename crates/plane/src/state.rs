@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{InstanceId, Millis, Node, Published};
-use render::{Complaint, Draft, Platform};
+use model::{InstanceId, Millis, Published};
+use render::{Complaint, Draft};
 use xds::{Event, Guard, Owner, StreamId};
 
 use crate::diff::Wish;
+use crate::edition::{Edition, Given};
 use crate::group::{Group, Outcome, Refusal, Stamp};
 use crate::grouping::Grouping;
+use crate::renderer::{Set, Stage};
 use crate::tenant::{Fallback, Target, Tenant, Terms};
 use crate::{metrics, words};
 
@@ -27,8 +29,8 @@ pub(crate) struct State {
     pub(crate) epoch: u64,
     /// Up to which revision the change feed is taken in.
     pub(crate) position: u64,
-    /// What templates see beside the instance.
-    pub(crate) platform: Arc<Platform>,
+    /// What each group is rendered with.
+    pub(crate) given: Given,
     pub(crate) tenants: HashMap<InstanceId, Tenant>,
     pub(crate) groups: BTreeMap<Arc<str>, Group>,
     streams: HashMap<StreamId, Arc<str>>,
@@ -45,12 +47,12 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Nothing but the platform's facts.
-    pub(crate) fn new(platform: Platform, restored_from: Option<(u64, u64)>) -> Self {
+    /// Nothing but what is rendered with.
+    pub(crate) fn new(edition: Edition, restored_from: Option<(u64, u64)>) -> Self {
         Self {
             epoch: 0,
             position: 0,
-            platform: Arc::new(platform),
+            given: Given::all(edition),
             tenants: HashMap::new(),
             groups: BTreeMap::new(),
             streams: HashMap::new(),
@@ -100,9 +102,17 @@ impl State {
         self.tenants.get(id)?.target()
     }
 
-    /// For whom instances are rendered.
-    pub(crate) fn nodes(&self) -> Vec<(Arc<str>, Node)> {
-        self.groups.iter().map(|(name, group)| (name.clone(), group.node.clone())).collect()
+    /// What instances are rendered with, and for whom.
+    pub(crate) fn stage(&self) -> Stage {
+        let mut sets: Vec<Set> = Vec::new();
+        for (name, group) in &self.groups {
+            let (edition, node) = (self.given.to(name), (name.clone(), group.node.clone()));
+            match sets.iter_mut().find(|set| Arc::ptr_eq(&set.edition, edition)) {
+                Some(set) => set.nodes.push(node),
+                None => sets.push(Set { edition: edition.clone(), nodes: vec![node] }),
+            }
+        }
+        Stage { sets, generation: self.given.generation }
     }
 
     /// Takes in what was rendered of an instance, unless the instance has become something else
@@ -140,7 +150,8 @@ impl State {
     fn serve(&mut self, id: &InstanceId, target: &Target, drafts: BTreeMap<Arc<str>, Vec<Draft>>) {
         let owner = owner_of(id);
         let is_proven = self.is_proven(&owner);
-        let stamp = Stamp { epoch: self.epoch, revision: target.wanted, served: target.revision };
+        let revision = target.wanted.max(self.given.revision);
+        let stamp = Stamp { epoch: self.epoch, revision, served: target.revision };
         for (name, drafts) in drafts {
             if let Some(group) = self.groups.get_mut(&name) {
                 let wishes = drafts.into_iter().map(Wish::from).collect();
@@ -158,7 +169,7 @@ impl State {
 
     /// Makes `drafts` what a group gets beside its instances.
     pub(crate) fn serve_group(&mut self, name: &str, drafts: Vec<Draft>) {
-        let stamp = Stamp { epoch: self.epoch, revision: 0, served: 0 };
+        let stamp = Stamp { epoch: self.epoch, revision: self.given.revision, served: 0 };
         if let Some(group) = self.groups.get_mut(name) {
             group.put(&PLATFORM.into(), stamp, drafts.into_iter().map(Wish::from).collect());
         }
@@ -248,6 +259,7 @@ impl State {
     fn quarantine(&mut self, owner: &Owner, refusal: &Refusal) -> Option<InstanceId> {
         let Ok(id) = owner.parse::<InstanceId>() else {
             tracing::error!(name = %refusal.name, message = %refusal.message, "listeners refused");
+            self.given.refused = Some(format!("listener {}: {}", refusal.name, refusal.message));
             let stamp = Stamp { epoch: self.epoch, revision: 0, served: 0 };
             for group in self.groups.values_mut() {
                 // Without an earlier version proxies keep the listeners that they have.

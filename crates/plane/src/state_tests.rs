@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use model::descriptor::{Auth, HeaderRules, Parameters};
-use model::{Caller, Plan, Spec, TypeUrl, Version, type_urls};
+use model::{Caller, Node, Plan, Spec, TypeUrl, Version, type_urls};
+use render::Platform;
 
 use super::*;
 use crate::live::Answer;
@@ -63,7 +64,8 @@ struct World {
 
 impl World {
     fn new(proxies: &[u64]) -> Self {
-        let mut state = State::new(platform(), None);
+        let edition = Edition::new(0, render::Templates::builtin(), platform()).unwrap();
+        let mut state = State::new(edition, None);
         state.begin(1);
         let mut group = Group::new(DEFAULT_GROUP, false);
         group.open = true;

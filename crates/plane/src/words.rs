@@ -54,16 +54,20 @@ fn resource(id: &InstanceId, type_url: &str, name: &str) -> String {
     }
 }
 
-/// Takes the platform's prefixes off names: `<instance>/api` is the tenant's `api`. One line,
-/// no control characters, no longer than is read.
-fn own_names(id: &InstanceId, text: &str) -> String {
-    let text = text.replace(&format!("{id}/"), "");
+/// What Envoys and templates have said, on one line that is read.
+pub(crate) fn one_line(text: &str) -> String {
     let plain = |c: char| if c.is_control() { ' ' } else { c };
     let mut short: String = text.chars().take(MAX_MESSAGE_CHARS).map(plain).collect();
     if text.chars().nth(MAX_MESSAGE_CHARS).is_some() {
         short.push('…');
     }
     short
+}
+
+/// Takes the platform's prefixes off names: `<instance>/api` is the tenant's `api`. One line,
+/// no control characters, no longer than is read.
+fn own_names(id: &InstanceId, text: &str) -> String {
+    one_line(&text.replace(&format!("{id}/"), ""))
 }
 
 #[cfg(test)]

@@ -45,6 +45,11 @@ pub(crate) fn free_port() -> SocketAddr {
 }
 
 impl Envoy {
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Starts one that asks the plane at `xds`.
     pub(crate) fn start(id: &str, xds: SocketAddr) -> Self {
         Self::start_in("", id, xds)

@@ -8,4 +8,5 @@ mod envoy;
 mod feed;
 mod line;
 mod proxies;
+mod rollouts;
 mod world;

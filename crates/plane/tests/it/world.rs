@@ -17,8 +17,8 @@ use render::{Platform, Templates};
 use store::contract::sample;
 use store::sqlite::{Options, Sqlite};
 use store::{
-    Accept, Accepted, Bind, Bindings, Binds, Blobs, Changes, Cursor, Filter, HostnameOwner, Page,
-    Queue, Save, Store, StoreError, Write,
+    Accept, Accepted, Bind, Bindings, Binds, Blobs, Changes, Cursor, Editions, Filter,
+    HostnameOwner, Page, Queue, Save, Store, StoreError, Write,
 };
 use tokio::sync::{Notify, oneshot};
 use xds::{Cache, Directory};
@@ -53,6 +53,11 @@ impl World {
             restored_without: Mutex::default(),
         });
         Self { folder, store, platform: platform(), now: AtomicI64::new(1) }
+    }
+
+    /// Editions and roll-outs of its store.
+    pub(crate) fn editions(&self) -> Arc<dyn Editions> {
+        Arc::new(self.store.sqlite.clone())
     }
 
     pub(crate) fn folder(&self) -> &std::path::Path {

@@ -12,6 +12,7 @@ mod audit;
 mod bindings;
 mod blobs;
 mod credentials;
+mod editions;
 mod feed;
 mod fence;
 mod hostnames;
@@ -35,7 +36,8 @@ use async_trait::async_trait;
 use model::Millis;
 
 use crate::{
-    Audit, Bindings, Blobs, Contexts, Credentials, Proofs, Queue, Search, Sessions, Store, Teams,
+    Audit, Bindings, Blobs, Contexts, Credentials, Editions, Proofs, Queue, Search, Sessions,
+    Store, Teams,
 };
 
 /// All ports of one state.
@@ -46,6 +48,7 @@ pub trait State:
     + Audit
     + Bindings
     + Credentials
+    + Editions
     + Sessions
     + Teams
     + Proofs
@@ -60,6 +63,7 @@ impl<T> State for T where
         + Audit
         + Bindings
         + Credentials
+        + Editions
         + Sessions
         + Teams
         + Proofs
@@ -105,6 +109,7 @@ const CASES: &[&[Case]] = &[
     bindings::CASES,
     blobs::CASES,
     credentials::CASES,
+    editions::CASES,
     feed::CASES,
     fence::CASES,
     hostnames::CASES,

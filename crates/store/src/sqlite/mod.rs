@@ -15,6 +15,7 @@ mod checkpoint;
 mod contexts;
 mod credentials;
 mod direct;
+mod editions;
 mod fault;
 mod feed;
 mod forget;

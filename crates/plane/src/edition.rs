@@ -1,0 +1,177 @@
+//! Editions: templates with the facts that they see, as one value that never changes; and which of
+//! them each group is given.
+
+use std::fmt;
+use std::sync::Arc;
+
+use model::Node;
+use render::{Complaint, NodeField, Platform, Sources, Templates};
+use serde::{Deserialize, Serialize};
+
+use crate::grouping::Grouping;
+
+/// What an edition is made of, as it is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Content {
+    /// Files by name, sorted.
+    pub templates: Vec<(String, String)>,
+    /// What templates see as `platform`, but for the documents of sources: these are followed.
+    pub facts: Platform,
+}
+
+/// An edition, compiled.
+pub struct Edition {
+    /// Its number; 0 is what no store has numbered.
+    pub(crate) number: u64,
+    pub(crate) templates: Templates,
+    /// With the documents of sources as they are now.
+    pub(crate) platform: Arc<Platform>,
+}
+
+impl fmt::Debug for Edition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Edition({})", self.number)
+    }
+}
+
+impl Edition {
+    /// Complains of templates that make no listeners, or would make a group of each proxy.
+    pub(crate) fn new(
+        number: u64,
+        templates: Templates,
+        platform: Platform,
+    ) -> Result<Self, Vec<Complaint>> {
+        Grouping::new(templates.varies_by())?;
+        let edition = Self { number, templates, platform: Arc::new(platform) };
+        let node = Node { cluster: crate::DEFAULT_GROUP.to_owned(), ..Node::default() };
+        edition.group(&node)?;
+        Ok(edition)
+    }
+
+    /// Compiles what was kept.
+    pub(crate) fn compile(
+        number: u64,
+        content: &Content,
+        sources: Sources,
+    ) -> Result<Self, Vec<Complaint>> {
+        let templates = Templates::compile(&content.templates)?;
+        Self::new(number, templates, Platform { sources, ..content.facts.clone() })
+    }
+
+    /// What a group gets beside its instances.
+    pub(crate) fn group(&self, node: &Node) -> Result<Vec<render::Draft>, Vec<Complaint>> {
+        self.templates.group(&self.platform, node)
+    }
+
+    fn with_sources(&self, sources: &Sources) -> Arc<Self> {
+        let platform = Platform { sources: sources.clone(), ..(*self.platform).clone() };
+        let templates = self.templates.clone();
+        Arc::new(Self { number: self.number, templates, platform: Arc::new(platform) })
+    }
+}
+
+/// Which edition each group is given: the first whose pattern has its name.
+#[derive(Debug, Clone)]
+pub(crate) struct Given {
+    /// When this was decided, on the store's counter of revisions: what a group gets of an edition
+    /// has no lower version.
+    pub(crate) revision: u64,
+    /// The last is for every group.
+    editions: Vec<(String, Arc<Edition>)>,
+    /// Rises with every change of what is rendered with.
+    pub(crate) generation: u64,
+    /// Up to which of them every instance has been rendered.
+    pub(crate) rendered: u64,
+    /// Why proxies refused the listeners of it.
+    pub(crate) refused: Option<String>,
+}
+
+impl Given {
+    /// The same for all.
+    pub(crate) fn all(edition: Edition) -> Self {
+        let editions = vec![("*".to_owned(), Arc::new(edition))];
+        Self { revision: 0, editions, generation: 0, rendered: 0, refused: None }
+    }
+
+    /// What a group is given.
+    pub(crate) fn to(&self, group: &str) -> &Arc<Edition> {
+        let cluster = group.split(',').next().unwrap_or(group);
+        let is_it = |pattern: &str| matches(pattern, group) || matches(pattern, cluster);
+        let found = self.editions.iter().find(|(pattern, _)| is_it(pattern));
+        &found.unwrap_or(&self.editions[self.editions.len() - 1]).1
+    }
+
+    /// From now on groups are given these. Ignored without any.
+    pub(crate) fn set(&mut self, revision: u64, editions: Vec<(String, Arc<Edition>)>) {
+        if !editions.is_empty() {
+            self.revision = self.revision.max(revision);
+            self.editions = editions;
+            self.generation += 1;
+            self.refused = None;
+        }
+    }
+
+    /// All that any of them varies by.
+    pub(crate) fn varies_by(&self) -> Vec<NodeField> {
+        let fields = self.editions.iter().flat_map(|(_, edition)| edition.templates.varies_by());
+        let mut fields: Vec<NodeField> = fields.cloned().collect();
+        fields.sort_unstable();
+        fields.dedup();
+        fields
+    }
+
+    /// An edition that is in use.
+    pub(crate) fn numbered(&self, number: u64) -> Option<Arc<Edition>> {
+        let mut editions = self.editions.iter().map(|(_, edition)| edition);
+        editions.find(|edition| edition.number == number).cloned()
+    }
+
+    /// The documents of sources.
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.editions[0].1.platform.sources
+    }
+
+    /// Documents of sources have changed.
+    pub(crate) fn renew(&mut self, sources: &Sources) {
+        for (_, edition) in &mut self.editions {
+            *edition = edition.with_sources(sources);
+        }
+        self.generation += 1;
+    }
+}
+
+/// Whether a pattern has a name: `*` stands for anything, at any place.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((head, rest)) => {
+            let Some(tail) = name.strip_prefix(head) else { return false };
+            (0..=tail.len()).any(|at| tail.is_char_boundary(at) && matches(rest, &tail[at..]))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_anything() {
+        for (pattern, name, is_one) in [
+            ("*", "", true),
+            ("*", "eu-west-1", true),
+            ("eu-*", "eu-west-1", true),
+            ("eu-*", "us-east-1", false),
+            ("*-1", "eu-west-1", true),
+            ("*-1", "eu-west-2", false),
+            ("eu-*-1", "eu-west-1", true),
+            ("eu-*-1", "eu-1", false),
+            ("eu-west-1", "eu-west-1", true),
+            ("eu-west-1", "eu-west-11", false),
+            ("", "", true),
+            ("", "a", false),
+        ] {
+            assert_eq!(matches(pattern, name), is_one, "{pattern} {name}");
+        }
+    }
+}

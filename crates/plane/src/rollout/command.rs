@@ -1,0 +1,264 @@
+//! What operators and the configuration ask of roll-outs.
+
+use std::sync::Arc;
+
+use model::{AuditEntry, Rollout, RolloutStage, RolloutState};
+use store::RollStep;
+
+use super::opening::{content, keep};
+use super::plan::{Planned, listeners};
+use super::{RolloutError, Rollouts};
+use crate::edition::{Content, Edition};
+use crate::metrics;
+
+/// What to roll out.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// An edition that there is.
+    pub edition: Option<u64>,
+    /// Or other templates, with the facts that are given now. Neither: what the configuration is.
+    pub templates: Option<Vec<(String, String)>>,
+}
+
+impl Rollouts {
+    /// What an edition would change, and whom it would refuse. Nothing is sent.
+    ///
+    /// # Errors
+    /// Templates that do not compile, or an edition that there is not.
+    pub async fn plan(&self, wish: Wish) -> Result<Planned, RolloutError> {
+        let edition = self.edition_of(wish).await?;
+        self.planned(&edition).await
+    }
+
+    /// Begins a roll-out: its first stage is given the edition.
+    ///
+    /// # Errors
+    /// One is under way; or services would be refused: that is written down, and nothing is sent.
+    pub async fn start(
+        &self,
+        wish: Wish,
+        by: &str,
+        entry: Option<AuditEntry>,
+    ) -> Result<Rollout, RolloutError> {
+        self.none_under_way().await?;
+        let edition = self.edition_of(wish).await?;
+        let planned = self.planned(&edition).await?;
+        let standing = self.editions.standing().await?;
+        if standing.given.editions.iter().all(|(_, number)| *number == edition.number) {
+            return Err(RolloutError::Conflict(format!(
+                "all groups have edition {}",
+                edition.number
+            )));
+        }
+        let mut rollout = self.begun(planned.from, edition.number, by, self.policy.stages.clone());
+        if !planned.is_good() {
+            (rollout.state, rollout.reason) = (RolloutState::Refused, Some(planned.why()));
+            rollout.ended_at = Some(rollout.started_at);
+        }
+        let takes_offer = standing.offered.is_some_and(|(number, _)| number == edition.number);
+        let rollout = self.write(rollout, takes_offer, entry).await?;
+        match &rollout.reason {
+            Some(why) => Err(RolloutError::Refused(format!("edition {}: {why}", rollout.to))),
+            None => Ok(rollout),
+        }
+    }
+
+    /// No further stage begins, or again.
+    ///
+    /// # Errors
+    /// None is under way.
+    pub async fn pause(
+        &self,
+        is_paused: bool,
+        entry: Option<AuditEntry>,
+    ) -> Result<Rollout, RolloutError> {
+        let rollout = self.under_way().await?;
+        self.write(Rollout { is_paused, ..rollout }, false, entry).await
+    }
+
+    /// Every group goes back at once: to what it had before the roll-out that is under way, or to
+    /// the edition that is named, or to what there was before the latest roll-out. Gates only tell.
+    ///
+    /// # Errors
+    /// There is nothing to go back to.
+    pub async fn revert(
+        &self,
+        to: Option<u64>,
+        by: &str,
+        entry: Option<AuditEntry>,
+    ) -> Result<Rollout, RolloutError> {
+        let standing = self.editions.standing().await?;
+        let rolling = standing.rollout.clone().filter(|rollout| !rollout.state.is_over());
+        if let Some(rollout) = rolling {
+            let is_back = to.is_none_or(|to| to == rollout.from);
+            let reason = format!("reverted by {by}");
+            let rollout = self.ended(rollout, RolloutState::Reverted, Some(reason));
+            let rollout = self.write(rollout, false, entry.clone()).await?;
+            if is_back {
+                return Ok(rollout);
+            }
+        }
+        let nothing = || RolloutError::Conflict("there is nothing to go back to".to_owned());
+        let done = standing.rollout.filter(|rollout| rollout.state == RolloutState::Done);
+        let to = to.or(done.map(|rollout| rollout.from)).ok_or_else(nothing)?;
+        let from = self.base().await?;
+        if from == to {
+            return Err(RolloutError::Conflict(format!("all groups have edition {to}")));
+        }
+        self.edition(to).await?;
+        let all =
+            RolloutStage { name: "all".to_owned(), groups: vec!["*".to_owned()], bake_seconds: 0 };
+        let rollout = Rollout { is_forced: true, ..self.begun(from, to, by, vec![all]) };
+        self.write(rollout, false, entry).await
+    }
+
+    /// The configuration is this now. What cannot be used changes nothing, and is told.
+    ///
+    /// # Errors
+    /// The store does not answer: it must be offered again.
+    pub async fn offer(&self, configured: Result<&Content, String>) -> Result<(), RolloutError> {
+        let compiled = configured.and_then(|content| match self.compile(0, content) {
+            Ok(_) => Ok(content),
+            Err(complaints) => Err(complaints),
+        });
+        let trouble = match compiled {
+            Err(why) => Some(why),
+            Ok(content) => {
+                let number = keep(&*self.editions, content, self.now()).await?;
+                self.editions.offer_edition(number).await?;
+                self.nudge.notify_one();
+                None
+            }
+        };
+        metrics::templates_refused(trouble.is_some());
+        if let Some(why) = &trouble {
+            tracing::error!(%why, "the templates are not used; what there was stays");
+        }
+        self.seen().trouble = trouble;
+        Ok(())
+    }
+
+    pub(super) fn begun(&self, from: u64, to: u64, by: &str, stages: Vec<RolloutStage>) -> Rollout {
+        let now = self.now();
+        Rollout {
+            id: 0,
+            turn: 0,
+            from,
+            to,
+            by: by.to_owned(),
+            stages,
+            stage: 0,
+            state: RolloutState::Proving,
+            is_paused: false,
+            is_forced: false,
+            reason: None,
+            notes: Vec::new(),
+            started_at: now,
+            since: now,
+            ended_at: None,
+        }
+    }
+
+    pub(super) fn ended(
+        &self,
+        rollout: Rollout,
+        state: RolloutState,
+        reason: Option<String>,
+    ) -> Rollout {
+        let now = self.now();
+        Rollout { state, reason, since: now, ended_at: Some(now), is_paused: false, ..rollout }
+    }
+
+    /// Writes it, unless another wrote first.
+    pub(super) async fn write(
+        &self,
+        rollout: Rollout,
+        takes_offer: bool,
+        entry: Option<AuditEntry>,
+    ) -> Result<Rollout, RolloutError> {
+        let step = RollStep { rollout, takes_offer, at: self.now(), entry };
+        let written = self.editions.roll(step).await?;
+        let raced = || {
+            RolloutError::Conflict("another roll-out was written just now; look again".to_owned())
+        };
+        let rollout = written.ok_or_else(raced)?;
+        self.nudge.notify_one();
+        Ok(rollout)
+    }
+
+    async fn planned(&self, edition: &Arc<Edition>) -> Result<Planned, RolloutError> {
+        let _turn = self.planning.lock().await;
+        let from = self.base().await?;
+        Ok(Planned { from, ..self.plane.plan(edition).await })
+    }
+
+    async fn edition_of(&self, wish: Wish) -> Result<Arc<Edition>, RolloutError> {
+        let standing = self.editions.standing().await?;
+        let number = match wish {
+            Wish { edition: Some(number), .. } => number,
+            Wish { templates: Some(templates), .. } => {
+                let base = self.base().await?;
+                let kept = content(&*self.editions, base).await?;
+                let facts = kept.ok_or(RolloutError::Unknown(base))?.facts;
+                let made = Content { templates, facts };
+                self.compile(0, &made).map_err(RolloutError::Refused)?;
+                keep(&*self.editions, &made, self.now()).await?
+            }
+            Wish { .. } => {
+                let offered = standing.offered.map(|(number, _)| number);
+                let nothing = || RolloutError::Conflict("nothing is configured".to_owned());
+                offered.ok_or_else(nothing)?
+            }
+        };
+        self.edition(number).await
+    }
+
+    /// An edition, compiled; the one that groups have already, where they have.
+    pub(super) async fn edition(&self, number: u64) -> Result<Arc<Edition>, RolloutError> {
+        if let Some(edition) = self.plane.state().given.numbered(number) {
+            return Ok(edition);
+        }
+        let content = content(&*self.editions, number).await?;
+        let content = content.ok_or(RolloutError::Unknown(number))?;
+        self.compile(number, &content).map(Arc::new).map_err(RolloutError::Refused)
+    }
+
+    fn compile(&self, number: u64, content: &Content) -> Result<Edition, String> {
+        let (sources, grouping) = {
+            let state = self.plane.state();
+            (state.given.sources().clone(), state.grouping.clone())
+        };
+        let edition = Edition::compile(number, content, sources).map_err(|complaints| {
+            format!("the templates cannot be used: {}", listeners(&complaints))
+        })?;
+        match grouping.lacks(edition.templates.varies_by()) {
+            None => Ok(edition),
+            Some(field) => Err(format!(
+                "the templates vary by {field}, which groups of proxies are not told apart by yet: \
+                 start the control plane with them"
+            )),
+        }
+    }
+
+    /// What groups have that no stage was reached of.
+    async fn base(&self) -> Result<u64, RolloutError> {
+        let given = self.editions.standing().await?.given.editions;
+        Ok(given.last().map_or(0, |(_, number)| *number))
+    }
+
+    async fn under_way(&self) -> Result<Rollout, RolloutError> {
+        let rollout = self.editions.standing().await?.rollout.filter(|it| !it.state.is_over());
+        rollout.ok_or_else(|| RolloutError::Conflict("no roll-out is under way".to_owned()))
+    }
+
+    async fn none_under_way(&self) -> Result<(), RolloutError> {
+        match self.under_way().await {
+            Ok(rollout) => Err(RolloutError::Conflict(format!(
+                "roll-out {} to edition {} is under way; revert it, or let it end",
+                rollout.id, rollout.to
+            ))),
+            Err(RolloutError::Conflict(_)) => Ok(()),
+            Err(other) => Err(other),
+        }
+    }
+}

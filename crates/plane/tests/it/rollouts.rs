@@ -1,0 +1,309 @@
+//! Editions are rolled out by stages, and every gate can say no.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use model::{Node, RolloutState};
+use plane::{Answers, Content, Limits, Plane, Policy, RolloutError, Rollouts, Wish};
+use render::{Platform, Templates};
+use tokio::task::JoinHandle;
+use xds::Directory;
+
+use crate::envoy::upstream;
+use crate::line::{Line, live};
+use crate::world::{PATIENCE, Running, World, spec, until};
+
+/// In the routes of every service.
+const PLACE: &str = "\"most_specific_header_mutations_wins\": true,";
+const HARMLESS: &str = r#""response_headers_to_add": [{"header": {"key": "x-a", "value": "b"}}],"#;
+const REFUSED_BY_ENVOY: &str =
+    r#""response_headers_to_add": [{"header": {"key": "x-a", "value": "%NO_SUCH_COMMAND%"}}],"#;
+const REFUSED_OF_ONE: &str = r#"{% if instance.id == "two" %}"no_such_field": 1,{% endif %}"#;
+
+/// The default templates with something more in the routes.
+fn content(platform: &Platform, insertion: &str) -> Content {
+    let file = |(name, text): &(&str, &str)| {
+        let text = text.replace(PLACE, &format!("{PLACE}\n{insertion}"));
+        ((*name).to_owned(), text)
+    };
+    let templates = Templates::builtin_files().iter().map(file).collect();
+    Content { templates, facts: platform.clone() }
+}
+
+/// What decides, at work.
+struct Rolling {
+    rollouts: Arc<Rollouts>,
+    task: JoinHandle<()>,
+}
+
+impl Rolling {
+    fn start(world: &World, plane: &Arc<Plane>, stages: &str, limits: Limits) -> Self {
+        let (policy, began) = (Policy::new(stages, true, limits).unwrap(), Instant::now());
+        let clock =
+            Arc::new(move || 1_000_000 + i64::try_from(began.elapsed().as_millis()).unwrap());
+        let rollouts = Rollouts::new(plane.clone(), world.editions(), policy, clock);
+        let task = tokio::spawn(rollouts.clone().run());
+        Self { rollouts, task }
+    }
+
+    /// The configuration is the default with this in it.
+    async fn offer(&self, world: &World, insertion: &str) {
+        let content = content(&world.platform, insertion);
+        self.rollouts.offer(Ok(&content)).await.unwrap();
+    }
+
+    /// Waits for the end of that many roll-outs; how the last did, and why.
+    async fn ended(&self, count: usize) -> (RolloutState, String) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let all = self.rollouts.list(100).await.unwrap();
+            let over = all.iter().filter(|rollout| rollout.state.is_over()).count();
+            if over >= count {
+                let last = &all[0];
+                return (last.state, last.reason.clone().unwrap_or_default());
+            }
+            assert!(Instant::now() < deadline, "never over: {all:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn stop(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+}
+
+/// The part of `name version` that tells what it is, and its revision.
+fn parts(held: &str) -> (&str, u64) {
+    let (name, version) = held.split_once(' ').unwrap();
+    let revision = version.split(['.', '-']).nth(1).unwrap().parse().unwrap();
+    (&held[..name.len()], revision)
+}
+
+fn hashes(held: &[String]) -> Vec<&str> {
+    held.iter().map(|it| it.rsplit('-').next().unwrap()).collect()
+}
+
+/// No resource has a lower revision than before.
+fn rises(before: &[String], after: &[String]) {
+    for held in before {
+        let (name, revision) = parts(held);
+        let now = after.iter().map(|it| parts(it)).find(|(it, _)| *it == name);
+        assert!(now.is_some_and(|(_, now)| now >= revision), "{before:?} {after:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn templates_are_live_when_saved_and_what_fails_changes_nothing() {
+    let line = Line::up(Templates::builtin()).await;
+    let rolling = Rolling::start(&line.world, &line.running.plane, "", Limits::default());
+    rolling.offer(&line.world, "").await;
+    let upstream = upstream("one").await;
+    assert_eq!(line.publish("one", upstream).await, live(1));
+    assert_eq!(line.publish("two", upstream).await, live(1));
+    let first = line.running.held("one");
+
+    rolling.offer(&line.world, HARMLESS).await;
+    assert_eq!(rolling.ended(1).await, (RolloutState::Done, String::new()));
+    let second = line.running.held("one");
+    assert_ne!(hashes(&first), hashes(&second));
+    rises(&first, &second);
+    assert!(second.iter().map(|it| parts(it).1).max() > first.iter().map(|it| parts(it).1).max());
+
+    for broken in ["{{ no_such_thing.at_all }", "{% if %}"] {
+        rolling.offer(&line.world, broken).await;
+        let status = rolling.rollouts.status().await.unwrap();
+        assert!(status.trouble.unwrap().contains("routes.json.j2"));
+        assert_eq!(line.running.held("one"), second);
+    }
+    rolling.offer(&line.world, REFUSED_OF_ONE).await;
+    let (state, why) = rolling.ended(2).await;
+    assert_eq!(state, RolloutState::Refused);
+    assert!(why.contains("1 would be refused: two: a fault of the platform"), "{why}");
+    assert_eq!(line.running.held("one"), second);
+    assert_eq!(line.running.plane.fleet().quarantined, 0);
+
+    rolling.offer(&line.world, HARMLESS).await;
+    let status = rolling.rollouts.status().await.unwrap();
+    assert_eq!((status.trouble, status.offered), (None, None), "it is as it was");
+    assert_eq!(line.get("one.example.com").await, (200, "one".to_owned()));
+    rolling.stop().await;
+    line.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_envoy_refuses_is_halted_and_goes_back() {
+    let line = Line::up(Templates::builtin()).await;
+    let rolling = Rolling::start(&line.world, &line.running.plane, "", Limits::default());
+    rolling.offer(&line.world, "").await;
+    assert_eq!(line.publish("one", upstream("one").await).await, live(1));
+    let before = line.running.held("one");
+    rolling.offer(&line.world, REFUSED_BY_ENVOY).await;
+    let (state, why) = rolling.ended(1).await;
+    assert_eq!(state, RolloutState::Reverted);
+    assert!(why.contains("NO_SUCH_COMMAND"), "{why}");
+    let back = || hashes(&line.running.held("one")) == hashes(&before);
+    until("it has what it had", back).await;
+    rises(&before, &line.running.held("one"));
+    let settled = || {
+        let fleet = line.running.plane.fleet();
+        (fleet.quarantined, fleet.in_flight) == (0, 0)
+    };
+    until("nothing is held against the service", settled).await;
+    assert_eq!(line.get("one.example.com").await, (200, "one".to_owned()));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let all = rolling.rollouts.list(10).await.unwrap();
+    assert_eq!(all.len(), 1, "what was reverted is not begun again by itself");
+    rolling.stop().await;
+    line.down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_does_not_acknowledge_halts() {
+    let line = Line::up(Templates::builtin()).await;
+    let limits = Limits { prove_within: Duration::from_secs(1), ..Limits::default() };
+    let rolling = Rolling::start(&line.world, &line.running.plane, "", limits);
+    rolling.offer(&line.world, "").await;
+    assert_eq!(line.publish("one", upstream("one").await).await, live(1));
+    let before = line.running.held("one");
+    let signal = |name: &str| {
+        let pid = line.envoys[0].pid().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    };
+    signal("-STOP");
+    rolling.offer(&line.world, HARMLESS).await;
+    let (state, why) = rolling.ended(1).await;
+    signal("-CONT");
+    assert_eq!(state, RolloutState::Reverted);
+    assert!(why.contains("none of 1 proxies of group default has everything"), "{why}");
+    let back = || hashes(&line.running.held("one")) == hashes(&before);
+    until("it has what it had", back).await;
+    rolling.stop().await;
+    line.down().await;
+}
+
+/// A plane with two groups and one service, without proxies.
+async fn two_groups(stages: &str) -> (World, Running, Rolling) {
+    let world = World::new();
+    let running = world.start();
+    let rolling = Rolling::start(&world, &running.plane, stages, Limits::default());
+    rolling.offer(&world, "").await;
+    running.cache("eu");
+    running.cache("us");
+    let revision = world.publish("one", Some(&spec("one", "127.0.0.1:9"))).await;
+    until("it is rendered", || !running.cache("us").dump(Some("one")).is_empty()).await;
+    running.caught_up("one", revision).await;
+    (world, running, rolling)
+}
+
+fn of(running: &Running, group: &str) -> Vec<String> {
+    let entries = running.cache(group).dump(Some("one")).into_iter();
+    entries.map(|e| format!("{} {}", e.resource.name, e.resource.version)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_waits_for_the_one_before_and_errors_halt_it() {
+    let (world, running, rolling) = two_groups("canary=eu@1h; rest=*").await;
+    let (eu, us) = (of(&running, "eu"), of(&running, "us"));
+    rolling.offer(&world, HARMLESS).await;
+    until("the canary has it", || hashes(&of(&running, "eu")) != hashes(&eu)).await;
+    let node = Node { id: "p1".to_owned(), cluster: "eu".to_owned(), ..Node::default() };
+    let good = Answers { requests: 100, ..Answers::default() };
+    running.plane.answered(&node, good);
+    let other = Node { cluster: "us".to_owned(), ..node.clone() };
+    running.plane.answered(&other, Answers { failed: 100, ..good });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(of(&running, "us"), us, "the rest waits");
+    let now = rolling.rollouts.status().await.unwrap().rollout.unwrap();
+    assert_eq!((now.stage, now.state), (0, RolloutState::Baking), "others' errors are not its own");
+
+    running.plane.answered(&node, Answers { failed: 100, ..good });
+    let (state, why) = rolling.ended(1).await;
+    assert_eq!(state, RolloutState::Reverted);
+    assert!(why.contains("50 % of 200 requests were answered with 500 or above"), "{why}");
+    until("it goes back", || hashes(&of(&running, "eu")) == hashes(&eu)).await;
+    rises(&eu, &of(&running, "eu"));
+    assert_eq!(of(&running, "us"), us);
+    rolling.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_pause_resume_and_go_back_to_any_edition() {
+    let (world, running, rolling) = two_groups("canary=eu; rest=*").await;
+    let rollouts = &rolling.rollouts;
+    let first = rollouts.status().await.unwrap().given[0].1;
+    let before = of(&running, "us");
+    let templates = content(&world.platform, HARMLESS).templates;
+    let wish = Wish { templates: Some(templates), edition: None };
+    let planned = rollouts.plan(wish.clone()).await.unwrap();
+    assert!(planned.is_good());
+    assert_eq!(
+        (planned.from, planned.instances, planned.changed),
+        (first, 1, vec!["one".to_owned()])
+    );
+    assert_eq!(planned.samples[0].type_url, model::type_urls::ROUTE);
+    assert_eq!(of(&running, "us"), before, "a plan sends nothing");
+
+    let begun = rollouts.start(wish.clone(), "ann", None).await.unwrap();
+    let paused = rollouts.pause(true, None).await;
+    // Without proxies a stage without a bake time passes at once.
+    if paused.is_ok() {
+        rollouts.pause(false, None).await.unwrap();
+    }
+    assert_eq!(rolling.ended(1).await.0, RolloutState::Done);
+    let second = begun.to;
+    assert_ne!(hashes(&of(&running, "us")), hashes(&before));
+    let again = rollouts.start(wish, "ann", None).await;
+    assert!(matches!(again, Err(RolloutError::Conflict(_))), "{again:?}");
+    let unknown = rollouts.revert(Some(999), "ann", None).await;
+    assert!(matches!(unknown, Err(RolloutError::Unknown(999))), "{unknown:?}");
+
+    for (to, back, count) in [(None, first, 2), (Some(second), second, 3), (Some(first), first, 4)]
+    {
+        assert_eq!(rollouts.revert(to, "ann", None).await.unwrap().to, back);
+        assert_eq!(rolling.ended(count).await.0, RolloutState::Done);
+        assert_eq!(rollouts.status().await.unwrap().given, [("*".to_owned(), back)]);
+    }
+    assert_eq!(hashes(&of(&running, "us")), hashes(&before));
+    rises(&before, &of(&running, "us"));
+    rolling.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_holds_until_it_is_resumed() {
+    let (world, running, rolling) = two_groups("canary=eu@1s; rest=*").await;
+    let us = of(&running, "us");
+    rolling.offer(&world, HARMLESS).await;
+    until("the canary has it", || hashes(&of(&running, "eu")) != hashes(&us)).await;
+    rolling.rollouts.pause(true, None).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(of(&running, "us"), us, "it is paused");
+    rolling.rollouts.pause(false, None).await.unwrap();
+    assert_eq!(rolling.ended(1).await.0, RolloutState::Done);
+    until("the rest has it", || hashes(&of(&running, "eu")) == hashes(&of(&running, "us"))).await;
+    rolling.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_starts_gives_groups_what_they_had() {
+    let (world, mut running, rolling) = two_groups("canary=eu@1h; rest=*").await;
+    rolling.offer(&world, HARMLESS).await;
+    let us = of(&running, "us");
+    until("the canary has it", || hashes(&of(&running, "eu")) != hashes(&us)).await;
+    let eu = of(&running, "eu");
+    rolling.stop().await;
+    running.end().await;
+
+    let running = world.start();
+    let rolling = Rolling::start(&world, &running.plane, "canary=eu@1h; rest=*", Limits::default());
+    let node = |cluster: &str| Node { cluster: cluster.to_owned(), ..Node::default() };
+    running.plane.assign(&node("eu")).unwrap();
+    running.plane.assign(&node("us")).unwrap();
+    let same =
+        || hashes(&of(&running, "eu")) == hashes(&eu) && hashes(&of(&running, "us")) == hashes(&us);
+    until("each has what it had", same).await;
+    let now = rolling.rollouts.status().await.unwrap().rollout.unwrap();
+    assert_eq!((now.stage, now.state.is_over()), (0, false));
+    rolling.stop().await;
+}
