@@ -1,12 +1,19 @@
 //! An operator's word about an operation in progress.
 
 use async_trait::async_trait;
-use model::{AuditEntry, Direction, Millis, Operation, OperationId, Requester};
+use model::{
+    AuditEntry, Direction, Millis, Operation, OperationId, Requester, StepRecord, StepState,
+};
 use serde_json::{Value, json};
 
 use super::request::Tx;
 use super::{Sqlite, audit, jobs, read, save, story};
 use crate::{Directed, Operators, StoreError};
+
+/// Said where a step cannot be passed over now.
+const AT_WORK: &str = "a worker is at this step now, and what it does may arrive after what you did by \
+                       hand; ask again in a moment, when it has failed, waits, or was given up (two \
+                       minutes at most)";
 
 #[async_trait]
 impl Operators for Sqlite {
@@ -30,6 +37,9 @@ fn direct(
     now: Millis,
 ) -> Result<Directed, StoreError> {
     let Some(mut operation) = read::operation(tx.conn, id)? else { return Ok(Directed::Unknown) };
+    if is_at_work(tx, &operation, direction, now)? {
+        return Ok(Directed::No(AT_WORK.to_owned()));
+    }
     if let Err(refusal) = operation.direct(direction, &by.credential, now) {
         return Ok(Directed::No(refusal));
     }
@@ -37,6 +47,22 @@ fn direct(
     jobs::hand_over(tx, id, id, &operation.instance, now)?;
     audit::append(tx, now, &entry(tx, &operation, direction, by)?)?;
     Ok(Directed::Yes(Box::new(operation)))
+}
+
+/// Whether a worker is in the midst of what is to be passed over: its effects may arrive after an
+/// operator has seen to it.
+fn is_at_work(
+    tx: &Tx<'_>,
+    operation: &Operation,
+    direction: &Direction,
+    now: Millis,
+) -> Result<bool, StoreError> {
+    let Direction::Skip { step, .. } = direction else { return Ok(false) };
+    let is_open = |state| matches!(state, StepState::Running | StepState::Undoing);
+    // A look at what waits changes nothing.
+    let acts = |it: &StepRecord| is_open(it.state) && it.waits_now().is_none();
+    let acts = operation.steps.iter().any(|it| it.name == *step && acts(it));
+    Ok(acts && jobs::is_held(tx.conn, &operation.id, now)?)
 }
 
 fn entry(

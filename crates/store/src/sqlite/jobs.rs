@@ -62,6 +62,20 @@ pub(super) fn hand_over(
     Ok(())
 }
 
+/// Whether somebody may be working on an operation: its lease, or one that was revoked and not given
+/// back, has not run out.
+pub(super) fn is_held(
+    conn: &Connection,
+    id: &OperationId,
+    now: Millis,
+) -> Result<bool, StoreError> {
+    let mut statement = conn.prepare_cached(
+        "SELECT 1 FROM jobs WHERE operation = ?1 AND due_at > ?2 \
+         AND (fence <> 0 OR revoked IS NOT NULL)",
+    )?;
+    Ok(statement.exists(params![id.as_str(), now])?)
+}
+
 /// Whether this lease was revoked and not yet given back.
 pub(super) fn is_revoked(conn: &Connection, fence: &Fence) -> Result<bool, StoreError> {
     let mut statement = conn.prepare_cached("SELECT 1 FROM jobs WHERE revoked = ?1")?;
