@@ -6,7 +6,8 @@ use model::{Node, TypeUrl, Version};
 
 use crate::Owner;
 
-/// One stream of one proxy, unique in this process.
+/// One conversation with one proxy, unique in this process: its ADS stream, or all its streams of
+/// single types together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub u64);
 
@@ -26,7 +27,7 @@ pub struct Ahead {
 /// Something that happened on a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A proxy has opened a stream and told its node.
+    /// A proxy has opened a stream and told its node; of streams of single types, the first.
     Opened {
         /// The stream.
         stream: StreamId,

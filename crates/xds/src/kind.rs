@@ -42,6 +42,12 @@ impl Kind {
         !matches!(self, Self::Endpoint | Self::Named | Self::Route)
     }
 
+    /// Whether a client that has once asked for everything of it goes on doing so: it is asked for
+    /// by the bootstrap, and not because of another resource.
+    pub(crate) fn never_ends(self) -> bool {
+        matches!(self, Self::Cluster | Self::Listener)
+    }
+
     /// Whether a state-of-the-world response must hold all that is subscribed, absence being
     /// deletion.
     pub(crate) fn full_state(self) -> bool {

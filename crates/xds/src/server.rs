@@ -15,8 +15,9 @@ use crate::tls::{self, Tls};
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// It is given up when it does not answer within this.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// An ADS client needs one stream; a few more are for the moment of reconnecting.
-const STREAMS_PER_CONNECTION: u32 = 16;
+/// An ADS client needs one stream. A client of the services of single types needs one for each
+/// cluster and each route configuration, and opens further connections beyond this.
+const STREAMS_PER_CONNECTION: u32 = 128;
 
 /// Serves until `shutdown`, then drains: every stream ends with `UNAVAILABLE`, and the future with
 /// the last connection. Without TLS nobody is known, and nobody is given a secret.

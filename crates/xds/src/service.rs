@@ -1,4 +1,4 @@
-//! The aggregated discovery service: accepts streams and gives each its protocol.
+//! The discovery services: accepts streams and gives each its protocol.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -22,16 +22,15 @@ use crate::identity::{Identity, Revoked};
 use crate::limits::Limits;
 use crate::metrics;
 use crate::secrets::Secrets;
+use crate::services::Method;
+use crate::session::Sessions;
+use crate::single;
 use crate::sotw::StateOfTheWorld;
 use crate::stream::{Talk, Wires, draining, recalled};
+use crate::wire::{DeltaRequest, StateRequest};
 
 /// Responses between a protocol and its socket: what is not sent yet is worked out when it can be.
 const OUTBOUND_MESSAGES: usize = 1;
-/// The service's methods.
-const DELTA: &str =
-    "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
-const STATE: &str =
-    "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources";
 
 /// Which cache a node is served from.
 pub trait Directory: Send + Sync {
@@ -44,10 +43,13 @@ pub trait Directory: Send + Sync {
 #[derive(Clone)]
 pub struct Ads(Arc<Shared>);
 
-struct Shared {
-    directory: Arc<dyn Directory>,
-    events: mpsc::Sender<Event>,
-    limits: Limits,
+pub(crate) struct Shared {
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) events: mpsc::Sender<Event>,
+    pub(crate) limits: Limits,
+    /// Conversations with clients of the services of single types.
+    pub(crate) deltas: Sessions<DeltaRequest>,
+    pub(crate) states: Sessions<StateRequest>,
     last_stream: AtomicU64,
     streams: AtomicUsize,
     drain: watch::Sender<bool>,
@@ -66,6 +68,10 @@ impl Shared {
             Status::permission_denied(reason)
         })
     }
+
+    pub(crate) fn next_stream(&self) -> StreamId {
+        StreamId(self.last_stream.fetch_add(1, Ordering::Relaxed) + 1)
+    }
 }
 
 impl Ads {
@@ -76,6 +82,8 @@ impl Ads {
             directory,
             events,
             limits,
+            deltas: Sessions::default(),
+            states: Sessions::default(),
             last_stream: AtomicU64::new(0),
             streams: AtomicUsize::new(0),
             drain: watch::Sender::new(false),
@@ -99,11 +107,9 @@ impl Ads {
     }
 
     fn accept(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
-        let delta = match request.uri().path() {
-            DELTA => true,
-            STATE => false,
-            path => return Err(Status::unimplemented(format!("no method {path}"))),
-        };
+        let path = request.uri().path();
+        let method = Method::of(path);
+        let method = method.ok_or_else(|| Status::unimplemented(format!("no method {path}")))?;
         let identity = request.extensions().get::<Arc<Identity>>().cloned();
         let open = Open::count(&self.0, identity)?;
         let (outbound, messages) = mpsc::channel(OUTBOUND_MESSAGES);
@@ -115,9 +121,16 @@ impl Ads {
             drain: self.0.drain.subscribe(),
             secrets: Secrets::to(open.identity.is_some()),
         };
-        match delta {
-            true => tokio::spawn(open.serve(wires, Delta::new)),
-            false => tokio::spawn(open.serve(wires, StateOfTheWorld::new)),
+        let shared = self.0.clone();
+        match (method.type_url, method.delta) {
+            (None, true) => tokio::spawn(open.serve(wires, Delta::new)),
+            (None, false) => tokio::spawn(open.serve(wires, StateOfTheWorld::new)),
+            (Some(type_url), true) => tokio::spawn(async move {
+                single::serve(open, wires, type_url, &shared.deltas, Delta::new).await;
+            }),
+            (Some(type_url), false) => tokio::spawn(async move {
+                single::serve(open, wires, type_url, &shared.states, StateOfTheWorld::new).await;
+            }),
         };
         let mut response = Response::new(Body::new(Outbound::new(messages)));
         let grpc = http::HeaderValue::from_static("application/grpc");
@@ -127,11 +140,11 @@ impl Ads {
 }
 
 /// An open stream, counted while it lives.
-struct Open {
-    shared: Arc<Shared>,
-    stream: StreamId,
+pub(crate) struct Open {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) stream: StreamId,
     /// None: whoever connects in clear.
-    identity: Option<Arc<Identity>>,
+    pub(crate) identity: Option<Arc<Identity>>,
 }
 
 impl Open {
@@ -141,7 +154,7 @@ impl Open {
             return Err(draining());
         }
         let streams = shared.streams.fetch_add(1, Ordering::AcqRel);
-        let stream = StreamId(shared.last_stream.fetch_add(1, Ordering::Relaxed) + 1);
+        let stream = shared.next_stream();
         metrics::stream_opened();
         let open = Self { shared: shared.clone(), stream, identity };
         if streams >= shared.limits.streams {
@@ -164,6 +177,14 @@ impl Open {
         }
     }
 
+    /// The cache of a client that has told who it is.
+    pub(crate) fn admit(&self, node: &Node) -> Result<Arc<Cache>, Status> {
+        let cache = self.shared.admit(node, self.identity.as_deref())?;
+        let (stream, group) = (self.stream.0, &node.cluster);
+        tracing::info!(stream, node = node.id, group, "stream opened");
+        Ok(cache)
+    }
+
     async fn converse<T: Talk>(
         &self,
         wires: &mut Wires,
@@ -171,13 +192,7 @@ impl Open {
     ) -> Result<(), Status> {
         let Some(mut first) = wires.first::<T::Request>().await? else { return Ok(()) };
         let node = Arc::new(T::node(&mut first).map(Node::from).unwrap_or_default());
-        let cache = self.shared.admit(&node, self.identity.as_deref())?;
-        tracing::info!(
-            stream = self.stream.0,
-            node = node.id,
-            group = node.cluster,
-            "stream opened"
-        );
+        let cache = self.admit(&node)?;
         let stream = self.stream;
         let early = cache.is_fork();
         let _ = wires.events.send(Event::Opened { stream, node, early }).await;
@@ -197,11 +212,9 @@ impl Open {
         let _ = wires.events.send(Event::Closed { stream }).await;
         outcome
     }
-}
 
-impl Open {
     /// Waits until whoever is here may not be any more; whoever is not known may for ever.
-    async fn identity_ends(&self) -> Status {
+    pub(crate) async fn identity_ends(&self) -> Status {
         match &self.identity {
             None => std::future::pending().await,
             Some(identity) => identity.ends(self.shared.revoked.subscribe()).await,

@@ -1,4 +1,4 @@
-//! One stream: the socket's side of a protocol.
+//! One stream of a client that has no other (ADS): the socket's side of a protocol.
 
 use std::time::Duration;
 
@@ -11,33 +11,37 @@ use tonic::Status;
 use crate::cache::Beat;
 use crate::event::Event;
 use crate::frames::{Framed, Inbound};
+use crate::lane::Lane;
 use crate::metrics;
 use crate::secrets::Secrets;
 use crate::wire::WireNode;
 
 /// How long nothing at all has to be looked at.
-const IDLE: Duration = Duration::from_secs(3600);
+pub(crate) const IDLE: Duration = Duration::from_secs(3600);
 
-/// A protocol without its socket.
+/// A protocol without its sockets.
 pub(crate) trait Talk: Send + 'static {
     type Request: Message + Default;
-    type Response: Into<Framed>;
+    type Response: Into<Framed> + Send;
 
     /// Who the client says it is; only the first request is sure to tell.
     fn node(request: &mut Self::Request) -> Option<WireNode>;
 
-    /// The client said something.
-    fn request(&mut self, request: Self::Request, now: Instant) -> Result<(), Status>;
-
     /// The type that a request is about.
-    fn type_url(request: &Self::Request) -> &str;
+    fn type_url(request: &mut Self::Request) -> &mut String;
+
+    /// The client said something. An error ends the lane.
+    fn request(&mut self, lane: Lane, request: Self::Request, now: Instant) -> Result<(), Status>;
 
     /// The client asked for what it is not given: names are answered as those of nothing, where the
     /// protocol has an answer.
-    fn withhold(&mut self, request: Self::Request) -> Result<(), Status>;
+    fn withhold(&mut self, lane: Lane, request: Self::Request) -> Result<(), Status>;
 
-    /// What to say next; asked again until there is nothing.
-    fn respond(&mut self, now: Instant) -> Result<Option<Self::Response>, Status>;
+    /// The client has ended a lane.
+    fn left(&mut self, lane: Lane, now: Instant);
+
+    /// What to say next, and where; asked again until there is nothing. An error ends all lanes.
+    fn respond(&mut self, now: Instant) -> Result<Option<(Lane, Self::Response)>, Status>;
 
     /// When to ask again although nothing happens: the first moment after `now` that matters.
     fn deadline(&self, now: Instant) -> Option<Instant>;
@@ -102,7 +106,7 @@ impl Wires {
                 permit = self.outbound.reserve(), if pending => {
                     let Ok(permit) = permit else { return Ok(()) };
                     match talk.respond(Instant::now())? {
-                        Some(response) => permit.send(Ok(response.into())),
+                        Some((_, response)) => permit.send(Ok(response.into())),
                         None => pending = false,
                     }
                 }
@@ -119,14 +123,18 @@ impl Wires {
     }
 }
 
-fn hear<T: Talk>(secrets: &mut Secrets, talk: &mut T, request: T::Request) -> Result<(), Status> {
-    if secrets.withholds(T::type_url(&request)) {
-        return talk.withhold(request);
+fn hear<T: Talk>(
+    secrets: &mut Secrets,
+    talk: &mut T,
+    mut request: T::Request,
+) -> Result<(), Status> {
+    if secrets.withholds(T::type_url(&mut request)) {
+        return talk.withhold(Lane::ONLY, request);
     }
-    talk.request(request, Instant::now())
+    talk.request(Lane::ONLY, request, Instant::now())
 }
 
-fn decode<M: Message + Default>(bytes: Bytes) -> Result<M, Status> {
+pub(crate) fn decode<M: Message + Default>(bytes: Bytes) -> Result<M, Status> {
     metrics::received(bytes.len());
     M::decode(bytes).map_err(|error| Status::invalid_argument(format!("not a request: {error}")))
 }

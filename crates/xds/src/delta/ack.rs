@@ -10,6 +10,7 @@ use super::{Delta, Flight, Origin, Parcel, Refusal, Vouch};
 use crate::cache::{Key, OwnerId, State};
 use crate::event::Event;
 use crate::kind::{Kind, Step};
+use crate::lane::Lane;
 use crate::metrics;
 use crate::names::clip;
 use crate::wire::WireStatus;
@@ -29,21 +30,24 @@ impl Delta {
     pub(super) fn answered(
         &mut self,
         state: &State,
-        table: u16,
+        (lane, table): (Lane, u16),
         nonce: &str,
         refusal: Option<&WireStatus>,
     ) {
         let known = u64::from_str_radix(nonce, 16).ok();
-        let known = known.filter(|n| self.flights.get(n).is_some_and(|f| f.table == table));
+        let known = known
+            .filter(|n| self.flights.get(n).is_some_and(|f| (f.lane, f.table) == (lane, table)));
         let Some(nonce) = known else { return };
         let Some(flight) = self.flights.remove(&nonce) else { return };
-        self.landed(flight.origin, flight.table, flight.vouch);
+        self.landed(lane, flight.origin, flight.table, flight.vouch);
         let url = state.table(table).url.as_str();
         match refusal {
             None => {
                 metrics::acknowledged(url);
+                let asked = self.subscription(lane, table).map_or(0, |it| it.names.len());
                 for parcel in &flight.parcels {
                     self.arrived(parcel.key);
+                    self.warming.taken(lane, asked > 1, parcel.key);
                 }
                 if state.table(table).kind == Kind::Endpoint {
                     self.vouch(state, nonce, &flight);
@@ -57,7 +61,7 @@ impl Delta {
     }
 
     /// Nobody waits for the answer to a response any more.
-    pub(super) fn landed(&mut self, origin: Origin, table: u16, vouch: Vouch) {
+    pub(super) fn landed(&mut self, lane: Lane, origin: Origin, table: u16, vouch: Vouch) {
         self.vouched -= usize::from(vouch != Vouch::No);
         match origin {
             Origin::Round(id, step) => {
@@ -70,7 +74,7 @@ impl Delta {
                 *waiting = waiting.saturating_sub(1);
             }
             Origin::Answer => {
-                if let Some(subscription) = self.subscription_mut(table) {
+                if let Some(subscription) = self.subscription_mut(lane, table) {
                     subscription.in_flight = subscription.in_flight.saturating_sub(1);
                 }
             }
@@ -173,7 +177,8 @@ impl Delta {
             Origin::Answer => Origin::Alone,
             other => other,
         };
-        self.alone.extend(parcels.into_iter().map(|parcel| (parcel, origin)));
+        let lane = flight.lane;
+        self.alone.extend(parcels.into_iter().map(|parcel| (lane, parcel, origin)));
     }
 
     /// Tells that a resource is refused: for all that its owner has become since, if it is still

@@ -1,12 +1,16 @@
-//! One delta stream, without its socket: requests and the passing of time go in, responses and
+//! One delta client, without its sockets: requests and the passing of time go in, responses and
 //! events come out.
 //!
 //! What a stream owes is worked out from the cache when it is about to be sent, so that a slow
 //! client gets the latest state and never a queue. There are three kinds of debt: *answers* to what
 //! was asked for, *rounds* that carry changes step by step, and resources sent *alone* after a
 //! response with several was refused.
+//!
+//! The client may speak on one stream (ADS) or on many, one for each subscription: lanes. What is
+//! subscribed and what is sent belongs to a lane; the order of a change does not.
 
 mod ack;
+mod lanes;
 mod plan;
 mod request;
 mod respond;
@@ -15,7 +19,7 @@ mod rounds;
 mod subscription;
 mod withheld;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -25,8 +29,10 @@ use crate::cache::{Cache, Floor, Guard, Key, OwnerId, State};
 use crate::event::{Event, StreamId};
 use crate::expect::{Interest, expects_more};
 use crate::kind::{Kind, Step};
+use crate::lane::Lane;
 use crate::limits::Limits;
 use crate::stream::Talk;
+use crate::warming::Warming;
 use crate::wire::{DeltaRequest, DeltaResponse, WireNode};
 use round::{Brought, Farewell, Round, RoundId};
 use subscription::Subscription;
@@ -66,6 +72,7 @@ enum Vouch {
 /// A response that the client has not answered.
 #[derive(Debug)]
 struct Flight {
+    lane: Lane,
     table: u16,
     kind: Kind,
     origin: Origin,
@@ -116,17 +123,24 @@ pub(crate) struct Delta {
     refused: HashMap<Key, Refusal>,
     /// Route configurations that rounds expect to be asked for.
     awaited: HashMap<Key, RoundId>,
+    warming: Warming,
     flights: BTreeMap<u64, Flight>,
     /// Flights that are vouched for.
     vouched: usize,
     last_nonce: u64,
-    alone: VecDeque<(Parcel, Origin)>,
-    withheld: Withheld,
+    alone: VecDeque<(Lane, Parcel, Origin)>,
+    withheld: BTreeMap<Lane, Withheld>,
     events: Vec<Event>,
+    /// What is settled and was not told yet.
+    settled: Vec<Event>,
     /// The client keeps what a guard kept from being taken away.
     keeps: bool,
     /// And whatever else is gone: it has seen more than is known here.
     keeps_all: bool,
+    /// A lane ended with something unanswered: until then nothing is told as settled.
+    hushed_until: Option<Instant>,
+    /// Types of which everything was asked for on a lane that ended.
+    missing: BTreeSet<u16>,
     /// The sequence number last told as synced.
     synced: Option<u64>,
     /// When it last heard or said something.
@@ -150,29 +164,21 @@ impl Delta {
             held_back: HashMap::new(),
             refused: HashMap::new(),
             awaited: HashMap::new(),
+            warming: Warming::default(),
             flights: BTreeMap::new(),
             vouched: 0,
             last_nonce: 0,
             alone: VecDeque::new(),
-            withheld: Withheld::default(),
+            withheld: BTreeMap::new(),
             events: Vec::new(),
+            settled: Vec::new(),
             keeps: false,
             keeps_all: false,
+            hushed_until: None,
+            missing: BTreeSet::new(),
             synced: None,
             active: now,
         }
-    }
-
-    fn subscription(&self, table: u16) -> Option<&Subscription> {
-        self.subscriptions.iter().find(|subscription| subscription.table == table)
-    }
-
-    fn subscription_mut(&mut self, table: u16) -> Option<&mut Subscription> {
-        self.subscriptions.iter_mut().find(|subscription| subscription.table == table)
-    }
-
-    fn wants(&self, key: Key) -> bool {
-        self.subscription(key.table).is_some_and(|subscription| subscription.wants(key.slot))
     }
 
     /// Whether the client has too many responses to answer.
@@ -208,8 +214,9 @@ impl Delta {
             && self.flights.is_empty()
             && self.alone.is_empty()
             && !self.subscriptions.is_empty()
+            && self.missing.is_empty()
             && self.subscriptions.iter().all(Subscription::is_answered);
-        if !idle || self.synced == Some(self.cursor) {
+        if !idle || self.synced == Some(self.cursor) || self.is_hushed(now) {
             return;
         }
         let patient = now < self.active + self.limits.patience;
@@ -227,7 +234,8 @@ impl Interest for Delta {
     }
 
     fn wants_of(&self, table: u16) -> Option<impl Fn(u32) -> bool> {
-        self.subscription(table).map(|subscription| |slot| subscription.wants(slot))
+        let asked = self.subscriptions.iter().any(|subscription| subscription.table == table);
+        asked.then_some(move |slot| self.wants(Key { table, slot }))
     }
 }
 
@@ -239,22 +247,27 @@ impl Talk for Delta {
         request.node.take()
     }
 
-    fn request(&mut self, request: DeltaRequest, now: Instant) -> Result<(), Status> {
+    fn type_url(request: &mut DeltaRequest) -> &mut String {
+        &mut request.type_url
+    }
+
+    fn request(&mut self, lane: Lane, request: DeltaRequest, now: Instant) -> Result<(), Status> {
         self.active = now;
-        self.take(request, now)
+        self.take(lane, request, now)
     }
 
-    fn type_url(request: &DeltaRequest) -> &str {
-        &request.type_url
+    fn withhold(&mut self, lane: Lane, request: DeltaRequest) -> Result<(), Status> {
+        self.withheld.entry(lane).or_default().add(&request, self.limits.names)
     }
 
-    fn withhold(&mut self, request: DeltaRequest) -> Result<(), Status> {
-        self.withheld.add(&request, self.limits.names)
+    fn left(&mut self, lane: Lane, now: Instant) {
+        self.close(lane, now);
     }
 
-    fn respond(&mut self, now: Instant) -> Result<Option<DeltaResponse>, Status> {
-        if let Some(response) = self.withheld.take() {
-            return Ok(Some(response));
+    fn respond(&mut self, now: Instant) -> Result<Option<(Lane, DeltaResponse)>, Status> {
+        let mut withheld = self.withheld.iter_mut();
+        if let Some(answer) = withheld.find_map(|(lane, it)| Some((*lane, it.take()?))) {
+            return Ok(Some(answer));
         }
         let cache = self.cache.clone();
         let state = cache.read();
@@ -265,7 +278,10 @@ impl Talk for Delta {
         self.settle_floor(&state)?;
         match response {
             Some(_) => self.active = now,
-            None => self.tell_synced(&state, now),
+            None => {
+                self.tell_settled(now);
+                self.tell_synced(&state, now);
+            }
         }
         Ok(response)
     }
@@ -273,7 +289,9 @@ impl Talk for Delta {
     fn deadline(&self, now: Instant) -> Option<Instant> {
         let rounds = self.rounds.values().filter_map(|round| self.round_deadline(round));
         let sync = self.synced.is_none().then(|| self.active + self.limits.patience);
-        rounds.chain(sync).chain(self.hold_up_ends()).filter(|moment| *moment > now).min()
+        let ends = self.hold_up_ends().into_iter().chain(self.hushed_until);
+        let ends = ends.chain(self.warming.ends());
+        rounds.chain(sync).chain(ends).filter(|moment| *moment > now).min()
     }
 
     fn events(&mut self) -> Vec<Event> {

@@ -1,7 +1,7 @@
 //! What of an owner a client must be sent, and in which step.
 
 use super::Delta;
-use super::round::{Round, RoundId, Share};
+use super::round::{Due, Round, RoundId, Share};
 use crate::cache::{Key, OwnerId, State};
 use crate::kind::{Kind, Step};
 
@@ -20,7 +20,7 @@ impl Delta {
         }
         round.shares = shares;
         // In the same flush a cluster goes before its endpoints.
-        round.steps[Step::Clusters as usize].sort_by_key(|key| state.table(key.table).kind);
+        round.steps[Step::Clusters as usize].sort_by_key(|due| state.table(due.key.table).kind);
         self.await_routes(state, id, &mut round);
         round
     }
@@ -31,8 +31,9 @@ impl Delta {
             let changed = state.slot(*key).changed;
             // What was refused and is still the same is to be told again.
             let refused = self.refused.get(key).is_some_and(|refusal| refusal.changed == changed);
-            if (share.lacks(changed, step) || refused) && self.wants(*key) {
-                round.steps[step as usize].push(*key);
+            if share.lacks(changed, step) || refused {
+                let lanes = self.lanes_of(*key);
+                round.steps[step as usize].extend(lanes.map(|lane| Due { lane, key: *key }));
             }
         }
     }
@@ -40,9 +41,11 @@ impl Delta {
     fn plan_going(&self, state: &State, share: &Share, round: &mut Round) {
         for key in state.lost(share.owner) {
             let step = Step::going(state.table(key.table).kind);
-            if share.lacks(state.slot(key).changed, step) && self.wants(key) {
-                round.steps[step as usize].push(key);
-                round.fresh = false;
+            if share.lacks(state.slot(key).changed, step) {
+                let dues = &mut round.steps[step as usize];
+                let before = dues.len();
+                dues.extend(self.lanes_of(key).map(|lane| Due { lane, key }));
+                round.fresh &= dues.len() == before;
             }
         }
     }
@@ -55,7 +58,7 @@ impl Delta {
         }
         let mut owners: Vec<OwnerId> = round.steps[Step::Scopes as usize]
             .iter()
-            .map(|scope| state.slot(*scope).owner)
+            .map(|scope| state.slot(scope.key).owner)
             .collect();
         owners.sort_unstable();
         owners.dedup();
@@ -69,19 +72,24 @@ impl Delta {
         }
     }
 
-    /// The endpoints that a client must get again when it gets this cluster: those of the same
-    /// name, and those of its owner that bear no cluster's name (the cluster calls its service
-    /// otherwise). It keeps a changed cluster warming until they come.
-    pub(super) fn endpoints_of(&self, state: &State, cluster: Key) -> Vec<Key> {
+    /// The endpoints of its owner that a cluster may mean: those of the same name, and those that
+    /// bear no cluster's name (the cluster calls its service otherwise).
+    pub(super) fn own_endpoints(state: &State, cluster: Key) -> impl Iterator<Item = Key> {
         let slot = state.slot(cluster);
         let owned = state.owned(slot.owner).iter().copied();
-        let mut due: Vec<Key> = owned
-            .filter(|key| state.table(key.table).kind == Kind::Endpoint && self.wants(*key))
-            .filter(|key| {
-                let name = state.name(*key);
-                *name == slot.name || state.find(cluster.table, name).is_none()
-            })
-            .collect();
+        owned.filter(move |key| {
+            let (is_endpoint, name) =
+                (state.table(key.table).kind == Kind::Endpoint, state.name(*key));
+            is_endpoint && (*name == slot.name || state.find(cluster.table, name).is_none())
+        })
+    }
+
+    /// The endpoints that a client must get again when it gets this cluster: it keeps a changed
+    /// cluster warming until they come.
+    pub(super) fn endpoints_of(&self, state: &State, cluster: Key) -> Vec<Key> {
+        let slot = state.slot(cluster);
+        let mut due: Vec<Key> =
+            Self::own_endpoints(state, cluster).filter(|key| self.wants(*key)).collect();
         let others = self.subscriptions.iter().filter(|s| s.kind == Kind::Endpoint);
         for subscription in others {
             let same = state.find(subscription.table, &slot.name);

@@ -1,6 +1,7 @@
 //! What a client says: acknowledgements, refusals, and what it wants.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use model::Version;
@@ -8,17 +9,23 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::Delta;
-use super::round::Farewell;
+use super::round::{Due, Farewell};
 use super::subscription::Subscription;
 use crate::bits::Bits;
 use crate::cache::{Key, State};
 use crate::event::{Ahead, Event};
 use crate::kind::{Kind, Step};
+use crate::lane::Lane;
 use crate::names::text;
 use crate::wire::{DeltaRequest, Held};
 
 impl Delta {
-    pub(super) fn take(&mut self, request: DeltaRequest, now: Instant) -> Result<(), Status> {
+    pub(super) fn take(
+        &mut self,
+        lane: Lane,
+        request: DeltaRequest,
+        now: Instant,
+    ) -> Result<(), Status> {
         if request.type_url.is_empty() {
             return Err(Status::invalid_argument("an ADS request needs a type_url"));
         }
@@ -28,10 +35,10 @@ impl Delta {
         self.read_log(&cache.read(), now);
         if !request.response_nonce.is_empty() {
             let refusal = request.error_detail.as_ref();
-            self.answered(&cache.read(), table, &request.response_nonce, refusal);
+            self.answered(&cache.read(), (lane, table), &request.response_nonce, refusal);
         }
-        self.unsubscribe(table, &request.unsubscribe)?;
-        self.subscribe(table, &request, now)?;
+        self.unsubscribe(lane, table, &request.unsubscribe)?;
+        self.subscribe(lane, table, &request, now)?;
         let names: usize = self.subscriptions.iter().map(|s| s.names.len()).sum();
         if names > self.limits.names {
             return Err(Status::resource_exhausted("more names than a stream may ask for"));
@@ -39,9 +46,9 @@ impl Delta {
         Ok(())
     }
 
-    fn unsubscribe(&mut self, table: u16, names: &[Bytes]) -> Result<(), Status> {
+    fn unsubscribe(&mut self, lane: Lane, table: u16, names: &[Bytes]) -> Result<(), Status> {
         let cache = self.cache.clone();
-        let Some(subscription) = self.subscription_mut(table) else { return Ok(()) };
+        let Some(subscription) = self.subscription_mut(lane, table) else { return Ok(()) };
         let mut released = Vec::new();
         for name in names {
             let name = text(name)?;
@@ -77,32 +84,41 @@ impl Delta {
 
     fn subscribe(
         &mut self,
+        lane: Lane,
         table: u16,
         request: &DeltaRequest,
         now: Instant,
     ) -> Result<(), Status> {
         let cache = self.cache.clone();
-        let first = self.subscription(table).is_none();
+        let first = self.subscription(lane, table).is_none();
         let kind = Kind::of(&request.type_url);
         if first {
-            self.subscriptions.push(Subscription::new(table, kind));
+            self.warming.began(lane);
+            self.subscriptions.push(Subscription::new(lane, table, kind));
             // Whatever rounds send of a kind they send first to what comes first.
-            self.subscriptions.sort_by_key(|subscription| (subscription.kind, subscription.table));
+            self.subscriptions.sort_by_key(|it| (it.kind, it.table, it.lane));
         }
         let mut names = Vec::with_capacity(request.subscribe.len());
         for name in &request.subscribe {
             names.push(text(name)?);
         }
         let (held, kept) = match first {
-            true => self.held(&cache.read(), table, &request.initial_versions, &names, now)?,
+            true => {
+                self.held(&cache.read(), (lane, table), &request.initial_versions, &names, now)?
+            }
             false => Default::default(),
         };
         let silent = first && names.is_empty() && kind.silence_is_all();
         let wildcard = silent || names.contains(&"*");
         names.retain(|name| *name != "*");
-        let Some(subscription) = self.subscription_mut(table) else { return Ok(()) };
+        if wildcard {
+            self.missing.remove(&table);
+        }
+        let of = |it: &&mut Subscription| (it.lane, it.table) == (lane, table);
+        let Some(subscription) = self.subscriptions.iter_mut().find(of) else { return Ok(()) };
         let places = cache.hold(table, &names, &mut subscription.names);
         for ((at, _), name) in places.into_iter().zip(names) {
+            self.warming.asked(lane, Key { table, slot: at });
             if !held.contains(at) && !kept.contains(name) {
                 subscription.owed.insert(at);
             }
@@ -126,7 +142,7 @@ impl Delta {
     fn held<'a>(
         &mut self,
         state: &State,
-        table: u16,
+        (lane, table): (Lane, u16),
         versions: &'a [Held],
         named: &[&str],
         now: Instant,
@@ -165,7 +181,13 @@ impl Delta {
         }
         let gone: Vec<&str> = gone.into_keys().filter(|name| !named.contains(name)).collect();
         if !changed.is_empty() || !gone.is_empty() {
-            self.gather(state.table(table).kind, table, changed, gone.into_iter(), now);
+            let kind = state.table(table).kind;
+            let changed = changed.into_iter().map(|key| Due { lane, key });
+            let step = Step::going(kind);
+            let round = self.catch_up(now);
+            round.steps[Step::coming(kind) as usize].extend(changed);
+            let gone = gone.into_iter().map(Arc::from);
+            round.farewells.extend(gone.map(|name| Farewell { lane, table, name, owner: 0, step }));
         }
         Ok((held, kept.into_keys().collect()))
     }
@@ -180,24 +202,5 @@ impl Delta {
     ) -> Ahead {
         let type_url = state.table(table).url.clone();
         Ahead { type_url, name: name.into(), version, kept }
-    }
-
-    fn gather<'a>(
-        &mut self,
-        kind: Kind,
-        table: u16,
-        changed: Vec<Key>,
-        vanished: impl Iterator<Item = &'a str>,
-        now: Instant,
-    ) {
-        let step = Step::going(kind);
-        let round = self.catch_up(now);
-        round.steps[Step::coming(kind) as usize].extend(changed);
-        round.farewells.extend(vanished.map(|name| Farewell {
-            table,
-            name: name.into(),
-            owner: 0,
-            step,
-        }));
     }
 }

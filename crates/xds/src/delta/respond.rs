@@ -1,5 +1,6 @@
 //! What the stream says next.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,11 +8,12 @@ use model::Version;
 use prost::Message;
 use tokio::time::Instant;
 
-use super::round::{Fate, Round, RoundId};
+use super::round::{Due, Fate, Round, RoundId};
 use super::subscription::Subscription;
-use super::{Delta, Flight, Origin, Parcel, Vouch};
-use crate::cache::{Content, Key, State};
+use super::{Busy, Delta, Flight, Origin, Parcel, Vouch};
+use crate::cache::{Content, Key, OwnerId, State};
 use crate::kind::{Kind, Step};
+use crate::lane::Lane;
 use crate::metrics;
 use crate::wire::{Blank, DeltaResponse};
 
@@ -54,7 +56,13 @@ impl Draft {
     }
 
     /// What is owed on a subscription, as much as fits.
-    fn answer(state: &State, subscription: &mut Subscription) -> Self {
+    /// That endpoints are gone is not told while their owner's change is `under_way`: until then a
+    /// cluster may be in use that a client on streams of single types has just begun to warm.
+    fn answer(
+        state: &State,
+        subscription: &mut Subscription,
+        under_way: &HashMap<OwnerId, Busy>,
+    ) -> Self {
         let mut draft = Self::default();
         let (table, kind) = (subscription.table, subscription.kind);
         let url = state.table(table).url.as_str();
@@ -65,6 +73,9 @@ impl Draft {
         for at in subscription.owed.iter() {
             let slot = state.table(table).slot(at);
             let absent = slot.content.is_none() && kind != Kind::Route;
+            if absent && kind == Kind::Endpoint && under_way.contains_key(&slot.owner) {
+                continue;
+            }
             let pure = if absent { draft.resources.is_empty() } else { draft.removed.is_empty() };
             if draft.is_full() || !pure {
                 break;
@@ -93,7 +104,7 @@ impl Draft {
 
 impl Delta {
     /// The next response: what was refused first, then changes, then answers.
-    pub(super) fn next(&mut self, state: &State, now: Instant) -> Option<DeltaResponse> {
+    pub(super) fn next(&mut self, state: &State, now: Instant) -> Option<(Lane, DeltaResponse)> {
         loop {
             self.advance(state, now);
             if self.is_full() {
@@ -114,50 +125,66 @@ impl Delta {
         self.next_answer(state, now)
     }
 
-    fn next_alone(&mut self, state: &State, now: Instant) -> Option<DeltaResponse> {
-        while let Some((parcel, origin)) = self.alone.pop_front() {
+    fn next_alone(&mut self, state: &State, now: Instant) -> Option<(Lane, DeltaResponse)> {
+        while let Some((lane, parcel, origin)) = self.alone.pop_front() {
             let slot = state.slot(parcel.key);
             // What changed since, or is wanted no more, is somebody else's business.
-            let same = slot.changed == parcel.changed && self.wants(parcel.key);
+            let same = slot.changed == parcel.changed && self.wants_on(lane, parcel.key);
             let Some(content) = slot.content.as_ref().filter(|_| same) else {
-                self.landed(origin, parcel.key.table, Vouch::No);
+                self.landed(lane, origin, parcel.key.table, Vouch::No);
                 continue;
             };
             let mut draft = Draft::default();
             draft.add(parcel.key, parcel.changed, content);
-            return Some(self.post(state, parcel.key.table, draft, origin, now));
+            return Some(self.post(state, (lane, parcel.key.table), draft, origin, now));
         }
         None
     }
 
-    fn next_of_round(&mut self, state: &State, id: RoundId, now: Instant) -> Option<DeltaResponse> {
+    fn next_of_round(
+        &mut self,
+        state: &State,
+        id: RoundId,
+        now: Instant,
+    ) -> Option<(Lane, DeltaResponse)> {
         let round = self.rounds.get_mut(&id)?;
         let step = Step::ALL[round.at];
-        let keys = &mut round.steps[step as usize];
-        let table = match keys.first() {
-            Some(key) => key.table,
-            None => round.farewells.iter().find(|f| f.step == step)?.table,
+        let dues = &mut round.steps[step as usize];
+        let at = match dues.first() {
+            Some(due) => (due.lane, due.key.table),
+            None => {
+                let farewell = round.farewells.iter().find(|f| f.step == step)?;
+                (farewell.lane, farewell.table)
+            }
         };
-        let (now_sent, later): (Vec<Key>, Vec<Key>) =
-            std::mem::take(keys).into_iter().partition(|key| key.table == table);
-        *keys = later;
+        let (now_sent, later): (Vec<Due>, Vec<Due>) =
+            std::mem::take(dues).into_iter().partition(|due| (due.lane, due.key.table) == at);
+        *dues = later;
+        let keys = now_sent.into_iter().map(|due| due.key).collect();
         let (draft, left) = match step.is_going() {
-            true => self.draft_going(state, id, table, now_sent),
-            false => self.draft_coming(state, id, now_sent),
+            true => self.draft_going(state, id, at, keys),
+            false => self.draft_coming(state, id, at.0, keys),
         };
         let round = self.rounds.get_mut(&id)?;
+        let left = left.into_iter().map(|key| Due { lane: at.0, key });
         round.steps[step as usize].splice(0..0, left);
         if draft.is_empty() {
             return None;
         }
         round.since = Some(now);
         round.unacked[step as usize] += 1;
-        Some(self.post(state, table, draft, Origin::Round(id, step), now))
+        Some(self.post(state, at, draft, Origin::Round(id, step), now))
     }
 
     /// Resources of a round, and what is left for the next response. What the client refused
     /// before, unchanged, is not sent again but reported again.
-    fn draft_coming(&mut self, state: &State, id: RoundId, keys: Vec<Key>) -> (Draft, Vec<Key>) {
+    fn draft_coming(
+        &mut self,
+        state: &State,
+        id: RoundId,
+        lane: Lane,
+        keys: Vec<Key>,
+    ) -> (Draft, Vec<Key>) {
         let mut draft = Draft::default();
         let mut keys = keys.into_iter();
         while !draft.is_full()
@@ -168,7 +195,8 @@ impl Delta {
                 self.doom(state, id, slot.owner, Fate::Superseded);
                 continue;
             }
-            let Some(content) = slot.content.as_ref().filter(|_| self.wants(key)) else { continue };
+            let wanted = self.wants_on(lane, key);
+            let Some(content) = slot.content.as_ref().filter(|_| wanted) else { continue };
             let refused = self.refused.get(&key).filter(|refusal| refusal.changed == slot.changed);
             if let Some(message) = refused.map(|refusal| refusal.message.clone()) {
                 let parcel = Parcel { key, changed: slot.changed, seen: false };
@@ -186,7 +214,7 @@ impl Delta {
         &mut self,
         state: &State,
         id: RoundId,
-        table: u16,
+        (lane, table): (Lane, u16),
         keys: Vec<Key>,
     ) -> (Draft, Vec<Key>) {
         let mut draft = Draft::default();
@@ -195,7 +223,7 @@ impl Delta {
         while !draft.is_full()
             && let Some(key) = keys.next()
         {
-            if state.slot(key).content.is_none() && self.wants(key) {
+            if state.slot(key).content.is_none() && self.wants_on(lane, key) {
                 draft.add_absent(kind, url, state.name(key));
             }
         }
@@ -203,7 +231,8 @@ impl Delta {
         let Some(round) = self.rounds.get_mut(&id) else { return (draft, left) };
         let at = round.at;
         round.farewells.retain(|farewell| {
-            let now = farewell.table == table && farewell.step as usize == at && !draft.is_full();
+            let here = (farewell.lane, farewell.table) == (lane, table);
+            let now = here && farewell.step as usize == at && !draft.is_full();
             let absent = state
                 .find(table, &farewell.name)
                 .is_none_or(|key| state.slot(key).content.is_none());
@@ -215,18 +244,18 @@ impl Delta {
         (draft, left)
     }
 
-    fn next_answer(&mut self, state: &State, now: Instant) -> Option<DeltaResponse> {
+    fn next_answer(&mut self, state: &State, now: Instant) -> Option<(Lane, DeltaResponse)> {
         for at in 0..self.subscriptions.len() {
             let subscription = &mut self.subscriptions[at];
             if subscription.in_flight >= ANSWERS_MAX {
                 continue;
             }
-            let draft = Draft::answer(state, subscription);
+            let draft = Draft::answer(state, subscription, &self.busy);
             if !draft.is_empty() || std::mem::take(&mut subscription.greet) {
                 subscription.in_flight += 1;
                 subscription.greet = false;
-                let table = subscription.table;
-                return Some(self.post(state, table, draft, Origin::Answer, now));
+                let at = (subscription.lane, subscription.table);
+                return Some(self.post(state, at, draft, Origin::Answer, now));
             }
         }
         None
@@ -237,22 +266,22 @@ impl Delta {
     fn post(
         &mut self,
         state: &State,
-        table: u16,
+        (lane, table): (Lane, u16),
         draft: Draft,
         origin: Origin,
         now: Instant,
-    ) -> DeltaResponse {
+    ) -> (Lane, DeltaResponse) {
         let kind = state.table(table).kind;
         for parcel in &draft.parcels {
             self.refused.remove(&parcel.key);
-            if let Some(subscription) = self.subscription_mut(table) {
+            if let Some(subscription) = self.subscription_mut(lane, table) {
                 subscription.owed.remove(parcel.key.slot);
             }
             if kind == Kind::Cluster {
+                let endpoints = Self::own_endpoints(state, parcel.key);
+                self.warming.sent(lane, endpoints, now);
                 for due in self.endpoints_of(state, parcel.key) {
-                    if let Some(subscription) = self.subscription_mut(due.table) {
-                        subscription.owed.insert(due.slot);
-                    }
+                    self.owe(due);
                 }
             }
         }
@@ -261,14 +290,15 @@ impl Delta {
         let url = state.table(table).url.as_str();
         metrics::responded(url, draft.bytes);
         let vouch = Vouch::No;
-        let flight = Flight { table, kind, origin, parcels: draft.parcels, vouch, sent: now };
+        let flight = Flight { lane, table, kind, origin, parcels: draft.parcels, vouch, sent: now };
         self.flights.insert(nonce, flight);
-        DeltaResponse {
+        let response = DeltaResponse {
             system_version: state.seq().to_string(),
             resources: draft.resources,
             type_url: url.to_owned(),
             nonce: format!("{nonce:x}"),
             removed: draft.removed,
-        }
+        };
+        (lane, response)
     }
 }

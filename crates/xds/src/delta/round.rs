@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::cache::{Key, OwnerId};
 use crate::kind::Step;
+use crate::lane::Lane;
 
 /// A round's number on its stream.
 pub(super) type RoundId = u64;
@@ -53,9 +54,17 @@ impl Share {
     }
 }
 
+/// A resource to be sent, or to be told as removed, on a lane.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Due {
+    pub(super) lane: Lane,
+    pub(super) key: Key,
+}
+
 /// A name to be removed of which the cache may know nothing any more.
 #[derive(Debug, Clone)]
 pub(super) struct Farewell {
+    pub(super) lane: Lane,
     pub(super) table: u16,
     pub(super) name: Arc<str>,
     pub(super) owner: OwnerId,
@@ -72,7 +81,7 @@ pub(super) struct Round {
     pub(super) upto: u64,
     /// Nothing of these owners is live at the client: no step need wait for another.
     pub(super) fresh: bool,
-    pub(super) steps: [Vec<Key>; Step::COUNT],
+    pub(super) steps: [Vec<Due>; Step::COUNT],
     pub(super) farewells: Vec<Farewell>,
     /// The step it is at; [`Step::COUNT`] when all is sent.
     pub(super) at: usize,
@@ -81,6 +90,8 @@ pub(super) struct Round {
     pub(super) unconfirmed: u32,
     /// Route configurations that the client is expected to ask for.
     pub(super) awaiting: u32,
+    /// The client does not use a cluster that it has acknowledged: it waits for its endpoints.
+    pub(super) warming: bool,
     /// Nothing is sent before.
     pub(super) gather_until: Option<Instant>,
     /// When the step it is at was last spoken of.
@@ -105,7 +116,8 @@ impl Round {
     /// Whether its current step waits for the client.
     pub(super) fn waits(&self) -> bool {
         let unacked = !self.fresh && self.unacked[self.at] > 0;
-        unacked || (self.at == Step::Scopes as usize && self.awaiting > 0)
+        let warming = !self.fresh && self.at == Step::Clusters as usize && self.warming;
+        unacked || warming || (self.at == Step::Scopes as usize && self.awaiting > 0)
     }
 
     /// Whether nothing is outstanding.
@@ -113,7 +125,7 @@ impl Round {
         self.is_sent()
             && self.unconfirmed == 0
             && self.unacked.iter().all(|count| *count == 0)
-            && (self.awaiting == 0 || self.impatient)
+            && ((self.awaiting == 0 && !self.warming) || self.impatient)
     }
 
     pub(super) fn share(&self, owner: OwnerId) -> Option<&Share> {

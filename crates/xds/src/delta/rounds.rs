@@ -116,7 +116,9 @@ impl Delta {
 
     fn advance_one(&mut self, state: &State, id: RoundId, now: Instant) {
         let patience = self.limits.patience;
+        let warming = self.is_warming(state, id, now);
         let Some(round) = self.rounds.get_mut(&id) else { return };
+        round.warming = warming;
         if round.gather_until.is_some_and(|until| now < until) {
             return;
         }
@@ -131,6 +133,8 @@ impl Delta {
                     return;
                 }
                 round.impatient = true;
+                let is_its = |key| round.share(state.slot(key).owner).is_some();
+                self.warming.retain(|key| !is_its(key));
                 metrics::wait_timed_out();
             }
             round.at += 1;
@@ -141,7 +145,7 @@ impl Delta {
             }
         }
         if self.rounds.get(&id).is_some_and(Round::is_done) {
-            self.end(state, id);
+            self.end(state, id, now);
         }
     }
 
@@ -175,8 +179,9 @@ impl Delta {
         }
     }
 
-    fn end(&mut self, state: &State, id: RoundId) {
+    fn end(&mut self, state: &State, id: RoundId, now: Instant) {
         let Some(round) = self.rounds.remove(&id) else { return };
+        self.warming.retain(|key| state.slot(key).content.is_some());
         if round.awaiting > 0 {
             self.awaited.retain(|_, round| *round != id);
         }
@@ -185,8 +190,9 @@ impl Delta {
         }
         for share in round.shares.iter().filter(|share| share.fate == Fate::UnderWay) {
             let owner = state.owner(share.owner);
-            self.events.push(Event::Settled { stream: self.stream, owner, seq: share.upto });
+            self.settled.push(Event::Settled { stream: self.stream, owner, seq: share.upto });
         }
+        self.tell_settled(now);
     }
 }
 
@@ -201,19 +207,20 @@ fn drop_doomed(state: &State, round: &mut Round) {
     for share in round.shares.iter_mut().filter(|share| doomed(share)) {
         share.brought.get_or_insert(Brought { upto: share.upto, step: at + 1 });
     }
-    for key in std::mem::take(&mut round.steps[at]) {
-        let slot = state.slot(key);
+    for due in std::mem::take(&mut round.steps[at]) {
+        let slot = state.slot(due.key);
         match round.share_mut(slot.owner) {
             Some(share) if doomed(share) => {
                 if Step::ALL[at].is_going() && slot.content.is_none() {
-                    let (table, name, owner) = (key.table, slot.name.clone(), slot.owner);
-                    share.unsent.push(Farewell { table, name, owner, step: Step::ALL[at] });
+                    let (lane, table, step) = (due.lane, due.key.table, Step::ALL[at]);
+                    let (name, owner) = (slot.name.clone(), slot.owner);
+                    share.unsent.push(Farewell { lane, table, name, owner, step });
                 }
                 if let Some(brought) = &mut share.brought {
                     brought.step = brought.step.min(at);
                 }
             }
-            _ => round.steps[at].push(key),
+            _ => round.steps[at].push(due),
         }
     }
     for farewell in std::mem::take(&mut round.farewells) {

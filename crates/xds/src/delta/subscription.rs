@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use crate::bits::Bits;
 use crate::kind::Kind;
+use crate::lane::Lane;
 
 /// A subscription: state of a few kilobytes, however many names there are.
 #[derive(Debug)]
 pub(super) struct Subscription {
+    pub(super) lane: Lane,
     pub(super) table: u16,
     pub(super) kind: Kind,
     /// Everything of the type.
@@ -25,8 +27,9 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
-    pub(super) fn new(table: u16, kind: Kind) -> Self {
+    pub(super) fn new(lane: Lane, table: u16, kind: Kind) -> Self {
         Self {
+            lane,
             table,
             kind,
             wildcard: false,

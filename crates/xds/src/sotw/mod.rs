@@ -1,4 +1,4 @@
-//! One state-of-the-world stream, without its socket.
+//! One state-of-the-world client, without its sockets. (Of its lanes, see `delta`.)
 //!
 //! Listeners, clusters and scopes are sent whole each time; of other types what changed. There is
 //! one unanswered response of a type at most. Changes are told in *passes* over the types, in the
@@ -13,12 +13,13 @@
 
 mod blame;
 mod full;
+mod lanes;
 mod pass;
 mod request;
 mod respond;
 mod subscription;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -27,8 +28,10 @@ use tonic::Status;
 use crate::cache::{Cache, Floor, Key, OwnerId, State};
 use crate::event::{Event, StreamId};
 use crate::expect::{Interest, expects_more};
+use crate::lane::Lane;
 use crate::limits::Limits;
 use crate::stream::Talk;
+use crate::warming::Warming;
 use crate::wire::{StateRequest, StateResponse, WireNode};
 use pass::Pass;
 use subscription::Subscription;
@@ -48,8 +51,13 @@ pub(crate) struct StateOfTheWorld {
     quarantined: HashSet<OwnerId>,
     /// Owners whose changes are told as soon as nothing is unanswered.
     unsettled: Vec<(OwnerId, u64)>,
+    warming: Warming,
     last_nonce: u64,
     events: Vec<Event>,
+    /// A lane ended with something unanswered: until then nothing is told as settled.
+    hushed_until: Option<Instant>,
+    /// Types of which everything was asked for on a lane that ended.
+    missing: BTreeSet<u16>,
     synced: Option<u64>,
     active: Instant,
 }
@@ -67,19 +75,14 @@ impl StateOfTheWorld {
             pass: None,
             quarantined: HashSet::new(),
             unsettled: Vec::new(),
+            warming: Warming::default(),
             last_nonce: 0,
             events: Vec::new(),
+            hushed_until: None,
+            missing: BTreeSet::new(),
             synced: None,
             active: now,
         }
-    }
-
-    fn subscription(&self, table: u16) -> Option<&Subscription> {
-        self.subscriptions.iter().find(|subscription| subscription.table == table)
-    }
-
-    fn wants(&self, key: Key) -> bool {
-        self.subscription(key.table).is_some_and(|subscription| subscription.wants(key.slot))
     }
 
     fn is_quiet(&self) -> bool {
@@ -106,8 +109,11 @@ impl StateOfTheWorld {
     }
 
     /// Tells whose changes the client has, when nothing is unanswered.
-    fn settle(&mut self, state: &State) {
+    fn settle(&mut self, state: &State, now: Instant) {
         if self.subscriptions.iter().any(|subscription| subscription.unanswered.is_some()) {
+            return;
+        }
+        if !self.missing.is_empty() || self.is_hushed(now) {
             return;
         }
         for (owner, seq) in std::mem::take(&mut self.unsettled) {
@@ -120,8 +126,9 @@ impl StateOfTheWorld {
 
     /// Tells that nothing is outstanding, when that is so and news.
     fn tell_synced(&mut self, state: &State, now: Instant) {
-        let idle = self.is_quiet() && self.cursor == state.seq() && !self.subscriptions.is_empty();
-        if !idle || self.synced == Some(self.cursor) {
+        let whole = self.missing.is_empty() && !self.subscriptions.is_empty();
+        let idle = self.is_quiet() && self.cursor == state.seq() && whole;
+        if !idle || self.synced == Some(self.cursor) || self.is_hushed(now) {
             return;
         }
         let patient = now < self.active + self.limits.patience;
@@ -139,7 +146,8 @@ impl Interest for StateOfTheWorld {
     }
 
     fn wants_of(&self, table: u16) -> Option<impl Fn(u32) -> bool> {
-        self.subscription(table).map(|subscription| |slot| subscription.wants(slot))
+        let asked = self.subscriptions.iter().any(|subscription| subscription.table == table);
+        asked.then_some(move |slot| self.wants(Key { table, slot }))
     }
 }
 
@@ -151,21 +159,25 @@ impl Talk for StateOfTheWorld {
         request.node.take()
     }
 
-    fn request(&mut self, request: StateRequest, now: Instant) -> Result<(), Status> {
-        self.active = now;
-        self.take(&request)
+    fn type_url(request: &mut StateRequest) -> &mut String {
+        &mut request.type_url
     }
 
-    fn type_url(request: &StateRequest) -> &str {
-        &request.type_url
+    fn request(&mut self, lane: Lane, request: StateRequest, now: Instant) -> Result<(), Status> {
+        self.active = now;
+        self.take(lane, &request)
     }
 
     /// This protocol has no answer for what does not exist.
-    fn withhold(&mut self, _request: StateRequest) -> Result<(), Status> {
+    fn withhold(&mut self, _lane: Lane, _request: StateRequest) -> Result<(), Status> {
         Ok(())
     }
 
-    fn respond(&mut self, now: Instant) -> Result<Option<StateResponse>, Status> {
+    fn left(&mut self, lane: Lane, now: Instant) {
+        self.close(lane, now);
+    }
+
+    fn respond(&mut self, now: Instant) -> Result<Option<(Lane, StateResponse)>, Status> {
         let cache = self.cache.clone();
         let state = cache.read();
         self.settle_floor(&state)?;
@@ -174,7 +186,7 @@ impl Talk for StateOfTheWorld {
         match response {
             Some(_) => self.active = now,
             None => {
-                self.settle(&state);
+                self.settle(&state, now);
                 self.tell_synced(&state, now);
             }
         }
@@ -187,7 +199,12 @@ impl Talk for StateOfTheWorld {
         let sync = self.synced.is_none().then(|| self.active + patience);
         let answers = self.subscriptions.iter().filter(|s| s.is_loaded());
         let late = answers.filter_map(|s| Some(s.unanswered.as_ref()?.since + patience));
-        late.chain(pass).chain(sync).filter(|moment| *moment > now).min()
+        late.chain(pass)
+            .chain(sync)
+            .chain(self.hushed_until)
+            .chain(self.warming.ends())
+            .filter(|moment| *moment > now)
+            .min()
     }
 
     fn events(&mut self) -> Vec<Event> {

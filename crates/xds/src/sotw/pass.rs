@@ -26,6 +26,11 @@ pub(super) struct Pass {
 }
 
 impl Pass {
+    /// Whether this owner changed.
+    pub(super) fn is_about(&self, owner: OwnerId) -> bool {
+        self.owners.contains_key(&owner)
+    }
+
     /// Until when clusters that went are kept: until nothing names them.
     pub(super) fn keeps(&self) -> u64 {
         match self.at < Step::Gone as usize {
@@ -67,7 +72,7 @@ impl StateOfTheWorld {
     pub(super) fn advance(&mut self, state: &State, now: Instant) -> bool {
         let Some(pass) = &mut self.pass else { return self.begin_pass(state, now) };
         let Some(step) = Step::ALL.get(pass.at).copied() else {
-            self.end_pass(state);
+            self.end_pass(state, now);
             return true;
         };
         if !pass.begun {
@@ -78,12 +83,14 @@ impl StateOfTheWorld {
         }
         let since = pass.since;
         let waits = self.subscriptions.iter().any(|s| s.laid && !s.is_quiet())
-            || (step == Step::Scopes && self.awaits_routes(state));
+            || (step == Step::Scopes && self.awaits_routes(state))
+            || (step == Step::Clusters && self.is_warming(state, now));
         if waits && now < since + self.limits.patience {
             return false;
         }
         if waits {
             metrics::wait_timed_out();
+            self.warming.retain(|_| false);
         }
         if let Some(pass) = &mut self.pass {
             pass.at += 1;
@@ -162,12 +169,19 @@ impl StateOfTheWorld {
         })
     }
 
-    fn end_pass(&mut self, state: &State) {
+    /// Whether the client has not taken the endpoints of the clusters that changed yet.
+    fn is_warming(&self, state: &State, now: Instant) -> bool {
+        let Some(pass) = &self.pass else { return false };
+        self.warming.awaits(|key| pass.is_about(state.slot(key).owner), now)
+    }
+
+    fn end_pass(&mut self, state: &State, now: Instant) {
         let Some(pass) = self.pass.take() else { return };
+        self.warming.retain(|key| state.slot(key).content.is_some());
         let quarantined = &self.quarantined;
         let owners = pass.owners.into_iter();
         self.unsettled.extend(owners.filter(|(owner, _)| !quarantined.contains(owner)));
         self.unsettled.sort_unstable_by_key(|(_, seq)| *seq);
-        self.settle(state);
+        self.settle(state, now);
     }
 }

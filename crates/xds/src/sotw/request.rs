@@ -5,27 +5,29 @@ use tonic::Status;
 use super::StateOfTheWorld;
 use super::subscription::{Due, Subscription};
 use crate::bits::Bits;
+use crate::cache::Key;
 use crate::kind::Kind;
+use crate::lane::Lane;
 use crate::metrics;
 use crate::names::text;
 use crate::wire::StateRequest;
 use model::Version;
 
 impl StateOfTheWorld {
-    pub(super) fn take(&mut self, request: &StateRequest) -> Result<(), Status> {
+    pub(super) fn take(&mut self, lane: Lane, request: &StateRequest) -> Result<(), Status> {
         if request.type_url.is_empty() {
             return Err(Status::invalid_argument("an ADS request needs a type_url"));
         }
         let table = self.cache.table(&request.type_url);
         let table = table.ok_or_else(|| Status::invalid_argument("too many types"))?;
-        let known = self.subscriptions.iter().position(|s| s.table == table);
+        let known = self.subscriptions.iter().position(|s| (s.lane, s.table) == (lane, table));
         let at = match known {
             Some(at) if self.is_stale(at, request) => return Ok(()),
             Some(at) => {
                 self.answered(at, request);
                 at
             }
-            None => self.begin(table, Kind::of(&request.type_url)),
+            None => self.begin(lane, table, Kind::of(&request.type_url)),
         };
         self.subscribe(at, request)?;
         if known.is_none() {
@@ -45,10 +47,12 @@ impl StateOfTheWorld {
         !request.response_nonce.is_empty() && nonce != Ok(current)
     }
 
-    fn begin(&mut self, table: u16, kind: Kind) -> usize {
-        self.subscriptions.push(Subscription::new(table, kind));
-        self.subscriptions.sort_by_key(|subscription| (subscription.kind, subscription.table));
-        self.subscriptions.iter().position(|s| s.table == table).unwrap_or_default()
+    fn begin(&mut self, lane: Lane, table: u16, kind: Kind) -> usize {
+        self.warming.began(lane);
+        self.subscriptions.push(Subscription::new(lane, table, kind));
+        self.subscriptions.sort_by_key(|it| (it.kind, it.table, it.lane));
+        let new = |it: &Subscription| (it.lane, it.table) == (lane, table);
+        self.subscriptions.iter().position(new).unwrap_or_default()
     }
 
     fn answered(&mut self, at: usize, request: &StateRequest) {
@@ -62,6 +66,10 @@ impl StateOfTheWorld {
                 metrics::acknowledged(&request.type_url);
                 if subscription.kind.full_state() {
                     subscription.accept(&unanswered);
+                }
+                let (lane, shared) = (subscription.lane, subscription.names.len() > 1);
+                for parcel in &unanswered.parcels {
+                    self.warming.taken(lane, shared, parcel.key);
                 }
             }
             Some(status) => {
@@ -88,7 +96,9 @@ impl StateOfTheWorld {
         let table = subscription.table;
         let mut named = Bits::default();
         let mut added = Vec::new();
+        let lane = subscription.lane;
         for (place, new) in cache.hold(table, &names, &mut subscription.names) {
+            self.warming.asked(lane, Key { table, slot: place });
             named.insert(place);
             added.extend(new.then_some(place));
         }
@@ -101,6 +111,9 @@ impl StateOfTheWorld {
         let narrower = !left.is_empty() || (subscription.wildcard && !wildcard);
         cache.release(table, left.into_iter());
         let wider = wildcard && !subscription.wildcard;
+        if wildcard {
+            self.missing.remove(&table);
+        }
         subscription.wildcard = wildcard;
         if let Some(base) = subscription.base.filter(|_| full && narrower) {
             // What it wants no more is no news.

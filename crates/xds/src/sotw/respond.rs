@@ -6,8 +6,9 @@ use tokio::time::Instant;
 
 use super::StateOfTheWorld;
 use super::subscription::{Due, Parcel, Subscription, Unanswered};
-use crate::cache::{Content, Key, State, any_fields};
+use crate::cache::{Content, Key, OwnerId, State, any_fields};
 use crate::kind::Kind;
+use crate::lane::Lane;
 use crate::metrics;
 use crate::wire::{Blank, StateHead, StateResponse};
 
@@ -25,7 +26,7 @@ struct Saying {
 }
 
 impl StateOfTheWorld {
-    pub(super) fn next(&mut self, state: &State, now: Instant) -> Option<StateResponse> {
+    pub(super) fn next(&mut self, state: &State, now: Instant) -> Option<(Lane, StateResponse)> {
         loop {
             self.advance(state, now);
             for at in 0..self.subscriptions.len() {
@@ -50,7 +51,11 @@ impl StateOfTheWorld {
             return None;
         }
         if !subscription.kind.full_state() {
-            return subscription.say_some(state, seq);
+            // That endpoints are gone is not told while a cluster may use them that a client on
+            // streams of single types has just begun to warm.
+            let in_use = self.pass.as_ref().filter(|pass| pass.keeps() != pass.upto);
+            return subscription
+                .say_some(state, seq, |owner| in_use.is_some_and(|pass| pass.is_about(owner)));
         }
         if !subscription.wildcard && subscription.names.is_empty() {
             subscription.due = None;
@@ -69,18 +74,26 @@ impl StateOfTheWorld {
         let saying =
             Saying { digest: whole.digest, resources: whole.resources, seq, parcels: Vec::new() };
         if subscription.kind == Kind::Cluster {
-            self.owe_endpoints(state, at, seq);
+            self.owe_endpoints(state, at, seq, now);
         }
         Some(saying)
     }
 
     /// A client keeps a changed cluster warming until its endpoints come: they are sent in the
     /// same flush, even if unchanged.
-    fn owe_endpoints(&mut self, state: &State, at: usize, seq: u64) {
+    fn owe_endpoints(&mut self, state: &State, at: usize, seq: u64, now: Instant) {
         let clusters = &self.subscriptions[at];
         let new = clusters.suspects(state, &state.view(clusters.table, seq));
+        let lane = clusters.lane;
         let names: Vec<_> =
             new.into_iter().map(|slot| state.table(clusters.table).slot(slot)).collect();
+        // As of the pass: what has changed since may have taken them away again.
+        let tables = (0..).zip(state.tables()).filter(|(_, it)| it.kind == Kind::Endpoint);
+        for (table, _) in tables {
+            let view = state.view(table, seq);
+            let same = names.iter().filter_map(|cluster| state.find(table, &cluster.name));
+            self.warming.sent(lane, same.filter(|key| view.of(key.slot).is_some()), now);
+        }
         for endpoints in self.subscriptions.iter_mut().filter(|s| s.kind == Kind::Endpoint) {
             for cluster in &names {
                 let same = state.find(endpoints.table, &cluster.name);
@@ -90,7 +103,13 @@ impl StateOfTheWorld {
         }
     }
 
-    fn post(&mut self, state: &State, at: usize, saying: Saying, now: Instant) -> StateResponse {
+    fn post(
+        &mut self,
+        state: &State,
+        at: usize,
+        saying: Saying,
+        now: Instant,
+    ) -> (Lane, StateResponse) {
         self.last_nonce += 1;
         if let Some(pass) = &mut self.pass {
             pass.since = now;
@@ -110,13 +129,18 @@ impl StateOfTheWorld {
             type_url: table.url.as_str().to_owned(),
             nonce: format!("{:x}", self.last_nonce),
         };
-        StateResponse { head, resources: saying.resources }
+        (subscription.lane, StateResponse { head, resources: saying.resources })
     }
 }
 
 impl Subscription {
     /// What is to be said of a type that is not full state, as much as fits.
-    fn say_some(&mut self, state: &State, seq: u64) -> Option<Saying> {
+    fn say_some(
+        &mut self,
+        state: &State,
+        seq: u64,
+        under_way: impl Fn(OwnerId) -> bool,
+    ) -> Option<Saying> {
         let table = state.table(self.table);
         let mut contents: Vec<Content> = Vec::new();
         let mut parcels = Vec::new();
@@ -131,6 +155,10 @@ impl Subscription {
             for slot in self.asked.iter().chain(self.moved.iter()).collect::<Vec<_>>() {
                 if contents.len() >= RESOURCES_MAX || bytes >= BYTES_MAX {
                     break;
+                }
+                let gone = self.kind == Kind::Endpoint && view.of(slot).is_none();
+                if gone && under_way(table.slot(slot).owner) {
+                    continue;
                 }
                 let asked = self.asked.remove(slot);
                 if !self.moved.remove(slot) && !asked {

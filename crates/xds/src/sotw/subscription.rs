@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use crate::bits::Bits;
 use crate::cache::{Content, Key};
 use crate::kind::Kind;
+use crate::lane::Lane;
 
 /// A response is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +71,7 @@ pub(super) struct Trial {
 /// A subscription.
 #[derive(Debug)]
 pub(super) struct Subscription {
+    pub(super) lane: Lane,
     pub(super) table: u16,
     pub(super) kind: Kind,
     pub(super) wildcard: bool,
@@ -105,8 +107,9 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
-    pub(super) fn new(table: u16, kind: Kind) -> Self {
+    pub(super) fn new(lane: Lane, table: u16, kind: Kind) -> Self {
         Self {
+            lane,
             table,
             kind,
             wildcard: false,

@@ -30,12 +30,31 @@ pub(crate) fn address(at: SocketAddr) -> Value {
     json!({"socket_address": {"address": at.ip().to_string(), "port_value": at.port()}})
 }
 
-pub(crate) fn ads() -> Value {
-    json!({"ads": {}, "resource_api_version": "V3"})
+/// How an Envoy asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// On one stream, of this `api_type`.
+    Aggregated(&'static str),
+    /// On a stream for each subscription.
+    Single(&'static str),
+}
+
+impl Way {
+    /// Where an Envoy that asks in this way is told to ask.
+    pub(crate) fn source(self) -> Value {
+        let Self::Single(api) = self else {
+            return json!({"ads": {}, "resource_api_version": "V3"});
+        };
+        let source = json!({
+            "api_type": api, "transport_api_version": "V3",
+            "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
+        });
+        json!({"api_config_source": source, "resource_api_version": "V3"})
+    }
 }
 
 /// The listener that keys its scopes by exposure and host.
-pub(crate) fn listener(at: SocketAddr) -> Resource {
+pub(crate) fn listener(at: SocketAddr, way: Way) -> Resource {
     let mutation = json!({
         "@type": "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
         "mutations": [{"append": {
@@ -51,8 +70,8 @@ pub(crate) fn listener(at: SocketAddr) -> Resource {
             "scope_key_builder": {"fragments": [{"header_value_extractor": {
                 "name": "x-scope", "element_separator": ",", "index": 0,
             }}]},
-            "rds_config_source": ads(),
-            "scoped_rds": {"scoped_rds_config_source": ads()},
+            "rds_config_source": way.source(),
+            "scoped_rds": {"scoped_rds_config_source": way.source()},
         },
         "early_header_mutation_extensions": [{"name": "scope", "typed_config": mutation}],
         "http_filters": [{"name": "router", "typed_config": {
@@ -98,7 +117,7 @@ impl Tenant {
         }
     }
 
-    pub(crate) fn resources(&self) -> Vec<Resource> {
+    pub(crate) fn resources(&self, way: Way) -> Vec<Resource> {
         let cluster = format!("{}/{}", self.name, self.cluster);
         let route = format!("public/{}", self.name);
         let mut all = vec![
@@ -107,7 +126,7 @@ impl Tenant {
                 &cluster,
                 json!({
                     "name": cluster, "type": "EDS", "connect_timeout": self.connect_timeout,
-                    "eds_cluster_config": {"eds_config": ads()}, "health_checks": self.checks,
+                    "eds_cluster_config": {"eds_config": way.source()}, "health_checks": self.checks,
                 }),
             ),
             resource(

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use xds::{Ads, Cache, Change, Directory, Event, Limits, Options};
 
-use crate::config::{Tenant, address, ads, gone, listener};
+use crate::config::{Tenant, Way, address, gone, listener};
 use crate::traffic::get;
 
 /// Long enough for a busy machine; nothing waits this long when all is well.
@@ -42,6 +42,7 @@ impl Directory for One {
 /// Both ends of the line.
 pub(crate) struct Edge {
     pub(crate) cache: Arc<Cache>,
+    way: Way,
     pub(crate) http: SocketAddr,
     admin: SocketAddr,
     /// Kept while the server is away, so that nobody else takes its port.
@@ -62,11 +63,12 @@ impl Drop for Edge {
 }
 
 impl Edge {
-    /// A server with nothing but a listener, and an Envoy; `api` is `DELTA_GRPC` or `GRPC`.
-    pub(crate) async fn start(api: &str) -> Self {
+    /// A server with nothing but a listener, and an Envoy.
+    pub(crate) async fn start(way: Way) -> Self {
         let cache = Arc::new(Cache::new(Options::default()));
         let (http, admin, folder) = (free_port(), free_port(), tempfile::tempdir().unwrap());
-        let change = Change { owner: "platform".into(), set: vec![listener(http)], remove: vec![] };
+        let change =
+            Change { owner: "platform".into(), set: vec![listener(http, way)], remove: vec![] };
         cache.apply(vec![change]);
         cache.open();
         let (events, receiver) = mpsc::channel(1 << 10);
@@ -75,10 +77,21 @@ impl Edge {
         let ads = Ads::new(Arc::new(One(cache.clone())), events, Limits::default());
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
-        let process = envoy(&folder, api, socket.local_addr().unwrap(), admin);
+        let process = envoy(&folder, way, socket.local_addr().unwrap(), admin);
         let has = Mutex::default();
-        let mut edge =
-            Self { cache, http, admin, socket, ads, heard, serving: None, has, process, folder };
+        let mut edge = Self {
+            cache,
+            way,
+            http,
+            admin,
+            socket,
+            ads,
+            heard,
+            serving: None,
+            has,
+            process,
+            folder,
+        };
         edge.serve();
         edge
     }
@@ -115,11 +128,12 @@ impl Edge {
 
     /// Gives a tenant what it wants, and takes away what it had and does not want.
     pub(crate) fn change(&self, tenant: &Tenant) -> u64 {
-        self.cache.apply(vec![self.wish(&tenant.name, tenant.resources())])
+        self.cache.apply(vec![self.wish(&tenant.name, tenant.resources(self.way))])
     }
 
     pub(crate) fn change_all(&self, tenants: &[Tenant]) -> u64 {
-        let wishes = tenants.iter().map(|tenant| self.wish(&tenant.name, tenant.resources()));
+        let wishes =
+            tenants.iter().map(|tenant| self.wish(&tenant.name, tenant.resources(self.way)));
         self.cache.apply(wishes.collect())
     }
 
@@ -206,18 +220,19 @@ fn free_port() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-fn envoy(folder: &tempfile::TempDir, api: &str, xds: SocketAddr, admin: SocketAddr) -> Child {
+fn envoy(folder: &tempfile::TempDir, way: Way, xds: SocketAddr, admin: SocketAddr) -> Child {
     let retry = json!({"retry_back_off": {"base_interval": "0.1s", "max_interval": "0.5s"}});
+    let mut dynamic = json!({"lds_config": way.source(), "cds_config": way.source()});
+    if let Way::Aggregated(api) = way {
+        dynamic["ads_config"] = json!({
+            "api_type": api, "transport_api_version": "V3",
+            "grpc_services": [{"envoy_grpc": {"cluster_name": "xds", "retry_policy": retry}}],
+        });
+    }
     let bootstrap = json!({
         "node": {"id": "envoy-1", "cluster": "edge"},
         "admin": {"address": address(admin)},
-        "dynamic_resources": {
-            "ads_config": {
-                "api_type": api, "transport_api_version": "V3",
-                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds", "retry_policy": retry}}],
-            },
-            "lds_config": ads(), "cds_config": ads(),
-        },
+        "dynamic_resources": dynamic,
         "static_resources": {"clusters": [{
             "name": "xds", "type": "STATIC", "connect_timeout": "1s",
             "typed_extension_protocol_options": {

@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
-use crate::config::Tenant;
+use crate::config::{Tenant, Way};
 use crate::edge::Edge;
 use crate::traffic::{Traffic, get, silent, upstream};
 
-/// How an Envoy asks: the names of its two transports.
-const DELTA: &str = "DELTA_GRPC";
-const STATE: &str = "GRPC";
+const DELTA: Way = Way::Aggregated("DELTA_GRPC");
+const STATE: Way = Way::Aggregated("GRPC");
+const DELTA_SINGLE: Way = Way::Single("DELTA_GRPC");
+const STATE_SINGLE: Way = Way::Single("GRPC");
 
 /// Tenants that live their lives at once, and how many lives there are one after the other; with
 /// `MARGRAVE_SOAK` set, many more.
@@ -25,8 +26,8 @@ struct World {
     two: SocketAddr,
 }
 
-async fn world(api: &str) -> World {
-    let edge = Edge::start(api).await;
+async fn world(way: Way) -> World {
+    let edge = Edge::start(way).await;
     edge.synced().await;
     assert_eq!(get(edge.http, "nobody.test", "/").await.status, 404);
     let waited = edge.statistic(".*init_fetch_timeout").await;
@@ -81,8 +82,8 @@ async fn life(world: &World, name: &str) {
     assert_eq!(get(edge.http, &other, "/").await.status, 404);
 }
 
-async fn churn(api: &str) {
-    let world = world(api).await;
+async fn churn(way: Way) {
+    let world = world(way).await;
     let turns = if std::env::var_os("MARGRAVE_SOAK").is_some() { LIVES_SOAK } else { LIVES };
     let lives = |of: usize| {
         let world = &world;
@@ -110,6 +111,16 @@ async fn tenants_live_without_a_wrong_answer_in_state_of_the_world() {
     churn(STATE).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tenants_live_without_a_wrong_answer_on_streams_of_single_types_in_delta() {
+    churn(DELTA_SINGLE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tenants_live_without_a_wrong_answer_on_streams_of_single_types_in_state_of_the_world() {
+    churn(STATE_SINGLE).await;
+}
+
 #[tokio::test]
 async fn a_host_moves_between_tenants() {
     for api in [DELTA, STATE] {
@@ -129,7 +140,7 @@ async fn a_host_moves_between_tenants() {
             std::mem::swap(&mut from, &mut to);
         }
         let (asked, wrong) = traffic.end();
-        assert!(wrong.is_empty(), "{api}: {} of {asked}: {:?}", wrong.len(), &wrong[..1]);
+        assert!(wrong.is_empty(), "{api:?}: {} of {asked}: {:?}", wrong.len(), &wrong[..1]);
     }
 }
 

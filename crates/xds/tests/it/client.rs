@@ -55,7 +55,7 @@ impl<S, R: Message + Default> Decoder for Proto<S, R> {
     }
 }
 
-/// Opens a stream to a method of the service.
+/// Opens a stream to a method of the aggregated service.
 pub(crate) async fn open<S, R>(
     address: &str,
     method: &str,
@@ -64,8 +64,20 @@ where
     S: Message + 'static,
     R: Message + Default + 'static,
 {
-    open_over(Channel::from_shared(address.to_owned()).unwrap().connect().await.unwrap(), method)
-        .await
+    open_at(address, method).await
+}
+
+/// Opens a stream to a method of a service of `envoy.service`.
+pub(crate) async fn open_at<S, R>(
+    address: &str,
+    method: &str,
+) -> Result<(mpsc::Sender<S>, Streaming<R>), Status>
+where
+    S: Message + 'static,
+    R: Message + Default + 'static,
+{
+    let channel = Channel::from_shared(address.to_owned()).unwrap().connect().await.unwrap();
+    open_over(channel, method).await
 }
 
 /// The same over a connection that is there.
@@ -80,7 +92,10 @@ where
     let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(64 << 20);
     grpc.ready().await.unwrap();
     let (sender, receiver) = mpsc::channel(64);
-    let path = format!("/envoy.service.discovery.v3.AggregatedDiscoveryService/{method}");
+    let path = match method.contains('/') {
+        true => format!("/envoy.service.{method}"),
+        false => format!("/envoy.service.discovery.v3.AggregatedDiscoveryService/{method}"),
+    };
     let request = tonic::Request::new(ReceiverStream::new(receiver));
     let path = path.parse().unwrap();
     let response = grpc.streaming(request, path, Proto::<S, R>::default()).await?;

@@ -82,7 +82,7 @@ async fn other_methods_are_not_implemented() {
     let channel = tonic::transport::Channel::from_shared(server.address.clone()).unwrap();
     let mut grpc = tonic::client::Grpc::new(channel.connect().await.unwrap());
     grpc.ready().await.unwrap();
-    let path = "/envoy.service.cluster.v3.ClusterDiscoveryService/DeltaClusters".parse().unwrap();
+    let path = "/envoy.service.cluster.v3.ClusterDiscoveryService/FetchClusters".parse().unwrap();
     let codec = Proto::<DeltaRequest, DeltaRequest>::default();
     let request = tonic::Request::new(DeltaRequest::default());
     let status = grpc.unary(request, path, codec).await.unwrap_err();

@@ -6,6 +6,8 @@ mod client;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]
+mod lanes;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod refusals;

@@ -11,6 +11,7 @@
 //! | `got TYPE item …` | the next response is exactly this, and is acknowledged |
 //! | `hears LABEL TYPE item …` | the same, not answered yet |
 //! | `ack LABEL`, `nack LABEL words` | answers it |
+//! | `end TYPE` | streams of single types only: the client ends that of this type |
 //! | `rejoin` | the client comes back on a new stream |
 //! | `synced`, `settled OWNER`, `rejected OWNER name` | the next event about it |
 //! | `guard EPOCH REVISION` | here nothing was made after these |
@@ -59,6 +60,9 @@ pub(crate) trait Speaker: Sized {
     async fn answer(&mut self, response: &Self::Response, refusal: Option<&str>);
     async fn quiet(&mut self);
     async fn ended(&mut self);
+    async fn end(&mut self, type_url: &str) {
+        panic!("one stream has all types, {type_url} too");
+    }
     /// Checks a response, whose items are in any order.
     fn check(response: &Self::Response, type_url: &str, items: &[&str]);
 }
@@ -111,6 +115,7 @@ pub(crate) async fn run<S: Speaker>(mut server: Server, name: &str, script: &str
             ["kept", kind, name] => server.ahead(type_url(kind), name, true).await,
             ["older", kind, name] => server.ahead(type_url(kind), name, false).await,
             ["ended"] => speaker.ended().await,
+            ["end", kind] => speaker.end(type_url(kind)).await,
             ["rejoin"] => speaker = S::join(&server, Some(speaker)).await,
             ["quiet"] => speaker.quiet().await,
             ["synced"] => _ = server.synced().await,

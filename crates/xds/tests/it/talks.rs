@@ -5,6 +5,7 @@ use std::time::Duration;
 use xds::{Limits, Options};
 
 use crate::client::Delta;
+use crate::lanes::{DeltaLanes, StateLanes};
 use crate::script::{Speaker, run};
 use crate::server::Server;
 use crate::state_client::State;
@@ -18,7 +19,7 @@ async fn all<S: Speaker>(limits: Limits, options: Options, file: &str) {
 }
 
 /// What changed while a client was away waits a moment for all its types; here only a little.
-fn quick() -> Limits {
+pub(crate) fn quick() -> Limits {
     Limits { gather: Duration::from_millis(30), ..Limits::default() }
 }
 
@@ -47,6 +48,8 @@ talks! {
     delta_guarded: Delta, quick(), EAGER, "delta-guarded.txt";
     delta_patience: Delta, impatient(), EAGER, "delta-patience.txt";
     delta_on_demand: Delta, quick(), Options { on_demand: true }, "delta-on-demand.txt";
+    delta_lanes: DeltaLanes, quick(), EAGER, "lanes-delta.txt";
+    state_lanes: StateLanes, quick(), EAGER, "lanes-state.txt";
     state_subscriptions: State, quick(), EAGER, "state-subscriptions.txt";
     state_order: State, quick(), EAGER, "state-order.txt";
     state_refusals: State, quick(), EAGER, "state-refusals.txt";

@@ -1,0 +1,79 @@
+//! The names of the discovery services: which type a method is about.
+
+use model::type_urls;
+
+/// `Runtime` (RTDS).
+const RUNTIME: &str = "type.googleapis.com/envoy.service.runtime.v3.Runtime";
+/// `TypedExtensionConfig` (ECDS).
+const EXTENSION: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
+
+/// Services of single types: the service below `envoy.service`, what its methods are named after,
+/// and the type.
+const SINGLE: [(&str, &str, &str); 8] = [
+    ("cluster.v3.ClusterDiscoveryService", "Clusters", type_urls::CLUSTER),
+    ("endpoint.v3.EndpointDiscoveryService", "Endpoints", type_urls::ENDPOINT),
+    ("extension.v3.ExtensionConfigDiscoveryService", "ExtensionConfigs", EXTENSION),
+    ("listener.v3.ListenerDiscoveryService", "Listeners", type_urls::LISTENER),
+    ("route.v3.RouteDiscoveryService", "Routes", type_urls::ROUTE),
+    ("route.v3.ScopedRoutesDiscoveryService", "ScopedRoutes", type_urls::SCOPED_ROUTE),
+    ("runtime.v3.RuntimeDiscoveryService", "Runtime", RUNTIME),
+    ("secret.v3.SecretDiscoveryService", "Secrets", type_urls::SECRET),
+];
+
+/// What a method speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Method {
+    /// Its one type; none of the aggregated service.
+    pub(crate) type_url: Option<&'static str>,
+    /// Delta, or state of the world.
+    pub(crate) delta: bool,
+}
+
+impl Method {
+    /// The method of a path.
+    pub(crate) fn of(path: &str) -> Option<Self> {
+        let (service, method) = path.strip_prefix("/envoy.service.")?.split_once('/')?;
+        let (delta, what) = match method.strip_prefix("Delta") {
+            Some(what) => (true, what),
+            None => (false, method.strip_prefix("Stream")?),
+        };
+        if (service, what) == ("discovery.v3.AggregatedDiscoveryService", "AggregatedResources") {
+            return Some(Self { type_url: None, delta });
+        }
+        let found = SINGLE.iter().find(|(of, named, _)| (*of, *named) == (service, what));
+        found.map(|(.., type_url)| Self { type_url: Some(type_url), delta })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_is_of_a_type_and_a_protocol() {
+        let single = |type_url, delta| Some(Method { type_url: Some(type_url), delta });
+        for (path, method) in [
+            (
+                "discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
+                Some(Method { type_url: None, delta: true }),
+            ),
+            (
+                "discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources",
+                Some(Method { type_url: None, delta: false }),
+            ),
+            ("cluster.v3.ClusterDiscoveryService/DeltaClusters", single(type_urls::CLUSTER, true)),
+            ("route.v3.RouteDiscoveryService/StreamRoutes", single(type_urls::ROUTE, false)),
+            (
+                "route.v3.ScopedRoutesDiscoveryService/DeltaScopedRoutes",
+                single(type_urls::SCOPED_ROUTE, true),
+            ),
+            ("runtime.v3.RuntimeDiscoveryService/StreamRuntime", single(RUNTIME, false)),
+            ("cluster.v3.ClusterDiscoveryService/FetchClusters", None),
+            ("cluster.v3.ClusterDiscoveryService/DeltaRoutes", None),
+            ("cluster.v2.ClusterDiscoveryService/DeltaClusters", None),
+            ("", None),
+        ] {
+            assert_eq!(Method::of(&format!("/envoy.service.{path}")), method, "{path}");
+        }
+    }
+}

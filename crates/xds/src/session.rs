@@ -1,0 +1,217 @@
+//! The conversation with a client of the services of single types: its streams are lanes of one
+//! protocol, so that what ADS promises holds across them: the order of a change, and what is told
+//! of it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use model::Node;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tonic::Status;
+
+use crate::cache::{Beat, Cache};
+use crate::event::{Event, StreamId};
+use crate::frames::Framed;
+use crate::lane::Lane;
+use crate::limits::Limits;
+use crate::service::Open;
+use crate::stream::{IDLE, Talk, Wires, draining, recalled};
+
+/// What lanes have said and was not heard yet. Lanes that have more to say wait.
+const INBOX_MESSAGES: usize = 64;
+/// A lane whose client does not read for so long is ended: it holds up the others of its node.
+const UNREAD: Duration = Duration::from_secs(10);
+
+/// Something that a lane says.
+pub(crate) enum Said<R> {
+    Joined(Lane, Outlet),
+    Asked(Lane, R),
+    /// What it is not given.
+    Withheld(Lane, R),
+    Left(Lane),
+}
+
+/// Where a lane is spoken to.
+pub(crate) struct Outlet {
+    pub(crate) frames: mpsc::Sender<Result<Framed, Status>>,
+    /// Ends the lane.
+    pub(crate) over: oneshot::Sender<Status>,
+}
+
+/// Who a session is with: its group, its id, and whether it has shown who it is.
+type Name = (String, String, bool);
+
+/// The sessions of a server that speak one protocol.
+pub(crate) struct Sessions<R>(Mutex<HashMap<Name, mpsc::WeakSender<Said<R>>>>);
+
+impl<R> Default for Sessions<R> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<R: Send + 'static> Sessions<R> {
+    /// The way into the session of a node, which is begun when there is none. It lasts as long as
+    /// anyone has such a way.
+    pub(crate) fn join<T: Talk<Request = R>>(
+        &self,
+        open: &Open,
+        node: Arc<Node>,
+        cache: Arc<Cache>,
+        wires: &Wires,
+        make: fn(StreamId, Arc<Cache>, Limits, Instant) -> T,
+    ) -> mpsc::Sender<Said<R>> {
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (node.cluster.clone(), node.id.clone(), open.identity.is_some());
+        if let Some(inbox) = sessions.get(&key).and_then(mpsc::WeakSender::upgrade) {
+            return inbox;
+        }
+        sessions.retain(|_, inbox| inbox.strong_count() > 0);
+        let (sender, inbox) = mpsc::channel(INBOX_MESSAGES);
+        sessions.insert(key, sender.downgrade());
+        let session = Session {
+            inbox,
+            lanes: HashMap::new(),
+            events: wires.events.clone(),
+            beat: cache.listen(),
+            drain: wires.drain.clone(),
+        };
+        let (stream, limits) = (open.shared.next_stream(), open.shared.limits);
+        let begin = move |cache| make(stream, cache, limits, Instant::now());
+        tokio::spawn(session.run(stream, node, cache, begin));
+        sender
+    }
+}
+
+/// What a session does next.
+enum Turn<R> {
+    Said(Said<R>),
+    /// See whether there is something to say.
+    Look,
+    Speak,
+    /// All lanes are gone, or the cache.
+    Over,
+    Drain,
+}
+
+/// One session.
+struct Session<R> {
+    inbox: mpsc::Receiver<Said<R>>,
+    lanes: HashMap<Lane, Outlet>,
+    events: mpsc::Sender<Event>,
+    beat: watch::Receiver<Beat>,
+    drain: watch::Receiver<bool>,
+}
+
+impl<R: Send + 'static> Session<R> {
+    async fn run<T: Talk<Request = R>>(
+        mut self,
+        stream: StreamId,
+        node: Arc<Node>,
+        cache: Arc<Cache>,
+        make: impl FnOnce(Arc<Cache>) -> T,
+    ) {
+        let early = cache.is_fork();
+        let _ = self.events.send(Event::Opened { stream, node, early }).await;
+        let outcome = tokio::select! {
+            outcome = self.converse(|| make(cache.clone())) => outcome,
+            () = cache.recalled(stream) => Err(recalled()),
+        };
+        if let Err(status) = outcome {
+            for (_, outlet) in self.lanes.drain() {
+                let _ = outlet.over.send(status.clone());
+            }
+        }
+        let _ = self.events.send(Event::Closed { stream }).await;
+    }
+
+    async fn converse<T: Talk<Request = R>>(
+        &mut self,
+        make: impl FnOnce() -> T,
+    ) -> Result<(), Status> {
+        let is_open = tokio::select! {
+            open = self.beat.wait_for(|beat| beat.open) => open.is_ok(),
+            _ = self.drain.wait_for(|drain| *drain) => false,
+        };
+        if !is_open {
+            return Err(draining());
+        }
+        let mut talk = make();
+        // Something may have to be said; cleared when there was nothing.
+        let mut pending = false;
+        loop {
+            for event in talk.events() {
+                // Nobody listens any more when the process ends.
+                let _ = self.events.send(event).await;
+            }
+            let now = Instant::now();
+            let deadline = talk.deadline(now).unwrap_or(now + IDLE);
+            match self.turn(pending, deadline).await {
+                Turn::Said(said) => {
+                    self.hear(&mut talk, said);
+                    pending = true;
+                }
+                Turn::Look => pending = true,
+                Turn::Speak => match talk.respond(now)? {
+                    Some((lane, response)) => self.say(&mut talk, lane, response.into()).await,
+                    None => pending = false,
+                },
+                Turn::Over => return Ok(()),
+                Turn::Drain => return Err(draining()),
+            }
+        }
+    }
+
+    /// What is to be done next. Nothing is lost when something else comes first.
+    async fn turn(&mut self, pending: bool, deadline: Instant) -> Turn<R> {
+        tokio::select! {
+            biased;
+            _ = self.drain.wait_for(|drain| *drain) => Turn::Drain,
+            said = self.inbox.recv() => said.map_or(Turn::Over, Turn::Said),
+            changed = self.beat.changed() => if changed.is_ok() { Turn::Look } else { Turn::Over },
+            () = std::future::ready(()), if pending => Turn::Speak,
+            () = sleep_until(deadline), if !pending => Turn::Look,
+        }
+    }
+
+    fn hear<T: Talk<Request = R>>(&mut self, talk: &mut T, said: Said<R>) {
+        let now = Instant::now();
+        match said {
+            Said::Joined(lane, outlet) => _ = self.lanes.insert(lane, outlet),
+            Said::Asked(lane, request) if self.lanes.contains_key(&lane) => {
+                if let Err(status) = talk.request(lane, request, now) {
+                    self.end(talk, lane, status);
+                }
+            }
+            Said::Withheld(lane, request) if self.lanes.contains_key(&lane) => {
+                if let Err(status) = talk.withhold(lane, request) {
+                    self.end(talk, lane, status);
+                }
+            }
+            Said::Asked(..) | Said::Withheld(..) => {}
+            Said::Left(lane) => {
+                if self.lanes.remove(&lane).is_some() {
+                    talk.left(lane, now);
+                }
+            }
+        }
+    }
+
+    /// Speaks to a lane. One that does not read holds up the others of its node, and not for long.
+    async fn say<T: Talk<Request = R>>(&mut self, talk: &mut T, lane: Lane, frame: Framed) {
+        let Some(outlet) = self.lanes.get(&lane) else { return };
+        // A lane that is gone says so in its turn.
+        if timeout(UNREAD, outlet.frames.send(Ok(frame))).await.is_err() {
+            self.end(talk, lane, Status::resource_exhausted("what was sent is not read"));
+        }
+    }
+
+    fn end<T: Talk<Request = R>>(&mut self, talk: &mut T, lane: Lane, status: Status) {
+        if let Some(outlet) = self.lanes.remove(&lane) {
+            let _ = outlet.over.send(status);
+            talk.left(lane, Instant::now());
+        }
+    }
+}
