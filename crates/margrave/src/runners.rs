@@ -8,8 +8,9 @@ use std::time::Duration;
 use axum::serve::ListenerExt;
 use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
+use plane::Plane;
 use store::{Bindings, Teams};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::dev::line::Line;
@@ -70,13 +71,31 @@ fn kept(
     [vault, expiry, names, proofs]
 }
 
+/// Answers proxies.
+pub fn xds(listener: TcpListener, plane: &Arc<Plane>) -> Runner {
+    let proxies = plane.service(xds::Limits::default());
+    let (reads, writes) = ("each group's resources", "discovery responses; events of proxies");
+    Runner::new("xds", reads, writes, |stop| async move {
+        Ok(xds::serve(listener, None, proxies, stop.cancelled_owned()).await?)
+    })
+}
+
+fn pages(listener: TcpListener, console: axum::Router) -> Runner {
+    let reads = "instances, operations and sessions; requests of browsers";
+    Runner::new("console", reads, "sessions", |stop| {
+        drained(CONSOLE_DRAIN_MAX, stop, |end| {
+            axum::serve(listener, console).with_graceful_shutdown(end).into_future()
+        })
+    })
+}
+
 /// The list.
 pub fn list(parts: Parts) -> Vec<Runner> {
     let Parts { ports, line, envoy, metrics, readiness, announcement } = parts;
     let all = Arc::clone(&readiness);
     let Line { broker, console, sources, plane, worker, audit, teams, bindings, vault, prover } =
         line;
-    let proxies = plane.service(xds::Limits::default());
+    let proxies = Arc::clone(&plane);
     let mut list = vec![
         Runner::new("probes", "every part's metrics and readiness", "nothing", move |stop| {
             probes::serve(ports.metrics, metrics, readiness, stop)
@@ -99,12 +118,7 @@ pub fn list(parts: Parts) -> Vec<Runner> {
         ),
     ];
     list.extend(kept(bindings, vault, teams, prover));
-    list.push(Runner::new(
-        "xds",
-        "each group's resources",
-        "discovery responses; events of proxies",
-        |stop| async move { Ok(xds::serve(ports.xds, None, proxies, stop.cancelled_owned()).await?) },
-    ));
+    list.extend(ports.xds.map(|listener| xds(listener, &proxies)));
     if let Some(envoy) = envoy {
         let run = |stop| envoy.run(stop);
         list.push(Runner::new("envoy", "its resources, over xDS", "answers to requests", run));
@@ -128,16 +142,7 @@ pub fn list(parts: Parts) -> Vec<Runner> {
             })
         },
     ));
-    list.push(Runner::new(
-        "console",
-        "instances, operations and sessions; requests of browsers",
-        "sessions",
-        |stop| {
-            drained(CONSOLE_DRAIN_MAX, stop, |end| {
-                axum::serve(ports.console, console).with_graceful_shutdown(end).into_future()
-            })
-        },
-    ));
+    list.extend(ports.console.map(|listener| pages(listener, console)));
     list.push(Runner::new("ready", "whether all are ready", "endpoints.json", |stop| {
         announcement.run(all, stop)
     }));

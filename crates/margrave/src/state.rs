@@ -1,4 +1,4 @@
-//! The state folder, as `margrave dev` keeps it and as the other commands find the platform by it.
+//! The state folder, as the platform keeps it and as the other commands find the platform by it.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::net::SocketAddr;
@@ -68,23 +68,25 @@ impl State {
     /// lives.
     pub fn take(&self) -> anyhow::Result<File> {
         let shown = self.0.display();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.0)
-            .with_context(|| format!("cannot make the state folder {shown}"))?;
-        let path = self.0.join("lock");
-        let lock = OpenOptions::new().create(true).append(true).open(&path);
-        let lock = lock.with_context(|| format!("cannot write to the state folder {shown}"))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(lock),
-            Err(TryLockError::WouldBlock) => bail!(
-                "the state folder {shown} is in use by another `margrave dev`: end that, or \
+        match lock(&self.0)? {
+            Some(lock) => Ok(lock),
+            None => bail!(
+                "the state folder {shown} is in use by another `margrave dev` or `margrave serve`: end that, or \
                  choose another folder with --state"
             ),
-            Err(TryLockError::Error(error)) => {
-                Err(error).with_context(|| format!("cannot lock the state folder {shown}"))
-            }
+        }
+    }
+
+    /// What a replica of the control plane keeps here for itself alone, as long as this lives.
+    pub fn replica(&self, name: &str) -> anyhow::Result<Replica> {
+        let folder = self.0.join("replicas").join(name);
+        match lock(&folder)? {
+            Some(lock) => Ok(Replica { name: name.to_owned(), folder, _lock: lock }),
+            None => bail!(
+                "another process is the replica `{name}` of {}: give this one another name with \
+                 --replica",
+                self.0.display()
+            ),
         }
     }
 
@@ -175,6 +177,64 @@ impl State {
     }
 }
 
+/// A replica's own folder, taken for this process.
+pub struct Replica {
+    name: String,
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Replica {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Tells where the replica answers.
+    pub fn write_endpoints(&self, endpoints: &ReplicaEndpoints) -> anyhow::Result<()> {
+        private::replace(
+            &self.folder.join("endpoints.json"),
+            &serde_json::to_vec_pretty(endpoints)?,
+        )
+    }
+
+    /// The replica does not answer any more.
+    pub fn remove_endpoints(&self) {
+        // Missing is as good as removed.
+        let _ = std::fs::remove_file(self.folder.join("endpoints.json"));
+    }
+}
+
+/// Where a replica of the control plane answers.
+#[derive(Debug, Serialize)]
+pub struct ReplicaEndpoints {
+    /// The process.
+    pub pid: u32,
+    /// Metrics and probes: a URL.
+    pub metrics: String,
+    /// xDS.
+    pub xds: SocketAddr,
+}
+
+/// Makes a folder for our eyes only, and takes it; `None` when another process has it.
+fn lock(folder: &Path) -> anyhow::Result<Option<File>> {
+    let shown = folder.display();
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("cannot make the folder {shown}"))?;
+    let lock = OpenOptions::new().create(true).append(true).open(folder.join("lock"));
+    let lock = lock.with_context(|| format!("cannot write to the folder {shown}"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock the folder {shown}"))
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Kept {
     username: String,
@@ -209,7 +269,7 @@ mod tests {
         let state = State::at(folder.path());
         let lock = state.take().unwrap();
         let error = state.take().expect_err("it is taken").to_string();
-        assert!(error.contains("in use by another `margrave dev`"), "{error}");
+        assert!(error.contains("in use by another `margrave dev` or"), "{error}");
         drop(lock);
         assert!(state.take().is_ok());
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use context::Resolver;
 use model::{InstanceId, Millis, Node, Spec};
 use render::{Complaint, Draft, Endpoints, Platform, Sources, Templates};
-use store::{Blobs, Store};
+use store::{Blobs, Feed};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use xds::{Ads, Cache, Directory, Event, Limits};
@@ -56,7 +56,7 @@ impl Config {
 
 /// The control plane. Shared; its work is done by [`Plane::run`].
 pub struct Plane {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Feed>,
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) resolver: Arc<Resolver>,
     pub(crate) renderer: Renderer,
@@ -76,7 +76,7 @@ impl Plane {
     /// would make a group of each proxy.
     pub fn new(
         config: Config,
-        store: Arc<dyn Store>,
+        store: Arc<dyn Feed>,
         blobs: Arc<dyn Blobs>,
         resolver: Arc<Resolver>,
     ) -> Result<Arc<Self>, Vec<Complaint>> {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::{self, Flags};
+use crate::dev::manner::Manner;
 use crate::failure::Failure;
 use crate::{dev, logging};
 
@@ -23,6 +24,6 @@ impl Args {
         let (config, layers) = config::load(self.config.as_deref(), &self.flags, &super::env)?;
         logging::start(&config)?;
         tracing::info!(config = layers.redacted(), "starting");
-        super::runtime()?.block_on(dev::run(config))
+        super::runtime()?.block_on(dev::run(config, Manner::dev()))
     }
 }

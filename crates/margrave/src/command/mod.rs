@@ -30,6 +30,7 @@ mod restore;
 mod sample_backend;
 mod schema;
 mod secret;
+mod serve;
 mod service;
 mod status;
 mod team;
@@ -60,6 +61,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Dev(dev::Args),
+    Serve(serve::Args),
     Plan(plan::Args),
     Apply(apply::Args),
     Validate(validate::Args),
@@ -129,6 +131,7 @@ fn not_understood(error: &clap::Error) -> ExitCode {
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Dev(args) => args.run(),
+        Command::Serve(args) => args.run(),
         Command::Plan(args) => args.run(),
         Command::Apply(args) => args.run(),
         Command::Validate(args) => args.run(),

@@ -1,4 +1,4 @@
-//! The settings as flags of `margrave dev`, made from the table.
+//! The settings as flags of `margrave dev` and `margrave serve`, made from the table.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What `margrave dev` is told: one [`Config`], from defaults, `margrave.toml`, `MARGRAVE_*`
+//! What `margrave dev` and `margrave serve` are told: one [`Config`], from defaults, `margrave.toml`, `MARGRAVE_*`
 //! variables and flags.
 
 mod file;
@@ -28,11 +28,15 @@ pub const NONE: &str = "none";
 /// The largest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// Everything that `margrave dev` can be told, checked.
+/// Everything that they can be told, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where everything is kept.
     pub state: PathBuf,
+    /// The name of this replica of the control plane, where it was given one.
+    pub replica: Option<String>,
+    /// The database that a replica reads, where it is not that of the state folder.
+    pub store: Option<PathBuf>,
     /// Zone of default hostnames.
     pub zone: String,
     /// Where public hostnames need no proof: those that are set and the zone of default hostnames;

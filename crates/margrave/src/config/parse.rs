@@ -20,6 +20,8 @@ pub fn config(layers: &Layers) -> (Config, Vec<String>) {
     let mut read = Reader { layers, problems: Vec::new() };
     let config = Config {
         state: read.text("state").into(),
+        replica: read.replica(),
+        store: read.path("store"),
         zone: read.zone(),
         zones: read.zones(),
         servers: read.servers(),
@@ -140,6 +142,16 @@ impl Reader<'_> {
             text if text == NONE => Envoy::None,
             text => Envoy::At(text.into()),
         }
+    }
+
+    /// A name that is also that of a folder.
+    fn replica(&mut self) -> Option<String> {
+        let name = Some(self.text("replica")).filter(|name| !name.is_empty())?;
+        let is_plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if name.len() > 63 || !name.bytes().all(is_plain) {
+            self.problem("replica", "must be up to 63 of a-z, 0-9 and `-`");
+        }
+        Some(name)
     }
 
     fn access_log(&self) -> AccessLog {

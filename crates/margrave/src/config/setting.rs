@@ -20,7 +20,7 @@ pub enum Kind {
     Secret,
 }
 
-/// One setting of `margrave dev`.
+/// One setting of `margrave dev` and `margrave serve`.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting {
     /// Its key in `margrave.toml`, with a dot where it is in a table.
@@ -76,6 +76,19 @@ const fn setting(
 /// Every setting, in the order of the reference page.
 pub const SETTINGS: &[Setting] = &[
     setting("state", Kind::Path, ".margrave", "Folder of the store, credentials and logs"),
+    setting(
+        "replica",
+        Kind::Text,
+        "",
+        "Name of this replica of the control plane among those that share the state folder. \
+         Unset: `plane` for `margrave serve --role plane`, else `main`",
+    ),
+    setting(
+        "store",
+        Kind::Path,
+        "",
+        "Database that `margrave serve --role plane` reads. Unset: `margrave.db` of the state folder",
+    ),
     setting(
         "zone",
         Kind::Text,
@@ -199,7 +212,7 @@ pub const SETTINGS: &[Setting] = &[
         "broker.username",
         Kind::Text,
         "",
-        "Who may use the broker. Unset with its password: made once and kept in the state folder",
+        "Who may use the broker. Unset with its password: `margrave dev` makes both once and keeps them in the state folder",
     ),
     setting("broker.password", Kind::Secret, "", "The password of `broker.username`"),
     setting(

@@ -10,13 +10,14 @@ use model::OperationId;
 use plane::Plane;
 use render::{Complaint, Platform, Sources, Templates};
 use store::sqlite::{Options, Sqlite};
-use store::{Audit, Bindings, Blobs, Recovery, Store, Teams};
+use store::{Audit, Bindings, Blobs, Feed, Recovery, Store, Teams};
 use uuid::Uuid;
 use worker::Worker;
 use worker::cloud::LocalCloud;
 
 use super::adapters::{PlaneFleet, PlaneView};
 use super::keeper::Keeper;
+use super::manner::Manner;
 use super::pages;
 use super::vault::Vault;
 use crate::config::{AccessLog, Config, Credentials, Envoy, Listen};
@@ -54,32 +55,20 @@ pub struct Line {
 /// Opens the store and builds the rest upon it.
 pub async fn build(
     config: &Config,
+    manner: &Manner,
     credentials: &Credentials,
     listen: &Listen,
     state: &State,
 ) -> anyhow::Result<Line> {
     let clock: store::Clock = Arc::new(clock::now);
     let store = Arc::new(open(state, &clock)?);
+    manner.claim(&*store).await?;
     let blobs: Arc<dyn Blobs> = Arc::<Sqlite>::clone(&store);
-    let resolver =
-        Resolver::new(Arc::new(SystemLookup), AddressPolicy::dev(own(listen)), Arc::new(chance));
-    let files = config.templates.as_deref().map(read_templates).transpose()?.unwrap_or_default();
-    let version = version(&files);
-    let templates = match config.templates {
-        Some(_) => Templates::compile(&files).map_err(|complaints| unusable(&complaints))?,
-        None => Templates::builtin(),
-    };
-    let plane_config = plane::Config {
-        platform: platform(config, listen, access_log(config, state)?),
-        templates,
-        clock: Arc::clone(&clock),
-        grace: plane::Config::GRACE,
-        address_wait: plane::Config::ADDRESS_WAIT,
-        restored_from: store.restored_from().await?,
-    };
+    let restored_from = Recovery::restored_from(&*store).await?;
     let as_store: Arc<dyn Store> = Arc::<Sqlite>::clone(&store);
-    let plane = Plane::new(plane_config, Arc::clone(&as_store), Arc::clone(&blobs), resolver)
-        .map_err(|complaints| unusable(&complaints))?;
+    let feed: Arc<dyn Feed> = Arc::<Sqlite>::clone(&store);
+    let own = Arc::clone(&blobs);
+    let (plane, version) = plane(config, manner, listen, state, restored_from, feed, own)?;
     let sources = FileSources::new(config.sources.iter().cloned().collect(), Arc::clone(&blobs));
     let cloud = Arc::new(LocalCloud::new(blobs));
     let view = Arc::new(PlaneView { plane: Arc::clone(&plane), cloud: Arc::clone(&cloud) });
@@ -121,6 +110,38 @@ pub async fn build(
     let teams: Arc<dyn Teams> = Arc::<Sqlite>::clone(&store);
     let audit: Arc<dyn Audit> = store;
     Ok(Line { broker, console, sources, plane, worker, audit, teams, bindings, vault, prover })
+}
+
+/// The control plane upon a feed, and the version of what it renders with.
+pub fn plane(
+    config: &Config,
+    manner: &Manner,
+    listen: &Listen,
+    state: &State,
+    restored_from: Option<(u64, u64)>,
+    feed: Arc<dyn Feed>,
+    blobs: Arc<dyn Blobs>,
+) -> anyhow::Result<(Arc<Plane>, String)> {
+    let policy = match manner.relaxed.loopback_upstreams {
+        true => AddressPolicy::dev(own(listen)),
+        false => AddressPolicy::strict(own(listen)),
+    };
+    let resolver = Resolver::new(Arc::new(SystemLookup), policy, Arc::new(chance));
+    let files = config.templates.as_deref().map(read_templates).transpose()?.unwrap_or_default();
+    let templates = match config.templates {
+        Some(_) => Templates::compile(&files).map_err(|complaints| unusable(&complaints))?,
+        None => Templates::builtin(),
+    };
+    let settings = plane::Config {
+        platform: platform(config, listen, access_log(config, state)?),
+        templates,
+        clock: Arc::new(clock::now),
+        grace: plane::Config::GRACE,
+        address_wait: plane::Config::ADDRESS_WAIT,
+        restored_from,
+    };
+    let plane = Plane::new(settings, feed, blobs, resolver);
+    Ok((plane.map_err(|complaints| unusable(&complaints))?, version(&files)))
 }
 
 fn open(state: &State, clock: &store::Clock) -> anyhow::Result<Sqlite> {

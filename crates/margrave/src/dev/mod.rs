@@ -1,4 +1,4 @@
-//! `margrave dev`, put together: ports, store, plane, xDS, worker, broker, Envoy.
+//! `margrave dev` and `margrave serve`, put together: ports, store, plane, xDS, worker, broker, Envoy.
 
 mod adapters;
 pub mod expiry;
@@ -6,11 +6,14 @@ pub mod heads;
 mod keeper;
 pub mod line;
 mod login;
+pub mod manner;
 pub mod names;
 mod pages;
 pub mod ports;
 pub mod probes;
 pub mod ready;
+mod replica;
+pub mod roles;
 pub mod vault;
 
 use std::sync::Arc;
@@ -18,9 +21,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use self::line::Line;
+use self::manner::Manner;
 use self::probes::{Check, Readiness};
 use self::ready::Announcement;
-use crate::config::{Config, Listen};
+use crate::config::{Config, Credentials, Envoy, Listen};
 use crate::envoy::{self, Bootstrap, Found, Health, Supervisor};
 use crate::failure::Failure;
 use crate::runner;
@@ -30,22 +34,29 @@ use crate::state::State;
 
 /// `node.id` of the Envoy that is started here.
 const NODE: &str = "dev";
+/// The name of the replica of the plane that is in the process that writes.
+const REPLICA: &str = "main";
 
 /// Runs the platform until a signal.
-pub async fn run(config: Config) -> Result<(), Failure> {
+pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
+    if !manner.roles.write() {
+        return replica::run(config, manner).await;
+    }
+    let config = match manner.relaxed.own_envoy {
+        true => config,
+        false => Config { envoy: Envoy::None, ..config },
+    };
     let signals = Signals::listen()?;
     let metrics = probes::install_metrics()?;
     let found = envoy::find(&config.envoy, &crate::command::env)?;
     let state = State::at(&config.state);
     let _lock = state.take()?;
-    let ports = ports::take(&config.listen, found.is_some())?;
+    let _replica = state.replica(config.replica.as_deref().unwrap_or(REPLICA))?;
+    let ports = ports::take(&config.listen, &manner.roles, found.is_some())?;
     let listen = ports.listen;
-    let credentials = match &config.credentials {
-        Some(given) => given.clone(),
-        None => state.credentials_or_make()?,
-    };
+    let credentials = credentials(&config, &manner, &state)?;
     let console_url = pages::url(&config, &listen);
-    let line = line::build(&config, &credentials, &listen, &state).await?;
+    let line = line::build(&config, &manner, &credentials, &listen, &state).await?;
     let envoy = match found {
         Some(found) => Some(supervisor(found, &config, &listen, &state).await?),
         None => None,
@@ -54,10 +65,22 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let readiness = readiness(&line, health);
     let zone = config.zone.clone();
     let announcement =
-        Announcement { state, listen, console_url, zone, with_envoy: supervisor.is_some() };
+        Announcement { state, listen, console_url, zone, with_envoy: supervisor.is_some(), manner };
     let envoy = supervisor;
     let list = runners::list(Parts { ports, line, envoy, metrics, readiness, announcement });
     Ok(runner::run(list, signals.first()).await?)
+}
+
+fn credentials(config: &Config, manner: &Manner, state: &State) -> Result<Credentials, Failure> {
+    match &config.credentials {
+        Some(given) => Ok(given.clone()),
+        None if manner.relaxed.made_credentials => Ok(state.credentials_or_make()?),
+        None => Err(Failure::Usage(
+            "`margrave serve` makes no credentials: set `broker.username`, and `broker.password` as \
+             MARGRAVE_BROKER_PASSWORD, for the first operator; further tokens are made with them"
+                .to_owned(),
+        )),
+    }
 }
 
 async fn supervisor(
@@ -76,11 +99,7 @@ async fn supervisor(
 }
 
 fn readiness(line: &Line, envoy: Option<watch::Receiver<Health>>) -> Arc<Readiness> {
-    let plane = Arc::clone(&line.plane);
-    let mut checks: Vec<(&'static str, Check)> = vec![(
-        "plane",
-        Box::new(move || plane.ready().then_some(()).ok_or_else(|| "reading the store".to_owned())),
-    )];
+    let mut checks: Vec<(&'static str, Check)> = vec![("plane", replica::check(&line.plane))];
     if let Some(health) = envoy {
         let check = move || match *health.borrow() {
             Health::Live(_) => Ok(()),

@@ -1,4 +1,4 @@
-//! Every port of `margrave dev`, taken before anything starts, so that a clash is told at once,
+//! Every port of the process, taken before anything starts, so that a clash is told at once,
 //! whole, and with the name of who has it.
 
 use std::io::ErrorKind;
@@ -7,6 +7,7 @@ use std::path::Path;
 
 use tokio::net::{TcpListener, TcpSocket};
 
+use super::roles::{Role, Roles};
 use crate::config::{Listen, Setting};
 use crate::failure::Failure;
 
@@ -17,12 +18,12 @@ const BACKLOG: u32 = 1024;
 pub struct Ports {
     /// Broker and platform API.
     pub broker: TcpListener,
-    /// Console.
-    pub console: TcpListener,
+    /// Console, where this process is it.
+    pub console: Option<TcpListener>,
     /// Metrics and probes.
     pub metrics: TcpListener,
-    /// xDS.
-    pub xds: TcpListener,
+    /// xDS, where this process answers proxies.
+    pub xds: Option<TcpListener>,
     /// The addresses, with free ports in place of 0.
     pub listen: Listen,
     /// Bound but not listening: they keep the ports ours while Envoy, which shares them
@@ -31,33 +32,45 @@ pub struct Ports {
 }
 
 /// Takes every port; tells all that are taken.
-pub fn take(wanted: &Listen, with_envoy: bool) -> Result<Ports, Failure> {
+pub fn take(wanted: &Listen, roles: &Roles, with_envoy: bool) -> Result<Ports, Failure> {
     let mut taking = Taking { problems: Vec::new(), held: Vec::new() };
     let broker = taking.bind("listen.broker", wanted.broker);
-    let console = taking.bind("listen.console", wanted.console);
+    let console = roles.has(Role::Console).then_some(wanted.console);
+    let console = console.and_then(|address| taking.bind("listen.console", address));
     let metrics = taking.bind("listen.metrics", wanted.metrics);
-    let xds = taking.bind("listen.xds", wanted.xds);
+    let xds = roles.has(Role::Plane).then_some(wanted.xds);
+    let xds = xds.and_then(|address| taking.bind("listen.xds", address));
     let public = taking.for_envoy("listen.public", wanted.public, with_envoy);
     let internal = taking.for_envoy("listen.internal", wanted.internal, with_envoy);
     let envoy_admin =
         if with_envoy { taking.admin(wanted.envoy_admin) } else { wanted.envoy_admin };
-    let (Some(broker), Some(console), Some(metrics), Some(xds)) = (broker, console, metrics, xds)
-    else {
-        return Err(Failure::Error(anyhow::anyhow!(taking.problems.join("\n"))));
+    let (Some(broker), Some(metrics), true) = (broker, metrics, taking.problems.is_empty()) else {
+        return Err(taking.failure());
     };
-    if !taking.problems.is_empty() {
-        return Err(Failure::Error(anyhow::anyhow!(taking.problems.join("\n"))));
-    }
+    let actual = |listener: &Option<TcpListener>, wanted| match listener {
+        Some(listener) => listener.local_addr(),
+        None => Ok(wanted),
+    };
     let listen = Listen {
         broker: broker.local_addr()?,
-        console: console.local_addr()?,
+        console: actual(&console, wanted.console)?,
         metrics: metrics.local_addr()?,
-        xds: xds.local_addr()?,
+        xds: actual(&xds, wanted.xds)?,
         public,
         internal,
         envoy_admin,
     };
     Ok(Ports { broker, console, metrics, xds, listen, _held: taking.held })
+}
+
+/// What a replica of the plane listens on: metrics, xDS, and the addresses that they really have.
+pub fn take_replica(wanted: &Listen) -> Result<(TcpListener, TcpListener, Listen), Failure> {
+    let mut taking = Taking { problems: Vec::new(), held: Vec::new() };
+    let metrics = taking.bind("listen.metrics", wanted.metrics);
+    let xds = taking.bind("listen.xds", wanted.xds);
+    let (Some(metrics), Some(xds)) = (metrics, xds) else { return Err(taking.failure()) };
+    let listen = Listen { metrics: metrics.local_addr()?, xds: xds.local_addr()?, ..*wanted };
+    Ok((metrics, xds, listen))
 }
 
 struct Taking {
@@ -66,6 +79,10 @@ struct Taking {
 }
 
 impl Taking {
+    fn failure(&self) -> Failure {
+        Failure::Error(anyhow::anyhow!(self.problems.join("\n")))
+    }
+
     fn bind(&mut self, key: &str, address: SocketAddr) -> Option<TcpListener> {
         match listen(address) {
             Ok(listener) => Some(listener),
@@ -188,7 +205,9 @@ mod tests {
         let first = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let second = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let (one, two) = (first.local_addr().unwrap().port(), second.local_addr().unwrap().port());
-        let Err(failure) = take(&wanted(one, two), true) else { panic!("must be refused") };
+        let Err(failure) = take(&wanted(one, two), &Roles::all(), true) else {
+            panic!("must be refused")
+        };
         let text = failure.text();
         let me = format!("(process {})", std::process::id());
         assert_eq!(text.matches(&me).count(), 2, "{text}");
@@ -198,7 +217,7 @@ mod tests {
 
     #[tokio::test]
     async fn port_zero_is_a_free_one_that_envoy_can_share() {
-        let ports = take(&wanted(0, 0), true).unwrap();
+        let ports = take(&wanted(0, 0), &Roles::all(), true).unwrap();
         assert_ne!(ports.listen.broker.port(), 0);
         let public = ports.listen.public;
         assert_ne!(public.port(), 0);
@@ -210,7 +229,7 @@ mod tests {
     async fn without_an_envoy_its_ports_are_left_alone() {
         let proxy = listen(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let port = proxy.local_addr().unwrap().port();
-        let ports = take(&wanted(0, port), false).unwrap();
+        let ports = take(&wanted(0, port), &Roles::all(), false).unwrap();
         assert_eq!(ports.listen.public.port(), port);
     }
 }

@@ -14,6 +14,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+/// Between two looks while things start; a few dozen comparisons each.
+const LOOK: Duration = Duration::from_millis(20);
 /// How often histograms are folded, so that memory does not grow between two scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -34,6 +36,13 @@ impl Readiness {
     /// From named checks; each is quick and waits for nothing.
     pub fn new(checks: Vec<(&'static str, Check)>) -> Arc<Self> {
         Arc::new(Self(checks))
+    }
+
+    /// Waits until everything is there.
+    pub async fn await_all(&self) {
+        while !self.waiting().is_empty() {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// What is not ready, with the reason.

@@ -2,17 +2,14 @@
 //! it reads what to try.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Listen;
+use crate::dev::manner::Manner;
 use crate::dev::probes::Readiness;
 use crate::output;
 use crate::state::{Endpoints, State};
-
-/// Between two looks while things start; a few dozen comparisons each.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// What is announced.
 pub struct Announcement {
@@ -26,6 +23,8 @@ pub struct Announcement {
     pub zone: String,
     /// Whether an Envoy was started.
     pub with_envoy: bool,
+    /// In which manner it runs.
+    pub manner: Manner,
 }
 
 impl Announcement {
@@ -46,10 +45,8 @@ impl Announcement {
     }
 
     async fn announce(&self, readiness: &Readiness) -> anyhow::Result<()> {
-        while !readiness.waiting().is_empty() {
-            tokio::time::sleep(LOOK).await;
-        }
-        let Self { state, listen, console_url, zone, with_envoy } = self;
+        readiness.await_all().await;
+        let Self { state, listen, console_url, zone, with_envoy, manner } = self;
         state.write_endpoints(&Endpoints {
             pid: std::process::id(),
             zone: zone.clone(),
@@ -62,20 +59,22 @@ impl Announcement {
             admin: with_envoy.then_some(listen.envoy_admin),
         })?;
         tracing::info!(broker = %listen.broker, xds = %listen.xds, "ready");
-        output::line(&banner(state, listen, console_url, zone, *with_envoy))
+        let said = banner(listen, console_url, *with_envoy);
+        output::line(&match manner.told() {
+            Some(relaxed) => format!(
+                "{said}\nRelaxed here, and not by `margrave serve`: {relaxed}.\n\n{}",
+                first_steps(state, listen, zone)
+            ),
+            None => said,
+        })
     }
 }
 
-fn banner(state: &State, listen: &Listen, console: &str, zone: &str, with_envoy: bool) -> String {
+fn banner(listen: &Listen, console: &str, with_envoy: bool) -> String {
     let Listen { broker, metrics, xds, public, internal, envoy_admin, .. } = listen;
     let admin = match with_envoy {
         true => format!("  envoy     http://{envoy_admin} (admin)\n"),
         false => format!("  envoy     none: proxies may connect to {xds}\n"),
-    };
-    // A platform in the default folder is found without being named.
-    let named = match state.path().to_str() {
-        Some(crate::state::DEFAULT) | None => String::new(),
-        Some(path) => format!(" --state {path}"),
     };
     format!(
         "Margrave is ready. Ctrl-C stops it.\n\n\
@@ -84,11 +83,21 @@ fn banner(state: &State, listen: &Listen, console: &str, zone: &str, with_envoy:
          \x20 internal  http://{internal}   every service answers here\n\
          \x20 public    http://{public}   only what asks for `visibility: public`\n\
          \x20 metrics   http://{metrics}/metrics\n\
-         {admin}\n\
-         Try in another terminal:\n\n\
+         {admin}"
+    )
+}
+
+fn first_steps(state: &State, listen: &Listen, zone: &str) -> String {
+    // A platform in the default folder is found without being named.
+    let named = match state.path().to_str() {
+        Some(crate::state::DEFAULT) | None => String::new(),
+        Some(path) => format!(" --state {path}"),
+    };
+    format!(
+        "Try in another terminal:\n\n\
          \x20 printf 'service: hello\\nupstream: http://localhost:3000\\n' > margrave.yaml\n\
          \x20 margrave apply{named}\n\
          \x20 curl http://hello.{zone}:{port}/\n",
-        port = internal.port(),
+        port = listen.internal.port(),
     )
 }

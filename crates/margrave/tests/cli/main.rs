@@ -10,5 +10,6 @@ mod backup;
 mod dev;
 mod lines;
 mod outputs;
+mod serve;
 mod support;
 mod tutorial;

@@ -18,6 +18,7 @@ mod direct;
 mod editions;
 mod fault;
 mod feed;
+mod follower;
 mod forget;
 mod jobs;
 #[cfg(feature = "contract")]
@@ -65,6 +66,7 @@ use self::writer::Writer;
 use crate::Clock;
 
 pub use audit_file::{each_entry, verify};
+pub use follower::Follower;
 
 /// How to open a store.
 #[derive(Clone)]

@@ -36,6 +36,12 @@ impl Readers {
         Ok(Self { idle, permits: Arc::new(Semaphore::new(1)), always_here: true })
     }
 
+    /// Of connections that were opened elsewhere.
+    pub(super) fn of(connections: Vec<Connection>) -> Self {
+        let permits = Arc::new(Semaphore::new(connections.len()));
+        Self { idle: Arc::new(Mutex::new(connections)), permits, always_here: false }
+    }
+
     /// Opens `count` connections to the file, which exists.
     pub(super) fn open(
         path: &Path,
@@ -51,8 +57,7 @@ impl Readers {
                 Ok(conn)
             })
             .collect::<rusqlite::Result<Vec<_>>>()?;
-        let permits = Arc::new(Semaphore::new(count));
-        Ok(Self { idle: Arc::new(Mutex::new(idle)), permits, always_here: false })
+        Ok(Self::of(idle))
     }
 
     /// Runs `work` on a connection, on the thread of the caller: for the few rows of a look-up,

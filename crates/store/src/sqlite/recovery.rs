@@ -9,13 +9,7 @@ use crate::{Recovery, StoreError};
 #[async_trait]
 impl Recovery for Sqlite {
     async fn restored_from(&self) -> Result<Option<(u64, u64)>, StoreError> {
-        let read = |conn: &rusqlite::Connection| {
-            let (epoch, revision): (Option<u64>, Option<u64>) = conn
-                .prepare_cached("SELECT ahead_epoch, ahead_revision FROM meta")?
-                .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok(epoch.zip(revision))
-        };
-        self.inner.readers.here(read).await
+        self.inner.readers.here(restored_from).await
     }
 
     async fn confirm(&self, at: Millis, entry: AuditEntry) -> Result<(), StoreError> {
@@ -27,4 +21,11 @@ impl Recovery for Sqlite {
         };
         self.inner.writer.write(write).await
     }
+}
+
+pub(super) fn restored_from(conn: &rusqlite::Connection) -> Result<Option<(u64, u64)>, StoreError> {
+    let (epoch, revision): (Option<u64>, Option<u64>) = conn
+        .prepare_cached("SELECT ahead_epoch, ahead_revision FROM meta")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(epoch.zip(revision))
 }

@@ -37,6 +37,17 @@ pub(super) fn version(conn: &Connection) -> rusqlite::Result<usize> {
     conn.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
+/// Refuses what a newer release has written, and what none has migrated to this one's schema yet.
+pub(super) fn check(conn: &Connection) -> Result<(), String> {
+    match version(conn).map_err(|error| error.to_string())? {
+        found if found == MIGRATIONS.len() => Ok(()),
+        found => Err(format!(
+            "the store has schema {found}, and release {RELEASE} reads schema {}",
+            MIGRATIONS.len()
+        )),
+    }
+}
+
 /// The release that last wrote the file, where it tells.
 fn release(conn: &Connection) -> Option<String> {
     conn.query_row("SELECT release FROM meta", [], |row| row.get(0)).ok()

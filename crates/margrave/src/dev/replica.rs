@@ -1,0 +1,117 @@
+//! A replica of the control plane: it answers proxies, follows a store that another process writes,
+//! and writes nothing there.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use metrics_exporter_prometheus::PrometheusHandle;
+use plane::Plane;
+use store::sqlite::Follower;
+use store::{Blobs, Feed};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::line;
+use super::manner::Manner;
+use super::ports;
+use super::probes::{self, Check, Readiness};
+use crate::config::{Config, Listen};
+use crate::failure::Failure;
+use crate::runner::{self, Runner};
+use crate::signals::Signals;
+use crate::state::{Replica, ReplicaEndpoints, State};
+use crate::{output, runners};
+
+/// The name of a replica that was given none.
+pub const NAME: &str = "plane";
+
+/// What the runners of a replica are made of.
+struct Parts {
+    metrics: TcpListener,
+    xds: TcpListener,
+    listen: Listen,
+    plane: Arc<Plane>,
+    replica: Replica,
+    handle: PrometheusHandle,
+    readiness: Arc<Readiness>,
+}
+
+/// Runs a replica until a signal.
+pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
+    let signals = Signals::listen()?;
+    let handle = probes::install_metrics()?;
+    let state = State::at(&config.state);
+    let replica = state.replica(config.replica.as_deref().unwrap_or(NAME))?;
+    let (metrics, xds, listen) = ports::take_replica(&config.listen)?;
+    let store = Arc::new(Follower::new(config.store.clone().unwrap_or_else(|| state.database())));
+    let blobs: Arc<dyn Blobs> = Arc::<Follower>::clone(&store);
+    let feed: Arc<dyn Feed> = store;
+    let (plane, _) = line::plane(&config, &manner, &listen, &state, None, feed, blobs)?;
+    let readiness = readiness(&plane);
+    let parts = Parts { metrics, xds, listen, plane, replica, handle, readiness };
+    Ok(runner::run(list(parts), signals.first()).await?)
+}
+
+/// Whether its proxies are answered.
+pub fn readiness(plane: &Arc<Plane>) -> Arc<Readiness> {
+    Readiness::new(vec![("plane", check(plane))])
+}
+
+/// Says whether a plane has read the store.
+pub fn check(plane: &Arc<Plane>) -> Check {
+    let plane = Arc::clone(plane);
+    Box::new(move || plane.ready().then_some(()).ok_or_else(|| "reading the store".to_owned()))
+}
+
+/// The list.
+fn list(parts: Parts) -> Vec<Runner> {
+    let Parts { metrics, xds, listen, plane, replica, handle, readiness } = parts;
+    let answering = runners::xds(xds, &plane);
+    let ready = Arc::clone(&readiness);
+    vec![
+        Runner::new("probes", "every part's metrics and readiness", "nothing", |stop| {
+            probes::serve(metrics, handle, readiness, stop)
+        }),
+        Runner::new(
+            "plane",
+            "the store's change feed, upstream names, events of proxies",
+            "each group's resources",
+            |stop| async move {
+                plane.run(stop.cancelled_owned()).await;
+                Ok(())
+            },
+        ),
+        answering,
+        Runner::new("ready", "whether all are ready", "endpoints.json", |stop| {
+            announce(replica, listen, ready, stop)
+        }),
+    ]
+}
+
+/// Tells where the replica answers, from the start: it is ready when the store was read.
+async fn announce(
+    replica: Replica,
+    listen: Listen,
+    readiness: Arc<Readiness>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let Listen { metrics, xds, .. } = listen;
+    replica.write_endpoints(&endpoints(metrics, xds)).context("cannot tell where it answers")?;
+    let told = async {
+        readiness.await_all().await;
+        tracing::info!(replica = replica.name(), %xds, "ready");
+        output::line(&format!(
+            "The replica `{}` is ready. Ctrl-C stops it.\n\n  xds       {xds}\n  metrics   http://{metrics}/metrics",
+            replica.name()
+        ))
+    };
+    stop.run_until_cancelled(told).await.transpose()?;
+    stop.cancelled().await;
+    replica.remove_endpoints();
+    Ok(())
+}
+
+fn endpoints(metrics: SocketAddr, xds: SocketAddr) -> ReplicaEndpoints {
+    ReplicaEndpoints { pid: std::process::id(), metrics: format!("http://{metrics}"), xds }
+}

@@ -1,0 +1,128 @@
+//! The store of another process, only read: for replicas of the control plane.
+//!
+//! Its file may be missing, or unreadable, or another than a moment ago (a restore puts one in the
+//! place of the old): each read looks which it is, and what cannot be read now may be read later.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use tokio::time::{Instant, sleep};
+
+use super::reader::{Readers, keep_statements};
+use super::{blobs, feed, recovery, schema};
+use crate::{Blobs, Changes, Cursor, Feed, StoreError};
+
+/// Between two looks whether something was published: a look is a few microseconds.
+const LOOK: Duration = Duration::from_millis(25);
+/// Connections: the feed, documents and a look.
+const READERS: usize = 3;
+/// How long a read waits for the log to be recovered by another process.
+const BUSY: Duration = Duration::from_secs(1);
+
+/// The feed and the documents of a store that another process writes.
+pub struct Follower {
+    path: PathBuf,
+    open: Mutex<Option<Opened>>,
+}
+
+struct Opened {
+    file: (u64, u64),
+    readers: Arc<Readers>,
+}
+
+impl Follower {
+    /// Of the store at `path`, which need not be there (yet).
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), open: Mutex::new(None) }
+    }
+
+    /// Connections to the file that is there now.
+    fn readers(&self) -> Result<Arc<Readers>, StoreError> {
+        let failed =
+            |error: String| StoreError::Unavailable(format!("{}: {error}", self.path.display()));
+        let found = std::fs::metadata(&self.path).map_err(|error| failed(error.to_string()))?;
+        let file = (found.dev(), found.ino());
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(opened) = open.as_ref().filter(|opened| opened.file == file) {
+            return Ok(Arc::clone(&opened.readers));
+        }
+        *open = None;
+        let connections: Result<Vec<_>, String> =
+            (0..READERS).map(|_| connect(&self.path)).collect();
+        let readers = Arc::new(Readers::of(connections.map_err(failed)?));
+        *open = Some(Opened { file, readers: Arc::clone(&readers) });
+        Ok(readers)
+    }
+
+    /// Whether the feed has other counters than at this cursor.
+    async fn is_news(&self, seen: Option<feed::Position>) -> Result<bool, StoreError> {
+        let last = self.readers()?.here(feed::opening).await?;
+        Ok(seen.is_none_or(|seen| (seen.epoch, seen.revision) != last))
+    }
+}
+
+/// Reads only, and yet may recover a log that a process which was killed has left.
+fn connect(path: &Path) -> Result<Connection, String> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || {
+        let conn = Connection::open_with_flags(path, flags)?;
+        conn.busy_timeout(BUSY)?;
+        conn.pragma_update(None, "query_only", true)?;
+        // The log is its writer's: whoever goes last here leaves it as it is.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        keep_statements(&conn)?;
+        Ok(conn)
+    };
+    let conn = open().map_err(|error: rusqlite::Error| error.to_string())?;
+    schema::check(&conn)?;
+    Ok(conn)
+}
+
+#[async_trait]
+impl Feed for Follower {
+    async fn epoch(&self) -> Result<u64, StoreError> {
+        Ok(self.readers()?.here(feed::opening).await?.0)
+    }
+
+    async fn changes(&self, cursor: Option<Cursor>, limit: usize) -> Result<Changes, StoreError> {
+        self.readers()?.aside(move |conn| feed::changes(conn, cursor.as_ref(), limit)).await
+    }
+
+    async fn changed(&self, cursor: &Cursor, timeout: Duration) {
+        let seen = feed::Position::of(cursor);
+        let until = Instant::now() + timeout;
+        // What cannot be read now is no news: the next read will tell why.
+        while Instant::now() < until && !matches!(self.is_news(seen).await, Ok(true)) {
+            sleep(LOOK).await;
+        }
+    }
+
+    async fn restored_from(&self) -> Result<Option<(u64, u64)>, StoreError> {
+        self.readers()?.here(recovery::restored_from).await
+    }
+}
+
+#[async_trait]
+impl Blobs for Follower {
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.readers()?.here(|conn| blobs::get(conn, key)).await
+    }
+
+    async fn put(&self, _: &str, _: &[u8]) -> Result<(), StoreError> {
+        Err(StoreError::Unavailable("this process only reads it".to_owned()))
+    }
+
+    async fn delete(&self, _: &str) -> Result<(), StoreError> {
+        Err(StoreError::Unavailable("this process only reads it".to_owned()))
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let prefix = prefix.to_owned();
+        self.readers()?.aside(move |conn| blobs::list(conn, &prefix)).await
+    }
+}

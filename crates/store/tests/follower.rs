@@ -1,0 +1,55 @@
+//! A store that another process writes, followed: also where it is missing, damaged or replaced.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use store::sqlite::{Follower, Options, Sqlite};
+use store::{Blobs, Feed, StoreError};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn open(path: &std::path::Path) -> Sqlite {
+    Sqlite::open(path, Options::new(Arc::new(|| 1))).unwrap()
+}
+
+#[tokio::test]
+async fn it_is_read_while_it_is_written_and_never_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let follower = Follower::new(&path);
+    let Err(StoreError::Unavailable(why)) = follower.changes(None, 10).await else {
+        panic!("there is none yet")
+    };
+    assert!(why.contains("store.db"), "{why}");
+    let store = open(&path);
+    let page = follower.changes(None, 10).await.unwrap();
+    assert!(page.reset && page.changes.is_empty());
+    assert_eq!(Feed::epoch(&follower).await, Feed::epoch(&store).await);
+    store.put("a", b"1").await.unwrap();
+    assert_eq!(follower.get("a").await.unwrap().as_deref(), Some(&b"1"[..]));
+    assert_eq!(follower.list("").await.unwrap(), ["a"]);
+    assert!(follower.put("a", b"2").await.is_err() && follower.delete("a").await.is_err());
+    follower.changed(&page.cursor, Duration::from_millis(1)).await;
+}
+
+#[tokio::test]
+async fn a_file_in_its_place_is_seen_and_a_damaged_one_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other) = (folder.path().join("store.db"), folder.path().join("other.db"));
+    drop(open(&path));
+    let follower = Follower::new(&path);
+    assert_eq!(follower.get("a").await.unwrap(), None);
+    let store = open(&other);
+    store.put("a", b"1").await.unwrap();
+    drop(store);
+    std::fs::rename(&other, &path).unwrap();
+    assert_eq!(follower.get("a").await.unwrap().as_deref(), Some(&b"1"[..]));
+    std::fs::write(&other, b"not a database at all".repeat(400)).unwrap();
+    std::fs::rename(&other, &path).unwrap();
+    assert!(follower.get("a").await.is_err());
+    std::fs::remove_file(&path).unwrap();
+    let cursor = store::Cursor("1.0.0".to_owned());
+    tokio::time::timeout(PATIENCE, follower.changed(&cursor, Duration::from_millis(50)))
+        .await
+        .expect("it waits no longer than it is told");
+}
