@@ -248,6 +248,10 @@ impl Directory for Plane {
         }
         Ok(cache)
     }
+
+    fn is_ready(&self) -> bool {
+        self.ready()
+    }
 }
 
 impl Plane {

@@ -5,6 +5,7 @@
 //! what is sent can be bytes that all streams share.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -14,6 +15,8 @@ use http_body_util::BodyExt;
 use prost::Message;
 use tokio::sync::mpsc;
 use tonic::Status;
+
+use crate::service::Place;
 
 /// Flag and length before each message.
 const HEAD_BYTES: usize = 5;
@@ -102,11 +105,12 @@ pub(crate) struct Outbound {
     /// The second part of the message whose first was sent.
     tail: Bytes,
     ended: bool,
+    _place: Arc<Place>,
 }
 
 impl Outbound {
-    pub(crate) fn new(messages: mpsc::Receiver<Result<Framed, Status>>) -> Self {
-        Self { messages, tail: Bytes::new(), ended: false }
+    pub(crate) fn new(messages: mpsc::Receiver<Result<Framed, Status>>, place: Arc<Place>) -> Self {
+        Self { messages, tail: Bytes::new(), ended: false, _place: place }
     }
 }
 

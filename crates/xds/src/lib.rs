@@ -3,18 +3,22 @@
 //! *Architecture invariant:* this crate cannot read an Envoy resource and knows nothing of the
 //! product.
 
+mod age;
+mod beside;
 mod bits;
 mod cache;
 mod delta;
 mod event;
 mod expect;
 mod frames;
+mod health;
 mod identity;
 mod kind;
 mod lane;
 mod limits;
 pub mod metrics;
 mod names;
+mod rate;
 mod secrets;
 mod server;
 mod service;
@@ -31,6 +35,7 @@ pub use cache::{Cache, Change, Entry, Guard, Options, Owner};
 pub use event::{Ahead, Event, StreamId};
 pub use identity::{Identity, Revoked};
 pub use limits::Limits;
+pub use rate::Rate;
 pub use server::serve;
 pub use service::{Ads, Directory};
 pub use tls::{Identify, Tls, TlsError, tls_settings};

@@ -18,6 +18,18 @@ pub fn describe() {
         "margrave_xds_secrets_withheld_total",
         "Requests for secrets on streams without an identity, answered with nothing."
     );
+    describe_counter!(
+        "margrave_xds_streams_ended_total",
+        "Streams that the server ended, by reason: age, or the limit that the client has passed."
+    );
+    describe_counter!(
+        "margrave_xds_streams_queued_total",
+        "New streams that waited for their turn."
+    );
+    describe_counter!(
+        "margrave_xds_names_forgotten_total",
+        "Names of nothing that were answered and not remembered, by type."
+    );
     describe_counter!("margrave_xds_responses_total", "Discovery responses sent, by type.");
     describe_counter!(
         "margrave_xds_response_bytes_total",
@@ -55,6 +67,22 @@ pub(crate) fn handshake_refused(reason: &'static str) {
 
 pub(crate) fn secrets_withheld() {
     counter!("margrave_xds_secrets_withheld_total").increment(1);
+}
+
+pub(crate) fn stream_ended(reason: &'static str) {
+    counter!("margrave_xds_streams_ended_total", "reason" => reason).increment(1);
+}
+
+pub(crate) fn stream_queued() {
+    counter!("margrave_xds_streams_queued_total").increment(1);
+}
+
+pub(crate) fn forgotten(type_url: &str, names: usize) {
+    if names == 0 {
+        return;
+    }
+    let kind = label(type_url);
+    counter!("margrave_xds_names_forgotten_total", "type" => kind).increment(names as u64);
 }
 
 pub(crate) fn received(bytes: usize) {

@@ -8,6 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
+use crate::age;
 use crate::service::Ads;
 use crate::tls::{self, Tls};
 
@@ -38,6 +39,7 @@ pub async fn serve(
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_connection_age(age::of_connections(ads.limits()))
         .max_concurrent_streams(STREAMS_PER_CONNECTION);
     match tls {
         Some(tls) => {

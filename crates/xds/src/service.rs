@@ -5,22 +5,25 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{Request, Response};
 use model::Node;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::server::NamedService;
 
+use crate::age::Age;
 use crate::cache::Cache;
 use crate::delta::Delta;
 use crate::event::{Event, StreamId};
-use crate::frames::{Inbound, Outbound};
+use crate::frames::{Framed, Inbound, Outbound};
 use crate::identity::{Identity, Revoked};
 use crate::limits::Limits;
 use crate::metrics;
+use crate::rate::Door;
 use crate::secrets::Secrets;
 use crate::services::Method;
 use crate::session::Sessions;
@@ -37,6 +40,11 @@ pub trait Directory: Send + Sync {
     /// The cache of the node's group, or the reason to refuse the stream. Where the client has an
     /// identity, this node is what that says.
     fn assign(&self, node: &Node) -> Result<Arc<Cache>, String>;
+
+    /// Whether whoever comes is answered, or has to wait.
+    fn is_ready(&self) -> bool {
+        true
+    }
 }
 
 /// The service. Clones share everything.
@@ -53,6 +61,7 @@ pub(crate) struct Shared {
     last_stream: AtomicU64,
     streams: AtomicUsize,
     drain: watch::Sender<bool>,
+    door: Door,
     revoked: watch::Sender<Revoked>,
 }
 
@@ -88,6 +97,7 @@ impl Ads {
             streams: AtomicUsize::new(0),
             drain: watch::Sender::new(false),
             revoked: watch::Sender::default(),
+            door: Door::new(limits.admission, Instant::now()),
         }))
     }
 
@@ -108,8 +118,8 @@ impl Ads {
 
     fn accept(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
         let path = request.uri().path();
-        let method = Method::of(path);
-        let method = method.ok_or_else(|| Status::unimplemented(format!("no method {path}")))?;
+        let Some(method) = Method::of(path) else { return self.beside(request) };
+        let wait = self.turn()?;
         let identity = request.extensions().get::<Arc<Identity>>().cloned();
         let open = Open::count(&self.0, identity)?;
         let (outbound, messages) = mpsc::channel(OUTBOUND_MESSAGES);
@@ -120,31 +130,80 @@ impl Ads {
             beat: watch::Sender::default().subscribe(),
             drain: self.0.drain.subscribe(),
             secrets: Secrets::to(open.identity.is_some()),
+            limits: self.0.limits,
+            age: Age::of(open.stream, &self.0.limits, Instant::now()),
         };
+        let place = open.place.clone();
         let shared = self.0.clone();
         match (method.type_url, method.delta) {
-            (None, true) => tokio::spawn(open.serve(wires, Delta::new)),
-            (None, false) => tokio::spawn(open.serve(wires, StateOfTheWorld::new)),
+            (None, true) => tokio::spawn(open.serve(wait, wires, Delta::new)),
+            (None, false) => tokio::spawn(open.serve(wait, wires, StateOfTheWorld::new)),
             (Some(type_url), true) => tokio::spawn(async move {
+                sleep(wait).await;
                 single::serve(open, wires, type_url, &shared.deltas, Delta::new).await;
             }),
             (Some(type_url), false) => tokio::spawn(async move {
+                sleep(wait).await;
                 single::serve(open, wires, type_url, &shared.states, StateOfTheWorld::new).await;
             }),
         };
-        let mut response = Response::new(Body::new(Outbound::new(messages)));
-        let grpc = http::HeaderValue::from_static("application/grpc");
-        response.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
-        Ok(response)
+        Ok(respond(messages, place))
+    }
+
+    /// How long a new stream waits for its turn.
+    fn turn(&self) -> Result<Duration, Status> {
+        let wait = self.0.door.queue(Instant::now(), self.0.limits.admission_wait);
+        let wait = wait.ok_or_else(|| {
+            metrics::stream_refused("admission");
+            Status::unavailable("too many new streams at once: come back later")
+        })?;
+        if !wait.is_zero() {
+            metrics::stream_queued();
+        }
+        Ok(wait)
+    }
+
+    /// What streams may cost.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub(crate) fn directory(&self) -> &Arc<dyn Directory> {
+        &self.0.directory
+    }
+
+    pub(crate) fn draining(&self) -> watch::Receiver<bool> {
+        self.0.drain.subscribe()
+    }
+
+    /// A place among the streams, for a stream of another service.
+    pub(crate) fn place(&self) -> Result<Arc<Place>, Status> {
+        Open::count(&self.0, None).map(|open| open.place)
     }
 }
 
-/// An open stream, counted while it lives.
+/// The answer to a stream: its messages, as they come. The stream counts until the client is rid
+/// of it, and not only until the server is.
+pub(crate) fn respond(
+    messages: mpsc::Receiver<Result<Framed, Status>>,
+    place: Arc<Place>,
+) -> Response<Body> {
+    let mut response = Response::new(Body::new(Outbound::new(messages, place)));
+    let grpc = http::HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
+    response
+}
+
+/// A place among the streams that there may be, taken while it lives.
+pub(crate) struct Place(Arc<Shared>);
+
+/// An open stream.
 pub(crate) struct Open {
     pub(crate) shared: Arc<Shared>,
     pub(crate) stream: StreamId,
     /// None: whoever connects in clear.
     pub(crate) identity: Option<Arc<Identity>>,
+    place: Arc<Place>,
 }
 
 impl Open {
@@ -156,7 +215,8 @@ impl Open {
         let streams = shared.streams.fetch_add(1, Ordering::AcqRel);
         let stream = shared.next_stream();
         metrics::stream_opened();
-        let open = Self { shared: shared.clone(), stream, identity };
+        let place = Arc::new(Place(shared.clone()));
+        let open = Self { shared: shared.clone(), stream, identity, place };
         if streams >= shared.limits.streams {
             metrics::stream_refused("limit");
             return Err(Status::unavailable("too many streams"));
@@ -166,9 +226,13 @@ impl Open {
 
     async fn serve<T: Talk>(
         self,
+        wait: Duration,
         mut wires: Wires,
         make: impl FnOnce(StreamId, Arc<Cache>, Limits, Instant) -> T,
     ) {
+        if !wait.is_zero() {
+            sleep(wait).await;
+        }
         let outcome = self.converse(&mut wires, make).await;
         if let Err(status) = outcome {
             tracing::info!(stream = self.stream.0, %status, "discovery stream ended");
@@ -222,9 +286,9 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for Place {
     fn drop(&mut self) {
-        self.shared.streams.fetch_sub(1, Ordering::AcqRel);
+        self.0.streams.fetch_sub(1, Ordering::AcqRel);
         metrics::stream_closed();
     }
 }

@@ -12,9 +12,10 @@ use crate::cache::Cache;
 use crate::event::StreamId;
 use crate::lane::Lane;
 use crate::limits::Limits;
+use crate::rate::Meter;
 use crate::service::Open;
 use crate::session::{Outlet, Said, Sessions};
-use crate::stream::{Talk, Wires, decode, draining};
+use crate::stream::{Talk, Wires, decode, draining, too_many_requests};
 
 /// Speaks on a stream until either side ends it.
 pub(crate) async fn serve<T: Talk>(
@@ -60,13 +61,18 @@ async fn speak<T: Talk>(
         false => Said::Asked(lane, request),
     };
     inbox.send(asked(first)).await.map_err(lost)?;
+    let mut requests = Meter::new(wires.limits.requests, Instant::now());
     let outcome = loop {
         let message = tokio::select! {
             status = &mut ended => break Err(status.unwrap_or_else(|_| draining())),
             message = wires.inbound.next() => message,
             () = wires.outbound.closed() => break Ok(()),
             status = open.identity_ends() => break Err(status),
+            () = wires.age.comes() => break Ok(()),
         };
+        if !requests.take(Instant::now()) {
+            break Err(too_many_requests(&wires.limits));
+        }
         let bytes = match message {
             Ok(Some(bytes)) => bytes,
             Ok(None) => break Ok(()),

@@ -5,14 +5,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tonic::Status;
 
+use crate::age::Age;
 use crate::cache::Beat;
 use crate::event::Event;
 use crate::frames::{Framed, Inbound};
 use crate::lane::Lane;
+use crate::limits::Limits;
 use crate::metrics;
+use crate::rate::{Meter, Rate};
 use crate::secrets::Secrets;
 use crate::wire::WireNode;
 
@@ -46,6 +49,9 @@ pub(crate) trait Talk: Send + 'static {
     /// When to ask again although nothing happens: the first moment after `now` that matters.
     fn deadline(&self, now: Instant) -> Option<Instant>;
 
+    /// Whether nothing that was begun is outstanding.
+    fn at_rest(&self) -> bool;
+
     /// What happened since it was asked last.
     fn events(&mut self) -> Vec<Event>;
 }
@@ -58,6 +64,8 @@ pub(crate) struct Wires {
     pub(crate) beat: watch::Receiver<Beat>,
     pub(crate) drain: watch::Receiver<bool>,
     pub(crate) secrets: Secrets,
+    pub(crate) limits: Limits,
+    pub(crate) age: Age,
 }
 
 impl Wires {
@@ -65,6 +73,7 @@ impl Wires {
     pub(crate) async fn first<M: Message + Default>(&mut self) -> Result<Option<M>, Status> {
         tokio::select! {
             message = self.inbound.next() => message?.map(decode).transpose(),
+            () = sleep(self.limits.greeting) => Err(ended("greeting", mute())),
             () = self.outbound.closed() => Ok(None),
             _ = self.drain.wait_for(|drain| *drain) => Err(draining()),
         }
@@ -86,6 +95,9 @@ impl Wires {
         first: T::Request,
     ) -> Result<(), Status> {
         hear(&mut self.secrets, talk, first)?;
+        let mut requests = Meter::new(self.limits.requests, Instant::now());
+        // Since when there is something to be said that the client does not read.
+        let mut unread: Option<Instant> = None;
         // Something may have to be said; cleared when there was nothing.
         let mut pending = true;
         loop {
@@ -94,21 +106,36 @@ impl Wires {
                 let _ = self.events.send(event).await;
             }
             let now = Instant::now();
-            let deadline = talk.deadline(now).unwrap_or(now + IDLE);
+            if self.age.is_over(now, !pending && talk.at_rest()) {
+                metrics::stream_ended("age");
+                return Ok(());
+            }
+            let deadline = talk.deadline(now).unwrap_or(now + IDLE).min(self.age.next(now));
+            if !pending {
+                unread = None;
+            }
+            let patience = *unread.get_or_insert(now) + self.limits.unread;
             tokio::select! {
                 biased;
                 _ = self.drain.wait_for(|drain| *drain) => return Err(draining()),
                 message = self.inbound.next() => {
                     let Some(bytes) = message? else { return Ok(()) };
+                    if !requests.take(Instant::now()) {
+                        return Err(too_many_requests(&self.limits));
+                    }
                     hear(&mut self.secrets, talk, decode(bytes)?)?;
                     pending = true;
                 }
                 permit = self.outbound.reserve(), if pending => {
                     let Ok(permit) = permit else { return Ok(()) };
+                    unread = None;
                     match talk.respond(Instant::now())? {
                         Some((_, response)) => permit.send(Ok(response.into())),
                         None => pending = false,
                     }
+                }
+                () = sleep_until(patience), if pending => {
+                    return Err(ended("unread", not_reading(&self.limits)));
                 }
                 changed = self.beat.changed() => {
                     if changed.is_err() {
@@ -141,6 +168,29 @@ pub(crate) fn decode<M: Message + Default>(bytes: Bytes) -> Result<M, Status> {
 
 pub(crate) fn recalled() -> Status {
     Status::unavailable("come back, and say what you have: you are served from elsewhere now")
+}
+
+/// Counts that a stream is ended for what its client does.
+fn ended(reason: &'static str, status: Status) -> Status {
+    metrics::stream_ended(reason);
+    status
+}
+
+fn mute() -> Status {
+    Status::deadline_exceeded("a client that opens a stream says soon what it wants")
+}
+
+pub(crate) fn too_many_requests(limits: &Limits) -> Status {
+    metrics::stream_ended("requests");
+    let Rate { per_second, burst } = limits.requests;
+    Status::resource_exhausted(format!(
+        "too many requests: a stream may send {burst} at once, and {per_second} a second"
+    ))
+}
+
+fn not_reading(limits: &Limits) -> Status {
+    let seconds = limits.unread.as_secs();
+    Status::deadline_exceeded(format!("nothing was read of this stream for {seconds} s"))
 }
 
 pub(crate) fn draining() -> Status {

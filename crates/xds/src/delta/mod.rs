@@ -17,6 +17,7 @@ mod respond;
 mod round;
 mod rounds;
 mod subscription;
+mod unknown;
 mod withheld;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -130,6 +131,9 @@ pub(crate) struct Delta {
     last_nonce: u64,
     alone: VecDeque<(Lane, Parcel, Origin)>,
     withheld: BTreeMap<Lane, Withheld>,
+    /// Names of nothing that it is subscribed to, the oldest first. (Some may be of something by
+    /// now, or subscribed no more.)
+    unknown: VecDeque<(Lane, Key)>,
     events: Vec<Event>,
     /// What is settled and was not told yet.
     settled: Vec<Event>,
@@ -170,6 +174,7 @@ impl Delta {
             last_nonce: 0,
             alone: VecDeque::new(),
             withheld: BTreeMap::new(),
+            unknown: VecDeque::new(),
             events: Vec::new(),
             settled: Vec::new(),
             keeps: false,
@@ -292,6 +297,10 @@ impl Talk for Delta {
         let ends = self.hold_up_ends().into_iter().chain(self.hushed_until);
         let ends = ends.chain(self.warming.ends());
         rounds.chain(sync).chain(ends).filter(|moment| *moment > now).min()
+    }
+
+    fn at_rest(&self) -> bool {
+        self.rounds.is_empty() && self.flights.is_empty() && self.alone.is_empty()
     }
 
     fn events(&mut self) -> Vec<Event> {

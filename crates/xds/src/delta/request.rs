@@ -116,9 +116,13 @@ impl Delta {
         }
         let of = |it: &&mut Subscription| (it.lane, it.table) == (lane, table);
         let Some(subscription) = self.subscriptions.iter_mut().find(of) else { return Ok(()) };
+        let mut named = Vec::new();
         let places = cache.hold(table, &names, &mut subscription.names);
-        for ((at, _), name) in places.into_iter().zip(names) {
+        for ((at, new), name) in places.into_iter().zip(names) {
             self.warming.asked(lane, Key { table, slot: at });
+            if new {
+                named.push(at);
+            }
             if !held.contains(at) && !kept.contains(name) {
                 subscription.owed.insert(at);
             }
@@ -132,6 +136,7 @@ impl Delta {
             subscription.greet =
                 request.initial_versions.is_empty() && subscription.owed.is_empty();
         }
+        self.note_unknown(lane, table, &named);
         Ok(())
     }
 

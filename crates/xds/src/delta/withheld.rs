@@ -15,6 +15,7 @@ const NAMES_MAX: usize = 512;
 pub(super) struct Withheld {
     type_url: String,
     names: BTreeSet<String>,
+    answers: u64,
 }
 
 impl Withheld {
@@ -40,11 +41,12 @@ impl Withheld {
         {
             removed.push(name);
         }
+        self.answers += u64::from(!removed.is_empty());
         (!removed.is_empty()).then(|| DeltaResponse {
             system_version: String::new(),
             resources: Vec::new(),
             type_url: self.type_url.clone(),
-            nonce: "withheld".to_owned(),
+            nonce: format!("withheld-{}", self.answers),
             removed,
         })
     }

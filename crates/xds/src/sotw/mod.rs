@@ -18,6 +18,7 @@ mod pass;
 mod request;
 mod respond;
 mod subscription;
+mod unknown;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -205,6 +206,10 @@ impl Talk for StateOfTheWorld {
             .chain(self.warming.ends())
             .filter(|moment| *moment > now)
             .min()
+    }
+
+    fn at_rest(&self) -> bool {
+        self.is_quiet()
     }
 
     fn events(&mut self) -> Vec<Event> {

@@ -102,6 +102,9 @@ impl StateOfTheWorld {
             named.insert(place);
             added.extend(new.then_some(place));
         }
+        let unknown = self.limits.unknown_names;
+        let forgotten = subscription.forget_unknown(&cache.read(), &mut added, unknown);
+        cache.release(table, forgotten.into_iter());
         let left: Vec<u32> =
             subscription.names.iter().filter(|place| !named.contains(*place)).collect();
         for place in &left {

@@ -61,7 +61,7 @@ def silence_of_named_types(server):
 def negative_answers(server):
     """A name that does not exist is told at once, and again when it comes and goes."""
     client = Delta(server)
-    for kind in ("cluster", "endpoint", "listener", "scope", "secret"):
+    for kind in ("cluster", "endpoint", "listener", "scope", "runtime"):
         client.ask(kind, "no")
         client.got(kind, "-no")
         server.set(kind, [make(kind, "no", 1)])
@@ -71,6 +71,18 @@ def negative_answers(server):
     client.ask("route", "no")
     blank = client.got("route", "no").resources[0]
     assert not client.read(blank.resource, url("route"))[1].virtual_hosts
+    client.quiet()
+
+
+def secrets_in_clear(server):
+    """Who has not shown who it is gets no secret: it is answered as one that does not exist."""
+    server.set("a", [make("secret", "1", 1), make("secret", "2", 1)])
+    client = Delta(server)
+    client.ask("secret", "1")
+    client.got("secret", "-1")
+    client.ask("secret", "*", "2")
+    client.got("secret", "-*", "-2")
+    server.set("a", [make("secret", "1", 2)])
     client.quiet()
 
 
@@ -233,6 +245,6 @@ def without_a_type(server):
     assert client.ended() == grpc.StatusCode.INVALID_ARGUMENT
 
 
-run([legacy_wildcard, explicit_wildcard, beside_the_star, silence_of_named_types, negative_answers, asked_again,
+run([legacy_wildcard, explicit_wildcard, beside_the_star, silence_of_named_types, negative_answers, secrets_in_clear, asked_again,
      stale_nonces, coming_back, forms_of_refusal, refused_together, types_are_apart, make_before_break,
      endpoints_follow, without_a_type])

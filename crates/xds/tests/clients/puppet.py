@@ -12,6 +12,7 @@ from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2, scoped_route_pb2
 from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
+from envoy.service.runtime.v3 import rtds_pb2
 
 # Long enough for a busy machine; nothing waits this long when all is well.
 PATIENCE = 30
@@ -23,6 +24,7 @@ KINDS = {
     "route": route_pb2.RouteConfiguration,
     "scope": scoped_route_pb2.ScopedRouteConfiguration,
     "secret": secret_pb2.Secret,
+    "runtime": rtds_pb2.Runtime,
 }
 
 
@@ -51,6 +53,8 @@ def make(kind, name, mark):
         message.max_direct_response_body_size_bytes.value = 1 + mark
     if kind == "scope":
         message.route_configuration_name = str(mark)
+    if kind == "runtime":
+        message.layer["mark"] = mark
     if kind == "secret":
         message.generic_secret.secret.inline_string = str(mark)
     return message

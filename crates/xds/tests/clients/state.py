@@ -80,10 +80,10 @@ def stale_nonces(server):
 def missing_then_made(server):
     """A name that does not exist is remembered."""
     client = State(server)
-    client.ask("secret", "s")
+    client.ask("runtime", "r")
     client.quiet()
-    server.set("a", [make("secret", "s", 1)])
-    client.got("secret", "s")
+    server.set("a", [make("runtime", "r", 1)])
+    client.got("runtime", "r")
 
 
 def coming_back(server):

@@ -132,6 +132,17 @@ impl Delta {
         self.requests.send(request).await.expect("the stream is open");
     }
 
+    /// Asks, if the stream still goes on.
+    pub(crate) async fn try_ask(&mut self, type_url: &str, names: &[&str]) -> bool {
+        let request = DeltaRequest {
+            node: Some(Node { id: "envoy-1".into(), cluster: "edge".into() }),
+            type_url: type_url.into(),
+            resource_names_subscribe: strings(names),
+            ..Default::default()
+        };
+        self.requests.send(request).await.is_ok()
+    }
+
     pub(crate) async fn ask(&mut self, type_url: &str, names: &[&str]) {
         self.send(DeltaRequest {
             type_url: type_url.into(),

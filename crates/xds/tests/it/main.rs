@@ -4,6 +4,10 @@
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod identity;
 #[cfg(test)]
 mod lanes;

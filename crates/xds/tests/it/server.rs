@@ -27,6 +27,10 @@ impl Directory for One {
             _ => Ok(self.0.clone()),
         }
     }
+
+    fn is_ready(&self) -> bool {
+        self.0.is_open()
+    }
 }
 
 impl Server {
