@@ -41,6 +41,8 @@ pub struct ProxyLine {
     pub state: String,
     /// When it connected.
     pub connected_at: Millis,
+    /// It is given tenants' changes before the others of its group.
+    pub canary: bool,
     /// How many changes it is still to acknowledge.
     pub lacks: usize,
     /// What it refuses, alone; ten of it at most.

@@ -10,6 +10,7 @@ use model::{InstanceId, type_urls};
 use serde::Serialize;
 use xds::{Ahead, Guard, StreamId};
 
+use crate::group::Group;
 use crate::state::State;
 use crate::{Plane, metrics};
 
@@ -66,9 +67,9 @@ impl State {
 
     /// Gives every group the guard, and how far the feed is.
     pub(crate) fn guard_groups(&self) {
-        for group in self.groups.values() {
-            group.cache.reach(self.position.max(self.given.revision));
-            group.cache.guard(self.guard);
+        for cache in self.groups.values().flat_map(Group::caches) {
+            cache.reach(self.position.max(self.given.revision));
+            cache.guard(self.guard);
         }
     }
 

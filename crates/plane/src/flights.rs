@@ -14,6 +14,8 @@ pub(crate) struct Flight {
     have: usize,
     /// It lands only when a proxy has said that it took it.
     needs_witness: bool,
+    /// Only canaries are given it.
+    is_trial: bool,
     since: Instant,
 }
 
@@ -21,6 +23,16 @@ impl Flight {
     /// Proxies that are still to acknowledge it.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = StreamId> {
         self.waiting.iter().copied()
+    }
+
+    /// Whether this proxy is still to acknowledge it.
+    pub(crate) fn waits_for(&self, stream: StreamId) -> bool {
+        self.waiting.contains(&stream)
+    }
+
+    /// How many proxies were seen to take it.
+    pub(crate) fn have(&self) -> usize {
+        self.have
     }
 
     fn has_landed(&self) -> bool {
@@ -64,11 +76,32 @@ impl Flights {
         self.cancel(owner);
         let needs_witness = !is_removal;
         let since = Instant::now();
-        let flight = Flight { owner: owner.clone(), waiting, have: 0, needs_witness, since };
+        let (owner, have) = (owner.clone(), 0);
+        let flight = Flight { owner, waiting, have, needs_witness, is_trial: false, since };
         if !flight.has_landed() {
-            self.seqs.insert(owner.clone(), seq);
+            self.seqs.insert(flight.owner.clone(), seq);
             self.flights.insert(seq, flight);
         }
+    }
+
+    /// The same, to canaries only.
+    pub(crate) fn try_first(&mut self, owner: &Owner, seq: u64, canaries: HashSet<StreamId>) {
+        self.depart(owner, seq, canaries, false);
+        if let Some(flight) = self.flights.get_mut(&seq) {
+            flight.is_trial = true;
+        }
+    }
+
+    /// A canary counts no more. What lands by that is told by [`Flights::landed`].
+    pub(crate) fn dismiss(&mut self, stream: StreamId) {
+        for flight in self.flights.values_mut().filter(|flight| flight.is_trial) {
+            flight.waiting.remove(&stream);
+        }
+    }
+
+    /// What has landed.
+    pub(crate) fn landed(&mut self) -> Vec<Owner> {
+        self.land_all(..)
     }
 
     /// The owner's change on its way, if any.
@@ -119,23 +152,26 @@ impl Flights {
         self.land(at)
     }
 
-    /// A proxy has everything up to `seq`, but for what it `refuses`. At its first time it
-    /// is counted where it was not waited for, and waited for where it lags.
+    /// A proxy has everything up to `seq`, but for what it `refuses` and, if it is no canary,
+    /// what is on trial. At its first time it is counted where it was not waited for, and waited
+    /// for where it lags.
     pub(crate) fn synced(
         &mut self,
         stream: StreamId,
         seq: u64,
         is_first: bool,
+        is_canary: bool,
         refuses: &BTreeSet<Owner>,
     ) -> Vec<Owner> {
+        let is_given = |flight: &Flight| is_canary || !flight.is_trial;
         for (_, flight) in self.flights.range_mut(..=seq) {
-            if !refuses.contains(&flight.owner) {
+            if is_given(flight) && !refuses.contains(&flight.owner) {
                 let counts = flight.waiting.remove(&stream) || is_first;
                 flight.have += usize::from(counts);
             }
         }
         if is_first {
-            for (_, flight) in self.flights.range_mut(seq + 1..) {
+            for (_, flight) in self.flights.range_mut(seq + 1..).filter(|(_, it)| is_given(it)) {
                 flight.waiting.insert(stream);
             }
         }
@@ -207,7 +243,7 @@ mod tests {
         assert_eq!(flights.settled(ONE, &owner("a"), 6), None, "an earlier one is no proof");
         assert_eq!(flights.settled(ONE, &owner("a"), 7), None);
         assert_eq!(flights.settled(ONE, &owner("a"), 7), None, "twice is once");
-        assert_eq!(flights.synced(TWO, 9, false, &nothing()), [owner("a")]);
+        assert_eq!(flights.synced(TWO, 9, false, false, &nothing()), [owner("a")]);
         assert!(flights.of("a").is_none());
         assert_eq!(flights.len(), 0);
     }
@@ -217,7 +253,7 @@ mod tests {
         let mut one = flights(&[ONE]);
         assert_eq!(one.leave(ONE), Vec::<Owner>::new());
         assert!(one.of("a").is_some(), "nobody has ever taken it");
-        assert_eq!(one.synced(TWO, 7, true, &nothing()), [owner("a")]);
+        assert_eq!(one.synced(TWO, 7, true, false, &nothing()), [owner("a")]);
 
         let mut two = flights(&[ONE, TWO]);
         two.settled(ONE, &owner("a"), 7);
@@ -228,20 +264,31 @@ mod tests {
     fn a_proxy_that_joins_is_waited_for_by_what_it_has_not() {
         let mut flights = flights(&[]);
         flights.depart(&owner("b"), 8, HashSet::new(), false);
-        assert_eq!(flights.synced(ONE, 7, true, &nothing()), [owner("a")]);
+        assert_eq!(flights.synced(ONE, 7, true, false, &nothing()), [owner("a")]);
         let lacking: Vec<_> =
             flights.lacking().into_iter().map(|(stream, lack)| (stream, lack.changes)).collect();
         assert_eq!(lacking, [(ONE, 1)]);
-        assert_eq!(flights.synced(ONE, 8, false, &nothing()), [owner("b")]);
+        assert_eq!(flights.synced(ONE, 8, false, false, &nothing()), [owner("b")]);
     }
 
     #[test]
     fn what_a_proxy_refuses_it_does_not_have() {
         let mut flights = flights(&[ONE]);
         let refuses = BTreeSet::from([owner("a")]);
-        assert_eq!(flights.synced(ONE, 9, false, &refuses), Vec::<Owner>::new());
+        assert_eq!(flights.synced(ONE, 9, false, false, &refuses), Vec::<Owner>::new());
         assert_eq!(flights.excuse(ONE, &owner("a")), None);
         assert!(flights.of("a").is_some());
+    }
+
+    #[test]
+    fn what_is_on_trial_concerns_canaries_only() {
+        let mut flights = Flights::default();
+        flights.try_first(&owner("a"), 7, HashSet::from([ONE]));
+        assert_eq!(flights.synced(TWO, 8, true, false, &nothing()), Vec::<Owner>::new());
+        flights.dismiss(ONE);
+        assert_eq!(flights.landed(), Vec::<Owner>::new(), "nobody has taken it");
+        assert_eq!(flights.settled(ONE, &owner("a"), 7), None, "its word counts no more");
+        assert_eq!(flights.synced(TWO, 8, true, true, &nothing()), [owner("a")]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use model::{Millis, Node, TypeUrl, type_urls};
 use tokio::time::Instant;
 use xds::{Ahead, Cache, Change, Options, Owner, StreamId};
 
+use crate::canary::Canaries;
 use crate::claims::Claims;
 use crate::diff::{Diff, Kept, Wish};
 use crate::flights::Flights;
@@ -36,6 +37,10 @@ pub(crate) struct Refusal {
 pub(crate) enum Outcome {
     /// Every ready proxy has it.
     Landed(Owner),
+    /// Canaries have it; it is on its way to all.
+    Passed(Owner),
+    /// It was refused by a canary that is itself at fault.
+    Wronged(Owner),
     /// The owner is at fault.
     Refused(Owner, Refusal),
 }
@@ -44,6 +49,8 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) node: Arc<Node>,
+    /// It is served from the canaries' cache.
+    pub(crate) early: bool,
     pub(crate) since: Millis,
     /// The same, as clocks of this process count.
     pub(crate) opened: Instant,
@@ -53,6 +60,17 @@ pub(crate) struct Stream {
     pub(crate) refuses: BTreeSet<Owner>,
     /// What it came back with that is ahead of the store.
     pub(crate) ahead: Vec<Ahead>,
+}
+
+/// How a change goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    /// To canaries, and from there to all.
+    Trial,
+    /// To all.
+    Change,
+    /// To all, and nothing is left.
+    Removal,
 }
 
 /// What one owner has in this group.
@@ -77,6 +95,7 @@ pub(crate) struct Group {
     pub(crate) alone_since: Instant,
     pub(crate) streams: BTreeMap<StreamId, Stream>,
     pub(crate) flights: Flights,
+    pub(crate) canaries: Canaries,
     held: HashMap<Owner, Held>,
     claims: Claims,
     /// The highest revision of a scope that its owner has let go: whoever has that scope next may
@@ -100,6 +119,7 @@ impl Group {
             alone_since: Instant::now(),
             streams: BTreeMap::new(),
             flights: Flights::default(),
+            canaries: Canaries::default(),
             held: HashMap::new(),
             claims: Claims::default(),
             let_go: 0,
@@ -110,7 +130,22 @@ impl Group {
     }
 
     /// Makes `wishes` what the owner has; returns whether anything changed.
-    pub(crate) fn put(&mut self, owner: &Owner, stamp: Stamp, mut wishes: Vec<Wish>) -> bool {
+    pub(crate) fn put(&mut self, owner: &Owner, stamp: Stamp, wishes: Vec<Wish>) -> bool {
+        self.put_before(owner, stamp, wishes, false)
+    }
+
+    /// The same, once canaries have taken it.
+    pub(crate) fn try_first(&mut self, owner: &Owner, stamp: Stamp, wishes: Vec<Wish>) -> bool {
+        self.put_before(owner, stamp, wishes, true)
+    }
+
+    fn put_before(
+        &mut self,
+        owner: &Owner,
+        stamp: Stamp,
+        mut wishes: Vec<Wish>,
+        canaries: bool,
+    ) -> bool {
         for (loser, scope) in self.claims.admit(owner, stamp.served, &mut wishes) {
             self.take_scope(&loser, &scope);
         }
@@ -121,12 +156,14 @@ impl Group {
         let is_proven = self.flights.of(owner).is_none() && !held.resources.is_empty();
         let before = if is_proven { Some(held.resources.clone()) } else { held.before };
         let diff = Diff::between(held.resources.clone(), wishes, stamp.epoch, stamp.revision);
-        if diff.is_empty() {
+        let is_trial = canaries && self.is_for_trial(owner, &diff);
+        if diff.is_empty() && (is_trial || !self.canaries.tries(owner)) {
             let before = if is_proven { None } else { before };
             self.held.insert(owner.clone(), Held { resources: held.resources, before });
             return false;
         }
-        let resources = self.send(owner, diff, false);
+        let course = if is_trial { Course::Trial } else { Course::Change };
+        let resources = self.send(owner, diff, course);
         self.held.insert(owner.clone(), Held { resources, before });
         true
     }
@@ -145,10 +182,10 @@ impl Group {
     pub(crate) fn remove(&mut self, owner: &Owner) {
         let Some(held) = self.held.remove(owner) else { return };
         let diff = Diff::between(held.resources, Vec::new(), 0, 0);
-        if diff.is_empty() {
+        if diff.is_empty() && !self.canaries.tries(owner) {
             self.flights.cancel(owner);
         } else {
-            self.send(owner, diff, true);
+            self.send(owner, diff, Course::Removal);
         }
     }
 
@@ -178,7 +215,7 @@ impl Group {
         self.held.values().map(|held| held.resources.len()).sum()
     }
 
-    fn send(&mut self, owner: &Owner, diff: Diff, is_removal: bool) -> Vec<Kept> {
+    fn send(&mut self, owner: &Owner, diff: Diff, course: Course) -> Vec<Kept> {
         for gone in diff.remove.iter().filter(|gone| is_scope(&gone.type_url)) {
             self.claims.release(owner, &gone.name);
             self.let_go = self.let_go.max(gone.version.revision);
@@ -186,9 +223,13 @@ impl Group {
         let Diff { unchanged, set, remove } = diff;
         let remove = remove.into_iter().map(|gone| (gone.type_url, gone.name)).collect();
         let change = Change { owner: owner.clone(), set: set.clone(), remove };
-        let seq = self.cache.apply(vec![change]);
+        let seq = self.carry(change, course == Course::Trial);
         self.acquit(owner);
-        self.flights.depart(owner, seq, self.awaited(is_removal), is_removal);
+        match course {
+            Course::Trial => self.flights.try_first(owner, seq, self.awaited_first()),
+            Course::Change => self.flights.depart(owner, seq, self.awaited(false), false),
+            Course::Removal => self.flights.depart(owner, seq, self.awaited(true), true),
+        }
         let set = set.into_iter().map(|resource| Kept { resource, seq });
         unchanged.into_iter().chain(set).collect()
     }
@@ -196,7 +237,7 @@ impl Group {
     /// Proxies whose acknowledgement counts: those that refuse something alone hold nobody up,
     /// unless there are no others. What is removed, a proxy that is just being brought up to date
     /// may still have from earlier.
-    fn awaited(&self, is_removal: bool) -> HashSet<StreamId> {
+    pub(super) fn awaited(&self, is_removal: bool) -> HashSet<StreamId> {
         let counts = |stream: &Stream| stream.ready || is_removal;
         let awaited = || self.streams.iter().filter(|(_, stream)| counts(stream));
         let sound: HashSet<StreamId> =
@@ -256,12 +297,18 @@ impl Group {
         self.refusals.iter().filter_map(|(owner, by)| Some((owner, by.values().next()?)))
     }
 
-    /// A proxy has connected.
-    pub(crate) fn opened(&mut self, id: StreamId, node: Arc<Node>, since: Millis) {
+    /// What proxies say against an owner.
+    pub(super) fn refusals_of(&self, owner: &Owner) -> Option<&BTreeMap<StreamId, Refusal>> {
+        self.refusals.get(owner)
+    }
+
+    /// A proxy has connected. `early`: it is served from the canaries' cache.
+    pub(crate) fn opened(&mut self, id: StreamId, node: Arc<Node>, early: bool, since: Millis) {
         self.is_known = true;
         let refuses = BTreeSet::new();
         let (opened, ahead) = (Instant::now(), Vec::new());
-        self.streams.insert(id, Stream { node, since, opened, ready: false, refuses, ahead });
+        self.streams
+            .insert(id, Stream { node, early, since, opened, ready: false, refuses, ahead });
     }
 
     /// A proxy has everything up to `seq`.
@@ -269,7 +316,8 @@ impl Group {
         let Some(stream) = self.streams.get_mut(&id) else { return Vec::new() };
         let is_first = !std::mem::replace(&mut stream.ready, true);
         self.ready += usize::from(is_first);
-        let landed = self.flights.synced(id, seq, is_first, &stream.refuses);
+        let is_canary = stream.early && self.canaries.counts(&stream.node.id);
+        let landed = self.flights.synced(id, seq, is_first, is_canary, &stream.refuses);
         let mut outcomes = self.landed(landed);
         if is_first {
             outcomes.extend(self.judge_all());
@@ -301,6 +349,10 @@ impl Group {
         if let Some(refused) = self.judge(owner) {
             return vec![refused];
         }
+        if self.canaries.tries(owner) {
+            let landed = self.flights.excuse(id, owner);
+            return self.landed(landed);
+        }
         let mut landed: Vec<Owner> = self.flights.excuse(id, owner).into_iter().collect();
         landed.extend(self.step_aside(id));
         self.landed(landed)
@@ -324,20 +376,26 @@ impl Group {
             refusals.remove(&id);
         }
         self.refusals.retain(|_, refusals| !refusals.is_empty());
+        let mut outcomes = self.broke_off(id, &stream);
         let landed = self.flights.leave(id);
-        let mut outcomes = self.landed(landed);
+        outcomes.extend(self.landed(landed));
         outcomes.extend(self.judge_all());
         outcomes
     }
 
-    fn landed(&mut self, owners: impl IntoIterator<Item = Owner>) -> Vec<Outcome> {
-        let landed = owners.into_iter().map(|owner| {
+    pub(super) fn landed(&mut self, owners: impl IntoIterator<Item = Owner>) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        for owner in owners {
+            if self.canaries.tries(&owner) {
+                outcomes.extend(self.pass(&owner, true));
+                continue;
+            }
             if let Some(held) = self.held.get_mut(&owner) {
                 held.before = None;
             }
-            Outcome::Landed(owner)
-        });
-        landed.collect()
+            outcomes.push(Outcome::Landed(owner));
+        }
+        outcomes
     }
 
     fn judge_all(&mut self) -> Vec<Outcome> {
@@ -346,6 +404,9 @@ impl Group {
     }
 
     fn judge(&mut self, owner: &Owner) -> Option<Outcome> {
+        if self.canaries.tries(owner) {
+            return self.judge_trial(owner);
+        }
         let refusals = self.refusals.get(owner)?;
         let witnesses = refusals.keys().filter_map(|id| self.streams.get(id));
         let witnesses: Vec<Witness> = witnesses.map(Stream::witness).collect();
@@ -360,7 +421,7 @@ impl Group {
     }
 
     /// What proxies have held against this owner's earlier change is over.
-    fn acquit(&mut self, owner: &Owner) {
+    pub(super) fn acquit(&mut self, owner: &Owner) {
         for id in self.refusals.remove(owner).unwrap_or_default().into_keys() {
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.refuses.remove(owner);

@@ -8,6 +8,7 @@
 //! are.
 
 mod ahead;
+mod canary;
 mod claims;
 mod diff;
 mod edition;
@@ -24,6 +25,7 @@ mod rollout;
 mod run;
 mod state;
 mod tenant;
+mod trial;
 mod verdict;
 mod view;
 mod words;

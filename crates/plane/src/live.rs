@@ -6,6 +6,7 @@ use model::InstanceId;
 use tokio::time::Instant;
 
 use crate::DEFAULT_GROUP;
+use crate::flights::Flight;
 use crate::group::{Group, Stream};
 use crate::state::{State, owner_of};
 
@@ -88,7 +89,7 @@ impl State {
         let standings = groups.map(|(name, group)| Standing::of(name, group, owner));
         let fleet = standings.fold(Standing::default(), Standing::and);
         if let Some(why) = fleet.why_behind() {
-            let have = fleet.ready.saturating_sub(fleet.behind.len() + fleet.refusing.len());
+            let have = fleet.ready.saturating_sub(fleet.lack + fleet.refusing.len());
             return Answer::Wait(Convergence::Behind { have, ready: fleet.ready, why });
         }
         let alone_until = fleet.alone_since.map(|since| since + grace);
@@ -111,7 +112,11 @@ impl State {
 #[derive(Debug, Default)]
 struct Standing<'a> {
     ready: usize,
+    /// How many of them do not have it.
+    lack: usize,
     behind: Vec<&'a str>,
+    /// Canaries are to take it before it is given to others; those that are waited for.
+    trying: Option<Vec<&'a str>>,
     refusing: Vec<&'a str>,
     /// Nobody has taken it yet, though there are proxies.
     unproven: bool,
@@ -124,11 +129,16 @@ impl<'a> Standing<'a> {
     fn of(name: &'a str, group: &'a Group, owner: &str) -> Self {
         let flight = group.flights.of(owner);
         let waiting = flight.iter().flat_map(|flight| flight.waiting());
+        let waiting: Vec<&str> = waiting.map(|stream| group.proxy(stream)).collect();
         let is_alone = group.streams.is_empty();
         let proxies = group.streams.values();
+        let is_tried = group.canaries.tries(owner) && !is_alone;
+        let have = flight.map_or(0, Flight::have);
         Self {
             ready: group.ready(),
-            behind: waiting.map(|stream| group.proxy(stream)).collect(),
+            lack: if is_tried { group.ready().saturating_sub(have) } else { waiting.len() },
+            trying: is_tried.then(|| waiting.clone()),
+            behind: if is_tried { Vec::new() } else { waiting },
             refusing: proxies.filter(|s| s.refuses.contains(owner)).map(Stream::id).collect(),
             unproven: !is_alone && (flight.is_some() || group.ready() == 0),
             alone: is_alone.then_some(name).into_iter().collect(),
@@ -138,7 +148,11 @@ impl<'a> Standing<'a> {
 
     fn and(mut self, other: Self) -> Self {
         self.ready += other.ready;
+        self.lack += other.lack;
         self.behind.extend(other.behind);
+        if let Some(trying) = other.trying {
+            self.trying.get_or_insert_default().extend(trying);
+        }
         self.refusing.extend(other.refusing);
         self.unproven |= other.unproven;
         self.alone.extend(other.alone);
@@ -147,6 +161,11 @@ impl<'a> Standing<'a> {
     }
 
     fn why_behind(&self) -> Option<String> {
+        match &self.trying {
+            Some(none) if none.is_empty() => return Some("waiting for a canary".to_owned()),
+            Some(some) => return Some(format!("being tried by canary {}", some_of(some))),
+            None => {}
+        }
         if !self.behind.is_empty() {
             return Some(format!("not yet acknowledged by {}", some_of(&self.behind)));
         }

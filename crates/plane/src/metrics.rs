@@ -25,6 +25,13 @@ pub fn describe() {
     describe_gauge!("margrave_plane_in_flight", "Changes that not every ready proxy has");
     describe_gauge!("margrave_plane_proxies", "Connected proxies, by state");
     describe_gauge!("margrave_plane_position", "Revision up to which the change feed is taken in");
+    describe_counter!("margrave_plane_trials_total", "Changes tried by canaries, by outcome");
+    describe_histogram!(
+        "margrave_plane_trial_seconds",
+        "From a change being given to canaries to its going on or back"
+    );
+    describe_gauge!("margrave_plane_on_trial", "Changes that canaries have and others have not");
+    describe_gauge!("margrave_plane_canaries", "Connected proxies that are canaries");
     describe_counter!("margrave_plane_feed_errors_total", "Failed readings of the change feed");
     describe_gauge!(
         "margrave_plane_feed_lag_seconds",
@@ -84,6 +91,11 @@ pub(crate) fn latency(since: Duration) {
     histogram!("margrave_plane_apply_seconds").record(since.as_secs_f64());
 }
 
+pub(crate) fn trial(outcome: &'static str, time: Duration) {
+    counter!("margrave_plane_trials_total", "outcome" => outcome).increment(1);
+    histogram!("margrave_plane_trial_seconds").record(time.as_secs_f64());
+}
+
 pub(crate) fn feed_error() {
     counter!("margrave_plane_feed_errors_total").increment(1);
 }
@@ -102,6 +114,9 @@ pub(crate) fn fleet(view: &FleetView) {
     gauge!("margrave_plane_quarantined").set(view.quarantined as f64);
     gauge!("margrave_plane_resources").set(view.resources as f64);
     gauge!("margrave_plane_in_flight").set(view.in_flight as f64);
+    gauge!("margrave_plane_on_trial").set(view.on_trial as f64);
+    let canaries = view.proxies.iter().filter(|proxy| proxy.canary).count();
+    gauge!("margrave_plane_canaries").set(canaries as f64);
     gauge!("margrave_plane_ahead").set(view.ahead.len() as f64);
     for (state, count) in view.counts() {
         gauge!("margrave_plane_proxies", "state" => state).set(count as f64);

@@ -45,6 +45,9 @@ pub struct Config {
     /// Epoch and revision of the backup that the store was restored from, if what proxies have that
     /// is ahead of it shall stay with them until [`Plane::confirm_removals`].
     pub restored_from: Option<(u64, u64)>,
+    /// How many proxies of a group of three or more are given a tenant's change before the others:
+    /// canaries. 0: everybody gets everything at once.
+    pub canaries: usize,
 }
 
 impl Config {
@@ -85,6 +88,7 @@ impl Plane {
         let edition = Edition::new(0, config.templates, config.platform)?;
         let mut state = State::new(edition, config.restored_from);
         state.grouping = grouping;
+        state.canaries = config.canaries;
         state.groups.insert(DEFAULT_GROUP.into(), group);
         let (told, events) = mpsc::channel(EVENTS);
         Ok(Arc::new(Self {
@@ -218,7 +222,7 @@ impl Directory for Plane {
             if let Some(group) = state.groups.get_mut(&*name) {
                 // So that it is not forgotten before the stream is heard of.
                 group.alone_since = Instant::now();
-                return Ok(group.cache.clone());
+                return Ok(group.assign(&node.id));
             }
             let edition = state.given.to(&name).clone();
             (name, edition, state.groups.len(), state.grouping.clone())

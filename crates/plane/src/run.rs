@@ -33,6 +33,8 @@ const REMOVALS_MIN: usize = 10;
 const REMOVALS_PART: usize = 20;
 /// How often documents of sources are read.
 const DOCUMENTS: Duration = Duration::from_secs(2);
+/// How often canaries are looked after: a fraction of how long one is waited for.
+const CANARIES: Duration = Duration::from_millis(250);
 /// How often gauges are set, and what is over is looked for.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 /// A group that has had no proxy for so long is forgotten, until one names it again.
@@ -52,6 +54,7 @@ impl Plane {
         tasks.spawn(self.clone().follow_documents());
         tasks.spawn(self.clone().remember_addresses());
         tasks.spawn(self.clone().keep_house());
+        tasks.spawn(self.clone().keep_canaries());
         tokio::select! {
             () = shutdown => {}
             Some(ended) = tasks.join_next() => {
@@ -306,6 +309,17 @@ impl Plane {
             let _ = news.changed().await;
         }
         self.resolver.remember(&*self.blobs).await;
+    }
+
+    async fn keep_canaries(self: Arc<Self>) {
+        loop {
+            sleep(CANARIES).await;
+            let (again, is_news) = self.state().keep_canaries();
+            self.queue.urgent(again);
+            if is_news {
+                self.tell();
+            }
+        }
     }
 
     async fn keep_house(self: Arc<Self>) {

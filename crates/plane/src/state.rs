@@ -36,6 +36,8 @@ pub(crate) struct State {
     streams: HashMap<StreamId, Arc<str>>,
     /// Which proxies get the same.
     pub(crate) grouping: Grouping,
+    /// How many canaries a group has.
+    pub(crate) canaries: usize,
     /// Epoch and revision of the backup that the store was restored from, while what is ahead of it
     /// is held back.
     pub(crate) restored_from: Option<(u64, u64)>,
@@ -57,6 +59,7 @@ impl State {
             groups: BTreeMap::new(),
             streams: HashMap::new(),
             grouping: Grouping::default(),
+            canaries: 0,
             restored_from,
             guard: Guard::default(),
             held_removals: BTreeSet::new(),
@@ -80,11 +83,13 @@ impl State {
         };
         self.held_removals.remove(&instance);
         let good = good.map(|(revision, spec)| (revision, Arc::new(spec)));
+        let has_canaries = self.groups.values().any(Group::has_canaries);
         let tenant = self.tenants.entry(instance);
         tenant.or_insert_with(|| Tenant::new(revision, spec.clone())).publish(
             (revision, spec),
             good,
             Terms { callers: callers.into(), withheld: withheld.into() },
+            has_canaries,
         );
         true
     }
@@ -126,13 +131,14 @@ impl State {
     ) -> bool {
         let Some(tenant) = self.tenants.get_mut(id) else { return false };
         if tenant.target().is_none_or(|now| !now.is(target)) {
-            return false;
+            // News of the feed are rendered as such; but a trial that has ended meanwhile is none.
+            return tenant.pending && tenant.wanted.0 == target.wanted;
         }
         match rendered {
             Ok(drafts) => {
                 tenant.notices = notices;
                 self.serve(id, target, drafts);
-                false
+                self.tenants.get(id).is_some_and(|tenant| tenant.pending)
             }
             Err(complaints) => {
                 let reason = words::complaints(id, &complaints);
@@ -150,18 +156,27 @@ impl State {
     fn serve(&mut self, id: &InstanceId, target: &Target, drafts: BTreeMap<Arc<str>, Vec<Draft>>) {
         let owner = owner_of(id);
         let is_proven = self.is_proven(&owner);
+        let is_new = self.tenants.get(id).is_some_and(|tenant| tenant.is_new(target));
         let revision = target.wanted.max(self.given.revision);
         let stamp = Stamp { epoch: self.epoch, revision, served: target.revision };
         for (name, drafts) in drafts {
             if let Some(group) = self.groups.get_mut(&name) {
                 let wishes = drafts.into_iter().map(Wish::from).collect();
-                metrics::applied(group.put(&owner, stamp, wishes));
+                metrics::applied(match is_new {
+                    true => group.try_first(&owner, stamp, wishes),
+                    false => group.put(&owner, stamp, wishes),
+                });
             }
         }
+        let is_tried = self.is_tried(&owner);
         tracing::debug!(instance = %id, revision = target.revision, "applied");
         let is_unchanged = self.is_proven(&owner);
         let Some(tenant) = self.tenants.get_mut(id) else { return };
         tenant.serve(target, is_proven);
+        if !is_tried {
+            tenant.pass();
+            tenant.owes(target);
+        }
         if is_unchanged {
             tenant.prove();
         }
@@ -215,8 +230,8 @@ impl State {
         let name = self.streams.get(&stream_of(&event))?;
         let group = self.groups.get_mut(name)?;
         let outcomes = match event {
-            Event::Opened { stream, node, .. } => {
-                group.opened(stream, node, now);
+            Event::Opened { stream, node, early } => {
+                group.opened(stream, node, early, now);
                 Vec::new()
             }
             Event::Synced { stream, seq } => group.synced(stream, seq),
@@ -248,8 +263,41 @@ impl State {
                 }
                 None
             }
+            Outcome::Passed(owner) => {
+                if !self.is_tried(&owner)
+                    && let Some(tenant) = self.tenant_of(&owner)
+                {
+                    tenant.pass();
+                }
+                None
+            }
+            Outcome::Wronged(owner) => {
+                let tenant = self.tenant_of(&owner)?;
+                tenant.retry();
+                if tenant.pending { owner.parse().ok() } else { None }
+            }
             Outcome::Refused(owner, refusal) => self.quarantine(&owner, &refusal),
         }
+    }
+
+    /// Whether canaries have something of this owner that others have not.
+    fn is_tried(&self, owner: &str) -> bool {
+        self.groups.values().any(|group| group.canaries.tries(owner))
+    }
+
+    /// Looks after the canaries of all groups. Returns instances to be rendered again, and whether
+    /// anybody who waits should look again.
+    pub(crate) fn keep_canaries(&mut self) -> (Vec<InstanceId>, bool) {
+        let wanted = self.canaries;
+        let groups = self.groups.values_mut();
+        let outcomes: Vec<Outcome> = groups
+            .flat_map(|group| {
+                group.canaries.wanted = wanted;
+                group.keep_canaries()
+            })
+            .collect();
+        let is_news = !outcomes.is_empty();
+        (outcomes.into_iter().filter_map(|outcome| self.conclude(outcome)).collect(), is_news)
     }
 
     fn tenant_of(&mut self, owner: &str) -> Option<&mut Tenant> {

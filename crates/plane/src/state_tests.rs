@@ -44,6 +44,7 @@ fn draft(text: &str) -> Draft {
     let words: Vec<&str> = text.split(' ').collect();
     let type_url = match words[0] {
         "cluster" => type_urls::CLUSTER,
+        "endpoint" => type_urls::ENDPOINT,
         "route" => type_urls::ROUTE,
         _ => type_urls::SCOPED_ROUTE,
     };
@@ -116,6 +117,17 @@ impl World {
     }
 
     fn publish_for(&mut self, owner: &str, revision: u64, good: Option<u64>, callers: &[&str]) {
+        let good = good.map(|good| (good, spec()));
+        self.published(owner, revision, (spec(), good), callers);
+    }
+
+    fn published(
+        &mut self,
+        owner: &str,
+        revision: u64,
+        (spec, good): (Spec, Option<(u64, Spec)>),
+        callers: &[&str],
+    ) {
         let caller = |name: &&str| Caller {
             binding: name.parse().unwrap(),
             public_key: String::new(),
@@ -124,8 +136,8 @@ impl World {
         self.state.publish(Published {
             instance: id(owner),
             revision,
-            spec: Some(spec()),
-            good: good.map(|good| (good, spec())),
+            spec: Some(spec),
+            good,
             callers: callers.iter().map(caller).collect(),
             withheld: vec![],
         });
@@ -450,6 +462,8 @@ fn a_group_without_proxies_has_no_say_and_is_forgotten_in_time() {
 
 #[path = "state_simulation.rs"]
 mod simulation;
+#[path = "trial_tests.rs"]
+mod trials;
 
 #[test]
 fn an_operation_converges_by_the_revision_of_a_caller_that_came_meanwhile() {

@@ -17,6 +17,12 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
+    /// Whether these allow anything that the others do not.
+    fn allow_more_than(&self, others: &Self) -> bool {
+        self.let_in_more_than(others)
+            || others.withheld.iter().any(|name| !self.withheld.contains(name))
+    }
+
     /// Whether these let in somebody whom the others do not.
     fn let_in_more_than(&self, others: &Self) -> bool {
         !self.callers.iter().all(|caller| others.callers.contains(caller))
@@ -55,6 +61,10 @@ pub(crate) struct Tenant {
     served: Option<Served>,
     /// What the fleet had before, while it does not have `served` in full.
     before: Option<Served>,
+    /// What was given last to all, and not to canaries alone.
+    passed: Option<Served>,
+    /// Narrower terms go to all with the old spec, before a new one goes to canaries.
+    narrows_first: bool,
     /// What the store knows as the last good one.
     good: Option<Revised>,
     /// Why `wanted` is not what is served.
@@ -106,6 +116,8 @@ impl Tenant {
             refused: 0,
             served: None,
             before: None,
+            passed: None,
+            narrows_first: false,
             good: None,
             quarantine: None,
             pending: true,
@@ -115,7 +127,14 @@ impl Tenant {
 
     /// Takes news of the feed. A newer revision ends a quarantine, unless it brings other terms to the
     /// spec that is refused: then these hold, as other callers do, for the spec that is served.
-    pub(crate) fn publish(&mut self, wanted: Revised, good: Option<Revised>, terms: Terms) {
+    /// `has_canaries`: a new spec is not given to all at once; narrower terms are.
+    pub(crate) fn publish(
+        &mut self,
+        wanted: Revised,
+        good: Option<Revised>,
+        terms: Terms,
+        has_canaries: bool,
+    ) {
         let is_refused = self.quarantine.is_some() && self.served.is_some();
         let is_about_terms = self.wanted.1 == wanted.1 && self.terms != terms;
         if !(is_refused && is_about_terms) {
@@ -126,17 +145,30 @@ impl Tenant {
         self.terms = terms;
         self.narrowed = None;
         self.pending = true;
+        self.narrows_first = has_canaries;
     }
 
     /// What to render now.
     pub(crate) fn target(&self) -> Option<Target> {
-        let (revision, spec) = match &self.quarantine {
+        let narrowed = self.narrowed.as_ref().filter(|_| self.quarantine.is_some());
+        let terms = narrowed.unwrap_or(&self.terms).clone();
+        let (revision, spec) = match self.to_narrow(&terms)? {
+            (_, Some(passed)) => passed,
+            (goal, None) => goal,
+        };
+        Some(Target { revision: *revision, spec: spec.clone(), terms, wanted: self.wanted.0 })
+    }
+
+    /// The spec that shall be, and the one that all have, if they allow more with it than they may by
+    /// now: narrower terms wait for no canary, so they go to all with the old spec first.
+    fn to_narrow(&self, terms: &Terms) -> Option<(&Revised, Option<&Revised>)> {
+        let goal = match &self.quarantine {
             Some(_) => &self.served.as_ref()?.spec,
             None => &self.wanted,
         };
-        let narrowed = self.narrowed.as_ref().filter(|_| self.quarantine.is_some());
-        let (spec, terms) = (spec.clone(), narrowed.unwrap_or(&self.terms).clone());
-        Some(Target { revision: *revision, spec, terms, wanted: self.wanted.0 })
+        let passed = self.passed.as_ref().filter(|_| self.narrows_first);
+        let passed = passed.filter(|it| it.spec.1 != goal.1 && it.terms.allow_more_than(terms));
+        Some((goal, passed.map(|passed| &passed.spec)))
     }
 
     /// The revision whose spec is served, if any.
@@ -158,6 +190,21 @@ impl Tenant {
         }
     }
 
+    /// Whether this spec is new to all but the canaries. Other terms of the same are not.
+    pub(crate) fn is_new(&self, target: &Target) -> bool {
+        self.passed.as_ref().is_none_or(|passed| passed.spec.1 != target.spec)
+    }
+
+    /// What is served is given to all.
+    pub(crate) fn pass(&mut self) {
+        self.passed.clone_from(&self.served);
+    }
+
+    /// Whether more is to come than this.
+    pub(crate) fn owes(&mut self, served: &Target) {
+        self.pending = self.target().is_some_and(|now| !now.is(served));
+    }
+
     /// The fleet has all of what is served.
     pub(crate) fn prove(&mut self) {
         self.before = None;
@@ -173,6 +220,11 @@ impl Tenant {
     /// The renderer refused the target: what the groups hold is not touched by that, unless it lets
     /// in who may no longer call, or does not answer where it may by now.
     pub(crate) fn refuse_render(&mut self, reason: String) -> Fallback {
+        if self.to_narrow(&self.terms).is_some_and(|(_, passed)| passed.is_some()) {
+            // It is not what is wanted that was refused.
+            self.narrows_first = false;
+            return Fallback::Render;
+        }
         self.pending = false;
         if self.quarantine.is_some() {
             return self.shut_out_or(Fallback::Stay);
@@ -198,6 +250,7 @@ impl Tenant {
         let is_the_spec = before.spec.1 != self.wanted.1;
         let is_as_it_was = before.terms == self.terms;
         self.served = Some(before);
+        self.pass();
         match is_the_spec && !is_as_it_was {
             true => Fallback::Render,
             false => self.shut_out_or(Fallback::Before),
@@ -216,6 +269,7 @@ impl Tenant {
         let refused = self.narrowed.as_ref().unwrap_or(&self.terms);
         if refused.callers.is_empty() {
             self.served = None;
+            self.pass();
             return Fallback::Nothing;
         }
         let mut fewer = self.had.both(&self.terms);
@@ -241,6 +295,8 @@ impl Tenant {
         let refused = self.served();
         let good = self.good.take().filter(|good| Some(good.0) != refused);
         self.served = good.map(|spec| Served { spec, terms: self.terms.clone() });
+        // What was good once needs no trial.
+        self.pass();
         if self.served.is_some() { Fallback::Render } else { Fallback::Nothing }
     }
 }
@@ -297,9 +353,9 @@ mod tests {
         let mut tenant = tenant(5);
         serve(&mut tenant, true);
         tenant.prove();
-        tenant.publish((7, spec()), None, nobody());
+        tenant.publish((7, spec()), None, nobody(), false);
         serve(&mut tenant, true);
-        tenant.publish((8, spec()), None, nobody());
+        tenant.publish((8, spec()), None, nobody(), false);
         serve(&mut tenant, false);
         assert_eq!(tenant.refuse_served(refused()), Fallback::Before);
         assert_eq!(tenant.target().unwrap().revision, 5, "7 was never proven");
@@ -311,7 +367,7 @@ mod tests {
     #[test]
     fn after_a_restart_the_stores_last_good_spec_is_fallen_back_to_once() {
         let mut tenant = tenant(7);
-        tenant.publish((7, spec()), Some((5, spec())), nobody());
+        tenant.publish((7, spec()), Some((5, spec())), nobody(), false);
         assert_eq!(tenant.refuse_render(refused()), Fallback::Render);
         assert_eq!(tenant.target().unwrap().revision, 5);
         assert_eq!(tenant.refuse_render("also no".to_owned()), Fallback::Stay);
@@ -333,7 +389,7 @@ mod tests {
     fn a_quarantine_ends_with_the_next_revision_or_with_what_mends_this_one() {
         let mut tenant = tenant(5);
         assert_eq!(tenant.refuse_render(refused()), Fallback::Nothing);
-        tenant.publish((6, spec()), None, nobody());
+        tenant.publish((6, spec()), None, nobody(), false);
         assert!(tenant.quarantine.is_none());
         assert_eq!(tenant.refuse_render(refused()), Fallback::Nothing);
         tenant.retry();
@@ -345,10 +401,10 @@ mod tests {
     /// An instance whose spec of revision 6 is refused, and whose caller `a` came with revision 5.
     fn in_quarantine() -> Tenant {
         let mut tenant = tenant(5);
-        tenant.publish((5, spec()), None, callers(&["a"]));
+        tenant.publish((5, spec()), None, callers(&["a"]), false);
         serve(&mut tenant, true);
         tenant.prove();
-        tenant.publish((6, public()), None, callers(&["a"]));
+        tenant.publish((6, public()), None, callers(&["a"]), false);
         assert_eq!(tenant.refuse_render(refused()), Fallback::Stay);
         tenant
     }
@@ -360,14 +416,14 @@ mod tests {
     #[test]
     fn a_caller_is_revoked_also_in_quarantine_and_without_another_try_of_the_spec() {
         let mut tenant = in_quarantine();
-        tenant.publish((7, public()), None, nobody());
+        tenant.publish((7, public()), None, nobody(), false);
         assert_eq!(tenant.quarantine.as_deref(), Some("no"), "the spec is as bad as it was");
         let target = tenant.target().unwrap();
         assert_eq!((target.revision, target.wanted, &target.terms), (5, 7, &nobody()));
         serve(&mut tenant, true);
         assert_eq!(tenant.refusal(6), Some("no"), "which is what was refused");
         assert_eq!(tenant.refusal(7), None, "which is as it was asked to be");
-        tenant.publish((8, public()), None, nobody());
+        tenant.publish((8, public()), None, nobody(), false);
         assert!(tenant.quarantine.is_none(), "the same once more is a wish to try again");
     }
 
@@ -378,11 +434,11 @@ mod tests {
             ..nobody()
         };
         let mut tenant = tenant(5);
-        tenant.publish((5, public()), None, withheld(&["a.example.com"]));
+        tenant.publish((5, public()), None, withheld(&["a.example.com"]), false);
         serve(&mut tenant, true);
-        tenant.publish((6, spec()), None, withheld(&["a.example.com"]));
+        tenant.publish((6, spec()), None, withheld(&["a.example.com"]), false);
         assert_eq!(tenant.refuse_render(refused()), Fallback::Stay);
-        tenant.publish((7, spec()), None, withheld(&[]));
+        tenant.publish((7, spec()), None, withheld(&[]), false);
         let target = tenant.target().unwrap();
         assert_eq!((target.revision, target.wanted, target.terms), (5, 7, nobody()));
     }
@@ -391,10 +447,10 @@ mod tests {
     fn what_is_gone_back_to_never_lets_in_who_was_revoked() {
         let proven = || {
             let mut tenant = tenant(5);
-            tenant.publish((5, spec()), None, callers(&["a"]));
+            tenant.publish((5, spec()), None, callers(&["a"]), false);
             serve(&mut tenant, true);
             tenant.prove();
-            tenant.publish((6, public()), None, nobody());
+            tenant.publish((6, public()), None, nobody(), false);
             tenant
         };
         let mut by_the_renderer = proven();
@@ -411,10 +467,10 @@ mod tests {
     #[test]
     fn who_was_revoked_is_shut_out_also_if_the_other_callers_are_refused() {
         let mut tenant = tenant(5);
-        tenant.publish((5, spec()), None, callers(&["a", "b"]));
+        tenant.publish((5, spec()), None, callers(&["a", "b"]), false);
         serve(&mut tenant, true);
         tenant.prove();
-        tenant.publish((6, spec()), None, callers(&["b", "c"]));
+        tenant.publish((6, spec()), None, callers(&["b", "c"]), false);
         serve(&mut tenant, true);
         for fewer in [callers(&["b"]), nobody()] {
             assert_eq!(tenant.refuse_served(refused()), Fallback::Render);
@@ -424,17 +480,17 @@ mod tests {
         }
         assert_eq!(tenant.refuse_served(refused()), Fallback::Nothing, "rather than let `a` in");
         assert!(tenant.target().is_none());
-        tenant.publish((7, spec()), None, callers(&["b"]));
+        tenant.publish((7, spec()), None, callers(&["b"]), false);
         assert_eq!(tenant.target().unwrap().terms, callers(&["b"]), "news are tried");
     }
 
     #[test]
     fn who_was_revoked_is_shut_out_also_if_templates_refuse_the_others() {
         let mut tenant = tenant(5);
-        tenant.publish((5, spec()), None, callers(&["a", "b"]));
+        tenant.publish((5, spec()), None, callers(&["a", "b"]), false);
         serve(&mut tenant, true);
         tenant.prove();
-        tenant.publish((6, spec()), None, callers(&["b"]));
+        tenant.publish((6, spec()), None, callers(&["b"]), false);
         assert_eq!(tenant.refuse_render(refused()), Fallback::Render, "the spec before");
         assert_eq!(tenant.refuse_render(refused()), Fallback::Render);
         assert_eq!(tenant.target().unwrap().terms, nobody());
@@ -444,10 +500,10 @@ mod tests {
     #[test]
     fn once_nobody_revoked_is_let_in_a_refusal_takes_nothing_away() {
         let mut tenant = tenant(5);
-        tenant.publish((5, spec()), None, callers(&["a", "b"]));
+        tenant.publish((5, spec()), None, callers(&["a", "b"]), false);
         serve(&mut tenant, true);
         tenant.prove();
-        tenant.publish((6, spec()), None, callers(&["b", "c"]));
+        tenant.publish((6, spec()), None, callers(&["b", "c"]), false);
         serve(&mut tenant, true);
         assert_eq!(tenant.refuse_served(refused()), Fallback::Render);
         serve(&mut tenant, false);
@@ -461,7 +517,7 @@ mod tests {
         let mut tenant = tenant(5);
         serve(&mut tenant, true);
         tenant.prove();
-        tenant.publish((6, spec()), None, callers(&["a"]));
+        tenant.publish((6, spec()), None, callers(&["a"]), false);
         serve(&mut tenant, true);
         assert_eq!(tenant.refuse_served(refused()), Fallback::Before);
         assert_eq!(tenant.refusal(6), Some("no"));

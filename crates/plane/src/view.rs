@@ -56,6 +56,8 @@ pub struct Proxy {
     pub envoy_version: String,
     /// When it connected.
     pub connected_at: Millis,
+    /// It is given tenants' changes before the others of its group.
+    pub canary: bool,
     /// How it stands.
     pub state: ProxyState,
     /// How many changes it is still to acknowledge.
@@ -75,6 +77,8 @@ pub struct FleetView {
     pub quarantined: usize,
     /// Changes that not every ready proxy has.
     pub in_flight: usize,
+    /// Of these, changes that are given to canaries only, so far.
+    pub on_trial: usize,
     /// Resources of all groups.
     pub resources: usize,
     /// Groups, those without proxies too.
@@ -127,6 +131,7 @@ impl State {
             instances: self.tenants.len(),
             quarantined: self.tenants.values().filter(|t| t.quarantine.is_some()).count(),
             in_flight: groups().map(|(_, group)| group.flights.len()).sum(),
+            on_trial: groups().map(|(_, group)| group.canaries.trials()).sum(),
             resources: groups().map(|(_, group)| Group::len(group)).sum(),
             groups: groups().map(|(name, _)| name.to_string()).collect(),
             proxies: proxies.collect(),
@@ -172,6 +177,7 @@ pub(crate) fn proxy(name: &str, group: &Group, id: StreamId, stream: &Stream, la
         region: stream.node.region.clone(),
         envoy_version: stream.node.envoy_version.clone(),
         connected_at: stream.since,
+        canary: group.is_canary(stream),
         state,
         lacks: lack.changes,
         refuses,

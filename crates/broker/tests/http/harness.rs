@@ -82,6 +82,7 @@ impl View for NothingToSee {
             envoy_version: "1.40.0".to_owned(),
             state: "live".to_owned(),
             connected_at: 0,
+            canary: false,
             lacks: 0,
             refuses: Vec::new(),
         };

@@ -56,6 +56,8 @@ pub struct Config {
     pub sources: Option<PathBuf>,
     /// Whether proxies load resources only when asked for them.
     pub on_demand: bool,
+    /// How many proxies of a group are given a tenant's change first.
+    pub canaries: usize,
     /// Trusted proxies in front of the public listener.
     pub trusted_hops: u32,
     /// The certificates that Envoy trusts of upstreams.

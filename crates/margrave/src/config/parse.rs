@@ -36,6 +36,7 @@ pub fn config(layers: &Layers) -> (Config, Vec<String>) {
         templates: read.path("templates"),
         sources: read.path("sources"),
         on_demand: read.parsed("on_demand", |text| text.parse().ok()),
+        canaries: read.parsed("canaries", |text| text.parse().ok()),
         trusted_hops: read.parsed("trusted_hops", |text| text.parse().ok()),
         trusted_ca: read.text("trusted_ca"),
         access_log: read.access_log(),

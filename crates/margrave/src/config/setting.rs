@@ -164,6 +164,13 @@ pub const SETTINGS: &[Setting] = &[
         "Whether proxies load a service's resources only when it is first asked for",
     ),
     setting(
+        "canaries",
+        Kind::Number,
+        "1",
+        "How many proxies of a group of three or more are given a tenant's change before the others; \
+         `0`: all at once",
+    ),
+    setting(
         "trusted_hops",
         Kind::Number,
         "0",

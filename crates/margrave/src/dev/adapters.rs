@@ -147,6 +147,7 @@ fn proxy(proxy: plane::Proxy) -> ProxyLine {
         envoy_version: proxy.envoy_version,
         state: state.to_owned(),
         connected_at: proxy.connected_at,
+        canary: proxy.canary,
         lacks: proxy.lacks,
         refuses: proxy.refuses.into_iter().map(refused).collect(),
     }

@@ -139,6 +139,7 @@ pub fn plane(
         grace: plane::Config::GRACE,
         address_wait: plane::Config::ADDRESS_WAIT,
         restored_from,
+        canaries: config.canaries,
     };
     let plane = Plane::new(settings, feed, blobs, resolver);
     Ok((plane.map_err(|complaints| unusable(&complaints))?, version(&files)))

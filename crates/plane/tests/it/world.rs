@@ -164,6 +164,7 @@ impl World {
             grace: Duration::ZERO,
             address_wait: Duration::from_millis(50),
             restored_from: None,
+            canaries: 1,
         };
         let plane = Plane::new(config, self.store.clone(), self.store.clone(), resolver).unwrap();
         let (stop, stopped) = oneshot::channel();

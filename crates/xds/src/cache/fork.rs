@@ -39,9 +39,8 @@ impl Cache {
     }
 
     /// Makes what `owner` has here what it has in `other`, and takes away what is `gone` there,
-    /// whosever it is here; returns the sequence number, which rises by one. What another owner
-    /// took over there stays here until that owner follows. Bytes are shared; those that are the
-    /// same already get the other's version, and are not sent again.
+    /// whosever it is here; returns the sequence number, which rises by one. Bytes are shared;
+    /// those that are the same already get the other's version, and are not sent again.
     pub fn follow(&self, other: &Self, owner: &Owner, gone: &[(TypeUrl, Arc<str>)]) -> u64 {
         let seq = {
             let other = other.read();
@@ -72,12 +71,21 @@ impl State {
         self.seq += 1;
         let id = self.owner_id(owner);
         let had = !self.owned(id).is_empty();
+        let theirs = other.keys_of(owner);
         for key in self.owned(id).to_vec() {
-            let (url, name) = self.named(key);
-            self.take_unless(other, id, &url, &name);
+            let (url, name) = (self.table(key.table).url.clone(), self.name(key).clone());
+            if !other.there(&url, &name).is_some_and(|key| theirs.contains(&key)) {
+                self.take(id, &url, &name);
+            }
         }
         for (url, name) in gone {
-            self.take_unless(other, id, url, name);
+            if other.there(url, name).is_none()
+                && let Some(key) = self.there(url, name)
+            {
+                // Whoever had it: the change that takes it away is this owner's.
+                self.own(id, key);
+                self.take(id, url, name);
+            }
         }
         for key in other.keys_of(owner) {
             let (slot, url) = (other.slot(*key), &other.table(key.table).url);
@@ -89,22 +97,10 @@ impl State {
         self.seq
     }
 
-    fn named(&self, key: Key) -> (TypeUrl, Arc<str>) {
-        (self.table(key.table).url.clone(), self.name(key).clone())
-    }
-
-    /// Takes away what the other has not.
-    fn take_unless(&mut self, other: &Self, id: OwnerId, url: &TypeUrl, name: &Arc<str>) {
-        let find = |state: &Self| state.find(state.table_of(url.as_str())?, name);
-        let is_there = |state: &Self, key: &Key| state.slot(*key).content.is_some();
-        if find(other).is_some_and(|key| is_there(other, &key)) {
-            return;
-        }
-        if let Some(key) = find(self).filter(|key| is_there(self, key)) {
-            // Whoever had it: the change that takes it away is this owner's.
-            self.own(id, key);
-            self.take(id, url, name);
-        }
+    /// Where something is.
+    fn there(&self, url: &TypeUrl, name: &str) -> Option<Key> {
+        let key = self.find(self.table_of(url.as_str())?, name)?;
+        self.slot(key).content.is_some().then_some(key)
     }
 
     /// Puts the other's content at its name.

@@ -80,17 +80,20 @@ fn what_went_back_in_the_fork_costs_nobody_else_a_byte() {
 }
 
 #[test]
-fn a_name_that_moves_stays_with_its_old_owner_until_the_new_one_follows() {
+fn a_name_that_moves_does_so_when_its_new_owner_follows() {
     let (main, fork) = pair();
     fork.apply(vec![change("b", &[resource("x", 8, "b")], &[])]);
     main.pass();
-    fork.apply(vec![change("a", &[resource("y", 9, "2")], &[])]);
-    main.follow(&fork, &"a".into(), &[]);
-    assert_eq!(held(&main), ["a x 5 1", "a y 9 2"]);
+    assert_eq!(held(&main), ["a x 5 1", "a y 5 1"]);
     main.follow(&fork, &"b".into(), &[]);
     fork.pass();
-    assert_eq!(held(&main), ["b x 8 b", "a y 9 2"]);
+    assert_eq!(held(&main), ["b x 8 b", "a y 5 1"]);
     assert_eq!(held(&main), held(&fork));
+    fork.apply(vec![change("c", &[resource("y", 9, "c")], &[])]);
+    main.pass();
+    main.follow(&fork, &"a".into(), &[]);
+    fork.pass();
+    assert_eq!(held(&main), ["b x 8 b"], "an old owner that follows first lets go");
 }
 
 #[test]

@@ -88,6 +88,9 @@ pub struct Proxy {
     pub state: String,
     /// When it connected, in milliseconds since the Unix epoch.
     pub connected_at: Millis,
+    /// It is given tenants' changes before the others of its group.
+    #[serde(default)]
+    pub canary: bool,
     /// How many changes it is still to acknowledge.
     pub lacks: usize,
     /// What it refuses, alone; ten of it at most.
@@ -191,11 +194,12 @@ fn line(proxy: &Proxy) -> Vec<String> {
     [id, group, region, envoy_version, state, &why(proxy)].map(Clone::clone).to_vec()
 }
 
-/// Why a proxy does not have everything, in a few words.
+/// Why a proxy does not have everything, or what else is to be known of it, in a few words.
 pub fn why(proxy: &Proxy) -> String {
-    let Proxy { refuses, lacks, state, .. } = proxy;
+    let Proxy { refuses, lacks, state, canary, .. } = proxy;
     match (refuses.first(), lacks, state.as_str()) {
         (Some(Refused { owner, message, .. }), ..) => format!("refuses {owner}: {message}"),
+        (None, 0, "live") if *canary => "a canary: is given changes first".to_owned(),
         (None, 0, "live") => String::new(),
         (None, 0, _) => "has not acknowledged its first state".to_owned(),
         (None, 1, _) => "has not acknowledged 1 change".to_owned(),
@@ -255,5 +259,9 @@ p3     default  us      1.40.0  silent     has not acknowledged its first state
 p4     default  us      1.40.0  rejecting  refuses shop: no such filter";
         assert_eq!(told, expected);
         assert!(text(&fleet(json!([])), false).ends_with("no proxy is connected"));
+        let mut first = proxy("p1", "eu", "live", 0);
+        first["canary"] = json!(true);
+        let told = text(&fleet(json!([first])), true);
+        assert!(told.ends_with("live   a canary: is given changes first"), "{told}");
     }
 }
