@@ -22,6 +22,8 @@ const METHOD: &str =
 const CONNECTING: usize = 128;
 /// Nothing more comes if nothing came for so long.
 const QUIET: Duration = Duration::from_secs(1);
+/// After a stream was ended.
+const RETRY: Duration = Duration::from_millis(100);
 /// Longer than any change takes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -110,14 +112,24 @@ impl Crowd {
 }
 
 impl Shared {
+    /// Comes back with what it had when its stream is ended, as a canary's is.
     async fn proxy(self: Arc<Self>, id: String, ready: mpsc::Sender<()>) -> Result<()> {
+        let mut ready = Some(ready);
+        loop {
+            self.talk(&id, ready.take()).await?;
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    async fn talk(&self, id: &str, ready: Option<mpsc::Sender<()>>) -> Result<()> {
         let (mut say, mut hear, _kept) = open(self.address).await?;
-        say.send_data(first_word(&id), false)?;
+        say.send_data(first_word(id), false)?;
         for frame in self.hello.iter() {
             say.send_data(frame.clone(), false)?;
         }
-        let _ = ready.send(()).await;
-        drop(ready);
+        if let Some(ready) = ready {
+            let _ = ready.send(()).await;
+        }
         let mut proxy = Proxy::new(self.base.clone());
         while let Some(chunk) = hear.data().await {
             let chunk = chunk?;

@@ -233,7 +233,8 @@ impl Group {
     fn appoint(&mut self, now: Instant) {
         while self.canaries.counting() < self.canaries.wanted {
             let enough = if self.canaries.trials.is_empty() { GROUP_MIN } else { 1 };
-            let Some(id) = self.candidate(now).filter(|_| self.ready() >= enough) else { return };
+            let candidate = (self.ready() >= enough).then(|| self.candidate(now));
+            let Some(id) = candidate.flatten() else { return };
             tracing::info!(proxy = id, group = self.node.cluster, "a canary");
             self.canaries.cache.get_or_insert_with(|| Arc::new(self.cache.fork()));
             self.canaries.appoint(&id);

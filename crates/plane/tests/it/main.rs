@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod callers;
+mod canaries;
 mod differ;
 mod envoy;
 mod feed;

@@ -52,7 +52,7 @@ async fn a_hostname_moves_and_late_news_of_its_old_owner_do_not_take_it_away() {
 
 /// The default routes, but for the instance `bad`, once its upstream is at port `port`: what
 /// `insertion` puts into its route configuration.
-fn templates_bad_at(port: u16, insertion: &str) -> Templates {
+pub(crate) fn templates_bad_at(port: u16, insertion: &str) -> Templates {
     let builtin = Templates::builtin_files().iter().find(|(name, _)| *name == "routes.json.j2");
     let place = "\"most_specific_header_mutations_wins\": true,";
     let (_, text) = builtin.unwrap();
