@@ -36,8 +36,8 @@ pub struct ProxyLine {
     pub region: String,
     /// Its Envoy's version; empty when not told.
     pub envoy_version: String,
-    /// `live`, `behind`, `rejecting` or `silent`: something has been on its way to it for half a
-    /// minute or longer.
+    /// `live`, `behind`, `rejecting`, `silent`: something has been on its way to it for half a
+    /// minute or longer; or `unconfirmed`: it polls, and never says what it makes of what it is given.
     pub state: String,
     /// When it connected.
     pub connected_at: Millis,
@@ -48,6 +48,12 @@ pub struct ProxyLine {
     /// What it refuses, alone; ten of it at most.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refuses: Vec<RefusedLine>,
+    /// When it last polled, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen_at: Option<Millis>,
+    /// The newest version that it was given, if it polls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 /// What a proxy refuses, alone.

@@ -44,6 +44,8 @@ pub struct Parts {
     pub readiness: Arc<Readiness>,
     /// What is said once they are.
     pub announcement: Announcement,
+    /// How proxies poll.
+    pub polling: plane::Polling,
 }
 
 /// Answers are a few packets each: none waits for the next.
@@ -72,8 +74,9 @@ fn kept(
 }
 
 /// Answers proxies.
-pub fn xds(listener: TcpListener, plane: &Arc<Plane>) -> Runner {
+pub fn xds(listener: TcpListener, plane: &Arc<Plane>, polling: plane::Polling) -> Runner {
     let proxies = plane.service(xds::Limits::default());
+    proxies.speak_json(Arc::new(polling));
     let (reads, writes) = ("each group's resources", "discovery responses; events of proxies");
     Runner::new("xds", reads, writes, |stop| async move {
         Ok(xds::serve(listener, None, proxies, stop.cancelled_owned()).await?)
@@ -91,7 +94,7 @@ fn pages(listener: TcpListener, console: axum::Router) -> Runner {
 
 /// The list.
 pub fn list(parts: Parts) -> Vec<Runner> {
-    let Parts { ports, line, envoy, metrics, readiness, announcement } = parts;
+    let Parts { ports, line, envoy, metrics, readiness, announcement, polling } = parts;
     let all = Arc::clone(&readiness);
     let Line { broker, console, sources, plane, worker, audit, teams, bindings, vault, prover } =
         line;
@@ -118,7 +121,7 @@ pub fn list(parts: Parts) -> Vec<Runner> {
         ),
     ];
     list.extend(kept(bindings, vault, teams, prover));
-    list.extend(ports.xds.map(|listener| xds(listener, &proxies)));
+    list.extend(ports.xds.map(|listener| xds(listener, &proxies, polling)));
     if let Some(envoy) = envoy {
         let run = |stop| envoy.run(stop);
         list.push(Runner::new("envoy", "its resources, over xDS", "answers to requests", run));

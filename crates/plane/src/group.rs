@@ -11,6 +11,8 @@ use crate::canary::Canaries;
 use crate::claims::Claims;
 use crate::diff::{Diff, Kept, Wish};
 use crate::flights::Flights;
+use crate::pollers::Pollers;
+use crate::proxies;
 use crate::verdict::{Verdict, Witness, judge};
 
 /// A version's order, and the revision that an owner's claim on hostnames rests on.
@@ -94,6 +96,7 @@ pub(crate) struct Group {
     /// Since when it has had no proxy.
     pub(crate) alone_since: Instant,
     pub(crate) streams: BTreeMap<StreamId, Stream>,
+    pub(crate) pollers: Pollers,
     pub(crate) flights: Flights,
     pub(crate) canaries: Canaries,
     held: HashMap<Owner, Held>,
@@ -118,6 +121,7 @@ impl Group {
             is_known: false,
             alone_since: Instant::now(),
             streams: BTreeMap::new(),
+            pollers: Pollers::default(),
             flights: Flights::default(),
             canaries: Canaries::default(),
             held: HashMap::new(),
@@ -408,10 +412,10 @@ impl Group {
             return self.judge_trial(owner);
         }
         let refusals = self.refusals.get(owner)?;
-        let witnesses = refusals.keys().filter_map(|id| self.streams.get(id));
-        let witnesses: Vec<Witness> = witnesses.map(Stream::witness).collect();
+        let witnesses = proxies::witnesses(refusals.keys().filter_map(|id| self.streams.get(id)));
         let is_proven = self.flights.of(owner).is_none();
-        let verdict = judge(&witnesses, self.ready(), is_proven);
+        let ready = proxies::count(self.streams.values().filter(|stream| stream.ready));
+        let verdict = judge(&witnesses, ready, is_proven);
         let refusal = refusals.values().next()?.clone();
         if verdict == Verdict::Proxy {
             return None;
@@ -444,7 +448,7 @@ impl Stream {
         &self.node.id
     }
 
-    fn witness(&self) -> Witness {
+    pub(crate) fn witness(&self) -> Witness {
         Witness { ready: self.ready, other_refusals: self.refuses.len().saturating_sub(1) }
     }
 }

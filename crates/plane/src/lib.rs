@@ -18,6 +18,9 @@ mod grouping;
 mod live;
 pub mod metrics;
 mod plane;
+mod pollers;
+mod polling;
+mod proxies;
 mod queue;
 mod renderer;
 mod report;
@@ -34,6 +37,7 @@ pub use ahead::{AheadView, LetGo};
 pub use edition::{Content, Edition, matches};
 pub use live::Convergence;
 pub use plane::{Config, Plane};
+pub use polling::Polling;
 pub use report::{Difference, ProxyReport};
 pub use rollout::{
     Answers, Limits, Opening, OpeningError, Planned, Policy, Refusal, RolloutError, Rollouts,

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use crate::DEFAULT_GROUP;
 use crate::flights::Flight;
 use crate::group::{Group, Stream};
+use crate::proxies;
 use crate::state::{State, owner_of};
 
 /// How far the fleet is with a revision of an instance.
@@ -101,6 +102,7 @@ impl State {
         let alone = fleet.alone.iter();
         let mut said: Vec<String> =
             alone.map(|name| format!("published; no proxy connected in group {name}")).collect();
+        said.extend(fleet.polling.iter().map(|(name, count)| polling_in(name, *count)));
         said.extend(fleet.refusing.iter().map(|id| format!("proxy {id} refuses it, alone")));
         said.extend_from_slice(notices);
         let notice = (!said.is_empty()).then(|| said.join("; "));
@@ -123,26 +125,34 @@ struct Standing<'a> {
     /// Groups without proxies, and since when the latest of them is.
     alone: Vec<&'a str>,
     alone_since: Option<Instant>,
+    /// Groups in which proxies poll, and how many.
+    polling: Vec<(&'a str, usize)>,
 }
 
 impl<'a> Standing<'a> {
     fn of(name: &'a str, group: &'a Group, owner: &str) -> Self {
         let flight = group.flights.of(owner);
         let waiting = flight.iter().flat_map(|flight| flight.waiting());
-        let waiting: Vec<&str> = waiting.map(|stream| group.proxy(stream)).collect();
-        let is_alone = group.streams.is_empty();
-        let proxies = group.streams.values();
-        let is_tried = group.canaries.tries(owner) && !is_alone;
+        let waiting = proxies::names(waiting.map(|stream| group.proxy(stream)));
+        let has_streams = !group.streams.is_empty();
+        let polling = group.pollers.len();
+        let is_alone = !has_streams && polling == 0;
+        let streams = || group.streams.values();
+        let is_tried = group.canaries.tries(owner) && has_streams;
         let have = flight.map_or(0, Flight::have);
+        let ready = proxies::count(streams().filter(|stream| stream.ready));
         Self {
-            ready: group.ready(),
-            lack: if is_tried { group.ready().saturating_sub(have) } else { waiting.len() },
+            ready,
+            lack: if is_tried { ready.saturating_sub(have) } else { waiting.len() },
             trying: is_tried.then(|| waiting.clone()),
             behind: if is_tried { Vec::new() } else { waiting },
-            refusing: proxies.filter(|s| s.refuses.contains(owner)).map(Stream::id).collect(),
-            unproven: !is_alone && (flight.is_some() || group.ready() == 0),
+            refusing: proxies::names(
+                streams().filter(|s| s.refuses.contains(owner)).map(Stream::id),
+            ),
+            unproven: has_streams && (flight.is_some() || ready == 0),
             alone: is_alone.then_some(name).into_iter().collect(),
             alone_since: is_alone.then_some(group.alone_since),
+            polling: (polling > 0).then_some((name, polling)).into_iter().collect(),
         }
     }
 
@@ -156,6 +166,7 @@ impl<'a> Standing<'a> {
         self.refusing.extend(other.refusing);
         self.unproven |= other.unproven;
         self.alone.extend(other.alone);
+        self.polling.extend(other.polling);
         self.alone_since = self.alone_since.max(other.alone_since);
         self
     }
@@ -177,6 +188,13 @@ impl<'a> Standing<'a> {
         }
         Some(format!("refused by {}", some_of(&self.refusing)))
     }
+}
+
+/// Nobody knows what those make of it.
+fn polling_in(group: &str, count: usize) -> String {
+    let they =
+        if count == 1 { "1 proxy polls".to_owned() } else { format!("{count} proxies poll") };
+    format!("published; {they} in group {group} and cannot confirm it")
 }
 
 fn some_of(names: &[&str]) -> String {

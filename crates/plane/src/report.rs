@@ -9,7 +9,7 @@ use xds::{Owner, StreamId};
 
 use crate::group::Group;
 use crate::state::State;
-use crate::view::{Proxy, proxy};
+use crate::view::{Proxy, polling, proxy};
 
 /// Differences that are told.
 const TOLD_MAX: usize = 1_000;
@@ -50,13 +50,22 @@ impl State {
             group.streams.iter().map(move |(at, stream)| (name, group, *at, stream))
         });
         let named = streams.filter(|(.., stream)| stream.id() == id);
-        let (name, group, at, stream) =
-            named.max_by_key(|(_, _, at, stream)| (stream.since, *at))?;
+        let latest = named.max_by_key(|(_, _, at, stream)| (stream.since, *at));
+        let Some((name, group, at, stream)) = latest else { return self.report_polling(id) };
         let mut differs = group.differs(at);
         let more = differs.len().saturating_sub(TOLD_MAX);
         differs.truncate(TOLD_MAX);
         let proxy = proxy(name, group, at, stream, group.flights.lacked_by(at));
         Some(ProxyReport { proxy, resources: group.count(), differs, more })
+    }
+
+    /// Of a proxy that polls nobody knows what it does not have.
+    fn report_polling(&self, id: &str) -> Option<ProxyReport> {
+        let mut groups = self.groups.iter();
+        let found = groups.find_map(|(name, group)| Some((name, group, group.pollers.get(id)?)));
+        let (name, group, poller) = found?;
+        let proxy = polling(name, poller);
+        Some(ProxyReport { proxy, resources: group.count(), differs: Vec::new(), more: 0 })
     }
 }
 

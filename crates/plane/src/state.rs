@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{InstanceId, Millis, Published};
+use model::{InstanceId, Millis, Node, Published, TypeUrl};
 use render::{Complaint, Draft};
+use tokio::time::Instant;
 use xds::{Event, Guard, Owner, StreamId};
 
 use crate::diff::Wish;
@@ -199,8 +200,14 @@ impl State {
 
     /// Forgets groups that have had no proxy for so long.
     pub(crate) fn forget_groups(&mut self, after: Duration) {
+        for group in self.groups.values_mut() {
+            if group.pollers.forget_gone() && group.streams.is_empty() {
+                group.alone_since = Instant::now();
+            }
+        }
         self.groups.retain(|name, group| {
-            let is_over = group.streams.is_empty() && group.alone_since.elapsed() >= after;
+            let is_alone = group.streams.is_empty() && group.pollers.len() == 0;
+            let is_over = is_alone && group.alone_since.elapsed() >= after;
             &**name == crate::DEFAULT_GROUP || !group.open || !is_over
         });
     }
@@ -208,12 +215,25 @@ impl State {
     /// Takes in what happened on a stream. Returns instances to be rendered again, and whether
     /// anybody who waits should look again.
     pub(crate) fn happened(&mut self, event: Event, now: Millis) -> (Vec<InstanceId>, bool) {
+        if let Event::Polled { node, type_url, version } = event {
+            return (Vec::new(), self.polled(&node, type_url, &version, now));
+        }
         let is_ordinary = matches!(event, Event::Settled { .. } | Event::Synced { .. });
         let ready = |state: &Self| state.groups.values().map(Group::ready).sum::<usize>();
         let before = ready(self);
         let outcomes = self.dispatch(event, now).unwrap_or_default();
         let is_news = !is_ordinary || !outcomes.is_empty() || ready(self) != before;
         (outcomes.into_iter().filter_map(|outcome| self.conclude(outcome)).collect(), is_news)
+    }
+
+    /// A proxy that polls was answered; whether it is new.
+    fn polled(&mut self, node: &Arc<Node>, type_url: TypeUrl, version: &str, now: Millis) -> bool {
+        let name = self.grouping.name(node).ok();
+        let Some(group) = name.and_then(|name| self.groups.get_mut(name.as_str())) else {
+            return false;
+        };
+        group.is_known = true;
+        group.pollers.polled(node, type_url, version, now)
     }
 
     fn dispatch(&mut self, event: Event, now: Millis) -> Option<Vec<Outcome>> {
@@ -227,7 +247,7 @@ impl State {
         if let Event::Opened { stream, node, .. } = &event {
             self.streams.insert(*stream, self.grouping.name(node).ok()?.into());
         }
-        let name = self.streams.get(&stream_of(&event))?;
+        let name = self.streams.get(&stream_of(&event)?)?;
         let group = self.groups.get_mut(name)?;
         let outcomes = match event {
             Event::Opened { stream, node, early } => {
@@ -242,8 +262,8 @@ impl State {
                 metrics::refused();
                 group.rejected(stream, &owner, seq, Refusal { type_url, name, message })
             }
-            // Taken in above, as it concerns no group's changes.
-            Event::Ahead { .. } => Vec::new(),
+            // Taken in above, as they concern no group's changes.
+            Event::Ahead { .. } | Event::Polled { .. } => Vec::new(),
             Event::Closed { stream } => {
                 let outcomes = group.closed(stream);
                 self.streams.remove(&stream);
@@ -343,14 +363,15 @@ pub(crate) fn owner_of(id: &InstanceId) -> Owner {
     id.as_str().into()
 }
 
-fn stream_of(event: &Event) -> StreamId {
+fn stream_of(event: &Event) -> Option<StreamId> {
     match event {
         Event::Opened { stream, .. }
         | Event::Synced { stream, .. }
         | Event::Settled { stream, .. }
         | Event::Rejected { stream, .. }
         | Event::Ahead { stream, .. }
-        | Event::Closed { stream } => *stream,
+        | Event::Closed { stream } => Some(*stream),
+        Event::Polled { .. } => None,
     }
 }
 

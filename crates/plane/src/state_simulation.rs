@@ -240,7 +240,7 @@ impl Simulation {
     /// Time passes, and canaries are looked after: what goes to all by that has waited for long.
     async fn tick(&mut self) {
         tokio::time::advance(Duration::from_millis(self.chance.below(4_000))).await;
-        let now = tokio::time::Instant::now();
+        let now = Instant::now();
         let trials = &self.group().canaries.trials;
         let over = trials.iter().filter(|(_, trial)| trial.is_over(now));
         let over: Vec<(Owner, usize)> =

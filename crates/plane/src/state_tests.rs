@@ -465,6 +465,9 @@ mod simulation;
 #[path = "trial_tests.rs"]
 mod trials;
 
+#[path = "state_proxies.rs"]
+mod proxies;
+
 #[test]
 fn an_operation_converges_by_the_revision_of_a_caller_that_came_meanwhile() {
     let mut world = World::new(&[1]);

@@ -9,6 +9,8 @@ use xds::{Owner, StreamId};
 use crate::ahead::AheadView;
 use crate::flights::Lack;
 use crate::group::{Group, Refusal, Stream};
+use crate::pollers::Poller;
+use crate::proxies;
 use crate::state::State;
 
 /// A proxy that something is on its way to for so long is silent.
@@ -28,6 +30,8 @@ pub enum ProxyState {
     Rejecting,
     /// Something has been on its way to it for half a minute or longer.
     Silent,
+    /// It polls, and never says what it makes of what it is given.
+    Unconfirmed,
 }
 
 /// What a proxy refuses, alone.
@@ -64,6 +68,10 @@ pub struct Proxy {
     pub lacks: usize,
     /// What it refuses, alone; ten of it at most.
     pub refuses: Vec<Refused>,
+    /// When it last polled, if it does.
+    pub seen_at: Option<Millis>,
+    /// The newest version that it was given, if it polls.
+    pub version: Option<String>,
 }
 
 /// The fleet.
@@ -106,13 +114,14 @@ pub struct Description {
 
 impl FleetView {
     /// How many proxies are in each state.
-    pub fn counts(&self) -> [(&'static str, usize); 4] {
+    pub fn counts(&self) -> [(&'static str, usize); 5] {
         let count = |state| self.proxies.iter().filter(|proxy| proxy.state == state).count();
         [
             ("live", count(ProxyState::Live)),
             ("behind", count(ProxyState::Behind)),
             ("rejecting", count(ProxyState::Rejecting)),
             ("silent", count(ProxyState::Silent)),
+            ("unconfirmed", count(ProxyState::Unconfirmed)),
         ]
     }
 }
@@ -124,7 +133,10 @@ impl State {
         let proxies = groups().flat_map(|(name, group)| {
             let lacking = group.flights.lacking();
             let lacks = move |id| lacking.get(id).copied().unwrap_or_default();
-            group.streams.iter().map(move |(id, stream)| proxy(name, group, *id, stream, lacks(id)))
+            let streams = group.streams.iter();
+            let streams =
+                streams.map(move |(id, stream)| proxy(name, group, *id, stream, lacks(id)));
+            streams.chain(group.pollers.iter().map(|it| polling(name, it)))
         });
         FleetView {
             revision: self.position,
@@ -134,7 +146,7 @@ impl State {
             on_trial: groups().map(|(_, group)| group.canaries.trials()).sum(),
             resources: groups().map(|(_, group)| Group::len(group)).sum(),
             groups: groups().map(|(name, _)| name.to_string()).collect(),
-            proxies: proxies.collect(),
+            proxies: proxies::lines(proxies),
             removals_held: self.held_removals.len(),
             ahead: self.ahead(),
         }
@@ -181,5 +193,25 @@ pub(crate) fn proxy(name: &str, group: &Group, id: StreamId, stream: &Stream, la
         state,
         lacks: lack.changes,
         refuses,
+        seen_at: None,
+        version: None,
+    }
+}
+
+/// A proxy that polls.
+pub(crate) fn polling(group: &str, poller: &Poller) -> Proxy {
+    let node = &poller.node;
+    Proxy {
+        id: node.id.clone(),
+        group: group.to_owned(),
+        region: node.region.clone(),
+        envoy_version: node.envoy_version.clone(),
+        connected_at: poller.since,
+        state: ProxyState::Unconfirmed,
+        canary: false,
+        lacks: 0,
+        refuses: Vec::new(),
+        seen_at: Some(poller.seen),
+        version: poller.version(),
     }
 }

@@ -22,6 +22,7 @@ mod mark;
 mod message;
 mod node;
 mod pipeline;
+mod poll;
 mod rules;
 mod schema;
 mod settle;
@@ -32,6 +33,7 @@ mod wire;
 
 pub use face::{Complaint, Draft, Endpoints, Input, Platform, TRUSTED_CA, Templates};
 pub use node::NodeField;
+pub use poll::polled;
 pub use sources::Sources;
 
 /// Whether Envoy's message of this full name can be rendered.

@@ -75,6 +75,16 @@ pub enum Event {
         /// What it came back with, of one type.
         resources: Vec<Ahead>,
     },
+    /// A proxy that polls was answered. That is all that is known of it: it never says what it makes
+    /// of an answer.
+    Polled {
+        /// Who it says it is.
+        node: Arc<Node>,
+        /// What it polled.
+        type_url: TypeUrl,
+        /// The version of what it has now; empty when that has none.
+        version: String,
+    },
     /// The stream is gone.
     Closed {
         /// The stream.

@@ -3,6 +3,7 @@
 //! *Architecture invariant:* this crate cannot read an Envoy resource and knows nothing of the
 //! product.
 
+mod absent;
 mod age;
 mod beside;
 mod bits;
@@ -19,6 +20,7 @@ mod limits;
 pub mod metrics;
 mod names;
 mod rate;
+mod rest;
 mod secrets;
 mod server;
 mod service;
@@ -36,6 +38,7 @@ pub use event::{Ahead, Event, StreamId};
 pub use identity::{Identity, Revoked};
 pub use limits::Limits;
 pub use rate::Rate;
+pub use rest::Json;
 pub use server::serve;
 pub use service::{Ads, Directory};
 pub use tls::{Identify, Tls, TlsError, tls_settings};

@@ -44,6 +44,10 @@ pub fn describe() {
     describe_counter!("margrave_xds_acks_total", "Responses acknowledged, by type.");
     describe_counter!("margrave_xds_nacks_total", "Responses refused, by type.");
     describe_counter!(
+        "margrave_xds_polls_total",
+        "Polls (REST), by the status of their answer: 304 where nothing had changed."
+    );
+    describe_counter!(
         "margrave_xds_wait_timeouts_total",
         "Steps of a change that went on although the client had not acknowledged the one before."
     );
@@ -101,6 +105,16 @@ pub(crate) fn acknowledged(type_url: &str) {
 
 pub(crate) fn refused(type_url: &str) {
     counter!("margrave_xds_nacks_total", "type" => label(type_url)).increment(1);
+}
+
+pub(crate) fn polled(status: u16) {
+    let status = match status {
+        200 => "200",
+        304 => "304",
+        400..500 => "4xx",
+        _ => "5xx",
+    };
+    counter!("margrave_xds_polls_total", "status" => status).increment(1);
 }
 
 pub(crate) fn wait_timed_out() {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tonic::Status;
 
 /// The longest resource name that a client may ask for.
-const NAME_BYTES_MAX: usize = 1024;
+pub(crate) const NAME_BYTES_MAX: usize = 1024;
 /// What is kept of a client's words when it refuses a resource.
 const MESSAGE_BYTES_MAX: usize = 2048;
 

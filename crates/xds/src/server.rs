@@ -40,7 +40,9 @@ pub async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_connection_age(age::of_connections(ads.limits()))
-        .max_concurrent_streams(STREAMS_PER_CONNECTION);
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        // Whoever polls speaks it.
+        .accept_http1(true);
     match tls {
         Some(tls) => {
             let incoming = ReceiverStream::new(tls::accept(listener, tls));

@@ -1,12 +1,14 @@
 //! The discovery services: accepts streams and gives each its protocol.
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use http::{Request, Response};
 use model::Node;
 use tokio::sync::{mpsc, watch};
@@ -24,6 +26,7 @@ use crate::identity::{Identity, Revoked};
 use crate::limits::Limits;
 use crate::metrics;
 use crate::rate::Door;
+use crate::rest::{self, Json, Polls};
 use crate::secrets::Secrets;
 use crate::services::Method;
 use crate::session::Sessions;
@@ -58,6 +61,7 @@ pub(crate) struct Shared {
     /// Conversations with clients of the services of single types.
     pub(crate) deltas: Sessions<DeltaRequest>,
     pub(crate) states: Sessions<StateRequest>,
+    pub(crate) polls: Polls,
     last_stream: AtomicU64,
     streams: AtomicUsize,
     drain: watch::Sender<bool>,
@@ -67,7 +71,11 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// The cache of whoever asks, if it may be asked by them.
-    fn admit(&self, node: &Node, identity: Option<&Identity>) -> Result<Arc<Cache>, Status> {
+    pub(crate) fn admit(
+        &self,
+        node: &Node,
+        identity: Option<&Identity>,
+    ) -> Result<Arc<Cache>, Status> {
         if let Some(identity) = identity {
             identity.admits(node)?;
             identity.stands(&self.revoked.borrow())?;
@@ -93,12 +101,19 @@ impl Ads {
             limits,
             deltas: Sessions::default(),
             states: Sessions::default(),
+            polls: Polls::default(),
             last_stream: AtomicU64::new(0),
             streams: AtomicUsize::new(0),
             drain: watch::Sender::new(false),
             revoked: watch::Sender::default(),
             door: Door::new(limits.admission, Instant::now()),
         }))
+    }
+
+    /// From now on clients may poll, too: JSON is written by `json`.
+    pub fn speak_json(&self, json: Arc<dyn Json>) {
+        // There is one way to write a resource: whoever came first is right.
+        let _ = self.0.polls.json.set(json);
     }
 
     /// Ends all streams with `UNAVAILABLE` and refuses new ones, so that clients go elsewhere.
@@ -300,13 +315,16 @@ impl NamedService for Ads {
 impl tower::Service<Request<Body>> for Ads {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Ready<Result<Response<Body>, Infallible>>;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
 
     fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        ready(Ok(self.accept(request).unwrap_or_else(Status::into_http)))
+        if rest::is_poll(request.uri().path()) {
+            return rest::answer(self.0.clone(), request).map(Ok).boxed();
+        }
+        ready(Ok(self.accept(request).unwrap_or_else(Status::into_http))).boxed()
     }
 }

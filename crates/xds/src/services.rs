@@ -1,6 +1,6 @@
 //! The names of the discovery services: which type a method is about.
 
-use model::type_urls;
+use model::{TypeUrl, type_urls};
 
 /// `Runtime` (RTDS).
 const RUNTIME: &str = "type.googleapis.com/envoy.service.runtime.v3.Runtime";
@@ -19,6 +19,34 @@ const SINGLE: [(&str, &str, &str); 8] = [
     ("runtime.v3.RuntimeDiscoveryService", "Runtime", RUNTIME),
     ("secret.v3.SecretDiscoveryService", "Secrets", type_urls::SECRET),
 ];
+
+/// What types are called where they are polled.
+const POLLED: [(&str, &str); 8] = [
+    ("clusters", type_urls::CLUSTER),
+    ("endpoints", type_urls::ENDPOINT),
+    ("extension_configs", EXTENSION),
+    ("listeners", type_urls::LISTENER),
+    ("routes", type_urls::ROUTE),
+    ("runtime", RUNTIME),
+    ("scoped-routes", type_urls::SCOPED_ROUTE),
+    ("secrets", type_urls::SECRET),
+];
+
+/// The type of a word that is polled: one of those, or the full name of any message.
+pub(crate) fn polled_type(word: &str) -> Option<TypeUrl> {
+    if let Some((_, type_url)) = POLLED.iter().find(|(known, _)| *known == word) {
+        return Some(TypeUrl::new(type_url));
+    }
+    let letter = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut parts = word.split('.');
+    let is_name = word.contains('.') && parts.all(|it| !it.is_empty() && it.chars().all(letter));
+    is_name.then(|| TypeUrl::new(&format!("type.googleapis.com/{word}")))
+}
+
+/// The words that are polled.
+pub(crate) fn polled_words() -> [&'static str; POLLED.len()] {
+    POLLED.map(|(word, _)| word)
+}
 
 /// What a method speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +102,20 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(Method::of(&format!("/envoy.service.{path}")), method, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_polled_has_a_word_or_is_the_name_of_a_message() {
+        for (word, type_url) in [
+            ("clusters", type_urls::CLUSTER),
+            ("scoped-routes", type_urls::SCOPED_ROUTE),
+            ("envoy.config.core.v3.TypedExtensionConfig", EXTENSION),
+        ] {
+            assert_eq!(polled_type(word), Some(TypeUrl::new(type_url)), "{word}");
+        }
+        for word in ["", "cluster", "virtual-hosts", "a..b", "a.b/c", "a.b\u{e9}"] {
+            assert_eq!(polled_type(word), None, "{word}");
         }
     }
 }

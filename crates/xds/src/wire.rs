@@ -175,14 +175,21 @@ const METADATA_MAX: usize = 32;
 /// A longer key or text is left out.
 const METADATA_BYTES_MAX: usize = 128;
 
+/// Of metadata, by its keys, what is kept.
+pub(crate) fn words(
+    fields: impl Iterator<Item = (String, Option<String>)>,
+) -> BTreeMap<String, String> {
+    let words = fields.filter_map(|(key, text)| {
+        Some((key, text?)).filter(|(key, text)| {
+            key.len() <= METADATA_BYTES_MAX && text.len() <= METADATA_BYTES_MAX
+        })
+    });
+    words.take(METADATA_MAX).collect()
+}
+
 impl Metadata {
     fn into_words(self) -> BTreeMap<String, String> {
-        let words = self.fields.into_iter().filter_map(|(key, value)| {
-            Some((key, value.into_text()?)).filter(|(key, text)| {
-                key.len() <= METADATA_BYTES_MAX && text.len() <= METADATA_BYTES_MAX
-            })
-        });
-        words.take(METADATA_MAX).collect()
+        words(self.fields.into_iter().map(|(key, value)| (key, value.into_text())))
     }
 }
 

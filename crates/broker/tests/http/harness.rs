@@ -85,6 +85,8 @@ impl View for NothingToSee {
             canary: false,
             lacks: 0,
             refuses: Vec::new(),
+            seen_at: None,
+            version: None,
         };
         let (resources, differs) = (BTreeMap::new(), Vec::new());
         (id == "here").then_some(ProxyDetail { proxy: line, resources, differs, more: 0 })

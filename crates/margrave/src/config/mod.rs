@@ -50,6 +50,8 @@ pub struct Config {
     pub envoy: Envoy,
     /// How that Envoy asks.
     pub xds: Protocol,
+    /// How proxies poll.
+    pub polling: plane::Polling,
     /// Templates in place of the built-in ones.
     pub templates: Option<PathBuf>,
     /// Documents that templates see.
@@ -107,6 +109,8 @@ pub enum Protocol {
     Delta,
     /// State of the world.
     Sotw,
+    /// It polls.
+    Rest,
 }
 
 /// The form of log lines.

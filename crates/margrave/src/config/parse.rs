@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::layers::Layers;
 use super::setting::{Kind, Setting};
@@ -32,7 +33,12 @@ pub fn config(layers: &Layers) -> (Config, Vec<String>) {
             changes_per_minute: read.limit("quota.changes_per_minute"),
         },
         envoy: read.envoy(),
-        xds: if read.choice("xds") == "sotw" { Protocol::Sotw } else { Protocol::Delta },
+        xds: match read.choice("xds").as_str() {
+            "sotw" => Protocol::Sotw,
+            "rest" => Protocol::Rest,
+            _ => Protocol::Delta,
+        },
+        polling: read.polling(),
         templates: read.path("templates"),
         sources: read.path("sources"),
         on_demand: read.parsed("on_demand", |text| text.parse().ok()),
@@ -168,6 +174,15 @@ impl Reader<'_> {
         Some(self.parsed(key, |text| text.parse().ok())).filter(|limit| *limit != 0)
     }
 
+    fn polling(&mut self) -> plane::Polling {
+        /// More often than this a fleet would do little else.
+        const REFRESH_MS_MIN: u64 = 50;
+        let refresh: u64 = self.parsed("poll.refresh_ms", |text| {
+            text.parse().ok().filter(|refresh| *refresh >= REFRESH_MS_MIN)
+        });
+        plane::Polling::new(&self.text("poll.cluster"), Duration::from_millis(refresh))
+    }
+
     /// What follows `<service>.` in a hostname, whatever the service; one label is enough.
     fn zone(&mut self) -> String {
         let zone = self.text("zone");
@@ -265,12 +280,12 @@ mod tests {
 
     #[test]
     fn all_problems_are_told_at_once_with_their_place() {
-        let file = "on_demand = 'perhaps'\nxds = 'rest'\nzone = 'a b'\n[listen]\nbroker = 70000\n\
+        let file = "on_demand = 'perhaps'\nxds = 'poll'\nzone = 'a b'\n[listen]\nbroker = 70000\n\
                     xds = '0.0.0.0:1'\n[broker]\nusername = 'a:b'\npassword = 'short'\n";
         let (_, problems) = check(file);
         let expected = [
             "m.toml:3:1: `zone` `a b` is not the end of a hostname",
-            "m.toml:2:1: `xds` must be delta|sotw, not `rest`",
+            "m.toml:2:1: `xds` must be delta|sotw|rest, not `poll`",
             "m.toml:1:1: `on_demand` must be true|false, not `perhaps`",
             "m.toml:5:1: `listen.broker` must be [ADDRESS:]PORT, not `70000`",
             "m.toml:6:1: `listen.xds` must be on loopback: it is neither encrypted nor meant for other machines",

@@ -57,7 +57,7 @@ impl Setting {
             Kind::Listen => "[ADDRESS:]PORT",
             Kind::Bool => "true|false",
             Kind::Number => "NUMBER",
-            Kind::Choice(words) if words.contains(&"delta") => "delta|sotw",
+            Kind::Choice(words) if words.contains(&"delta") => "delta|sotw|rest",
             Kind::Choice(_) => "text|json",
             Kind::Secret => "SECRET",
         }
@@ -141,9 +141,21 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "xds",
-        Kind::Choice(&["delta", "sotw"]),
+        Kind::Choice(&["delta", "sotw", "rest"]),
         "delta",
-        "How that Envoy asks for its configuration: `delta`, or `sotw` (state of the world)",
+        "How that Envoy asks for its configuration: `delta`, `sotw` (state of the world), or `rest` (it polls, and never confirms)",
+    ),
+    setting(
+        "poll.cluster",
+        Kind::Text,
+        "xds",
+        "What proxies that poll call the control plane: a cluster of their bootstrap",
+    ),
+    setting(
+        "poll.refresh_ms",
+        Kind::Number,
+        "1000",
+        "How long proxies that poll wait between two polls, in milliseconds; Envoy waits up to twice as long",
     ),
     setting(
         "templates",
@@ -201,7 +213,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("listen.broker", Kind::Listen, "127.0.0.1:8080", "Broker and platform API"),
     setting("listen.console", Kind::Listen, "127.0.0.1:8081", "Console: pages for people"),
     setting("listen.metrics", Kind::Listen, "127.0.0.1:9090", "Metrics, /healthz and /readyz"),
-    setting("listen.xds", Kind::Listen, "127.0.0.1:18000", "xDS (gRPC), for proxies"),
+    setting(
+        "listen.xds",
+        Kind::Listen,
+        "127.0.0.1:18000",
+        "xDS (gRPC, and REST for those that poll), for proxies",
+    ),
     setting(
         "listen.public",
         Kind::Listen,

@@ -139,6 +139,7 @@ fn proxy(proxy: plane::Proxy) -> ProxyLine {
         ProxyState::Behind => "behind",
         ProxyState::Rejecting => "rejecting",
         ProxyState::Silent => "silent",
+        ProxyState::Unconfirmed => "unconfirmed",
     };
     ProxyLine {
         id: proxy.id,
@@ -150,6 +151,8 @@ fn proxy(proxy: plane::Proxy) -> ProxyLine {
         canary: proxy.canary,
         lacks: proxy.lacks,
         refuses: proxy.refuses.into_iter().map(refused).collect(),
+        seen_at: proxy.seen_at,
+        version: proxy.version,
     }
 }
 

@@ -67,7 +67,9 @@ pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
     let announcement =
         Announcement { state, listen, console_url, zone, with_envoy: supervisor.is_some(), manner };
     let envoy = supervisor;
-    let list = runners::list(Parts { ports, line, envoy, metrics, readiness, announcement });
+    let polling = config.polling;
+    let list =
+        runners::list(Parts { ports, line, envoy, metrics, readiness, announcement, polling });
     Ok(runner::run(list, signals.first()).await?)
 }
 
@@ -94,6 +96,7 @@ async fn supervisor(
         xds: listen.xds,
         admin: listen.envoy_admin,
         protocol: config.xds,
+        polling: config.polling.clone(),
     };
     Supervisor::new(found, state.path(), &bootstrap).await
 }

@@ -32,6 +32,7 @@ struct Parts {
     xds: TcpListener,
     listen: Listen,
     plane: Arc<Plane>,
+    polling: plane::Polling,
     replica: Replica,
     handle: PrometheusHandle,
     readiness: Arc<Readiness>,
@@ -49,7 +50,8 @@ pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
     let feed: Arc<dyn Feed> = store;
     let (plane, _) = line::plane(&config, &manner, &listen, &state, None, feed, blobs)?;
     let readiness = readiness(&plane);
-    let parts = Parts { metrics, xds, listen, plane, replica, handle, readiness };
+    let polling = config.polling;
+    let parts = Parts { metrics, xds, listen, plane, polling, replica, handle, readiness };
     Ok(runner::run(list(parts), signals.first()).await?)
 }
 
@@ -66,8 +68,8 @@ pub fn check(plane: &Arc<Plane>) -> Check {
 
 /// The list.
 fn list(parts: Parts) -> Vec<Runner> {
-    let Parts { metrics, xds, listen, plane, replica, handle, readiness } = parts;
-    let answering = runners::xds(xds, &plane);
+    let Parts { metrics, xds, listen, plane, polling, replica, handle, readiness } = parts;
+    let answering = runners::xds(xds, &plane, polling);
     let ready = Arc::clone(&readiness);
     vec![
         Runner::new("probes", "every part's metrics and readiness", "nothing", |stop| {

@@ -22,8 +22,10 @@ pub struct Bootstrap {
     pub xds: SocketAddr,
     /// Where Envoy's admin interface shall listen.
     pub admin: SocketAddr,
-    /// Delta or state of the world.
+    /// Delta, state of the world, or polling.
     pub protocol: Protocol,
+    /// How it polls, if it does.
+    pub polling: plane::Polling,
 }
 
 impl Bootstrap {
@@ -48,6 +50,7 @@ impl Bootstrap {
         let api_type = match self.protocol {
             Protocol::Delta => "DELTA_GRPC",
             Protocol::Sotw => "GRPC",
+            Protocol::Rest => return self.polled(),
         };
         // A plane that was restarted is found again within seconds, not after half a minute.
         let retry = json!({"retry_back_off": {"base_interval": "0.2s", "max_interval": "5s"}});
@@ -64,10 +67,18 @@ impl Bootstrap {
         })
     }
 
+    fn polled(&self) -> Value {
+        let source = json!({
+            "api_config_source": self.polling.source(),
+            "resource_api_version": "V3",
+        });
+        json!({"lds_config": source, "cds_config": source})
+    }
+
     fn control_plane(&self) -> Value {
         let http2 = json!({"connection_keepalive": {"interval": "15s", "timeout": "5s"}});
         json!({
-            "name": "xds",
+            "name": self.polling.cluster(),
             "type": "STATIC",
             "connect_timeout": "2s",
             "typed_extension_protocol_options": {

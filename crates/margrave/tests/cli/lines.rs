@@ -72,7 +72,7 @@ const CASES: &[(&str, i32, &str, &str)] = &[
     ("explain", 0, "MG1001", ""),
     ("explain MG104", 64, "", "did you mean `MG1004`?"),
     ("dev --config bad.toml", 64, "", "bad.toml:1:1: unknown setting `zoen`; did you mean `zone`?"),
-    ("dev --xds rest", 64, "", "--xds: `xds` must be delta|sotw, not `rest`"),
+    ("dev --xds poll", 64, "", "--xds: `xds` must be delta|sotw|rest, not `poll`"),
     ("dev --broker-password secret", 64, "", "unexpected argument"),
     ("dev --envoy /none --state s", 1, "", "/none cannot be started as Envoy: get it with"),
 ];

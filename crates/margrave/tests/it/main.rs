@@ -21,6 +21,7 @@ mod line;
 mod login;
 mod plan;
 mod proof;
+mod rest;
 mod restore;
 mod restored_bindings;
 mod sotw;

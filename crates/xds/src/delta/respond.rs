@@ -4,18 +4,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use model::Version;
-use prost::Message;
 use tokio::time::Instant;
 
 use super::round::{Due, Fate, Round, RoundId};
 use super::subscription::Subscription;
 use super::{Busy, Delta, Flight, Origin, Parcel, Vouch};
+use crate::absent::blank;
 use crate::cache::{Content, Key, OwnerId, State};
 use crate::kind::{Kind, Step};
 use crate::lane::Lane;
 use crate::metrics;
-use crate::wire::{Blank, DeltaResponse};
+use crate::wire::DeltaResponse;
 
 /// Resources in one response.
 const RESOURCES_MAX: usize = 512;
@@ -45,14 +44,11 @@ impl Draft {
     /// Answers a name that does not exist. A client takes no notice when a route configuration is
     /// removed, so it is given one that has nothing in it.
     fn add_absent(&mut self, kind: Kind, type_url: &str, name: &Arc<str>) {
-        if kind != Kind::Route {
-            self.removed.push(name.to_string());
-            return;
+        let content = blank(kind, type_url, name).filter(|_| kind == Kind::Route);
+        match content {
+            Some(content) => self.resources.push(content.resource()),
+            None => self.removed.push(name.to_string()),
         }
-        let body = Blank { name: name.to_string() }.encode_to_vec();
-        let version = Version { epoch: 0, revision: 0, hash: Version::hash_of(&body) };
-        let content = Content::encode(type_url, name, version, &body);
-        self.resources.push(content.resource());
     }
 
     /// What is owed on a subscription, as much as fits.

@@ -1,16 +1,15 @@
 //! What the stream says next.
 
-use model::Version;
-use prost::Message;
 use tokio::time::Instant;
 
 use super::StateOfTheWorld;
 use super::subscription::{Due, Parcel, Subscription, Unanswered};
+use crate::absent::blank;
 use crate::cache::{Content, Key, OwnerId, State, any_fields};
 use crate::kind::Kind;
 use crate::lane::Lane;
 use crate::metrics;
-use crate::wire::{Blank, StateHead, StateResponse};
+use crate::wire::{StateHead, StateResponse};
 
 /// Resources in one response of a type that is not full state.
 const RESOURCES_MAX: usize = 512;
@@ -201,14 +200,4 @@ impl Subscription {
         }
         None
     }
-}
-
-/// What a client gets for a name that does not exist, where it would wait or keep what it has.
-fn blank(kind: Kind, type_url: &str, name: &str) -> Option<Content> {
-    if !matches!(kind, Kind::Route | Kind::Endpoint) {
-        return None;
-    }
-    let body = Blank { name: name.to_owned() }.encode_to_vec();
-    let version = Version { epoch: 0, revision: 0, hash: Version::hash_of(&body) };
-    Some(Content::encode(type_url, name, version, &body))
 }

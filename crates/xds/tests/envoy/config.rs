@@ -37,18 +37,24 @@ pub(crate) enum Way {
     Aggregated(&'static str),
     /// On a stream for each subscription.
     Single(&'static str),
+    /// It polls.
+    Polling,
 }
 
 impl Way {
     /// Where an Envoy that asks in this way is told to ask.
     pub(crate) fn source(self) -> Value {
-        let Self::Single(api) = self else {
-            return json!({"ads": {}, "resource_api_version": "V3"});
+        let source = match self {
+            Self::Aggregated(_) => return json!({"ads": {}, "resource_api_version": "V3"}),
+            Self::Single(api) => json!({
+                "api_type": api, "transport_api_version": "V3",
+                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
+            }),
+            Self::Polling => json!({
+                "api_type": "REST", "transport_api_version": "V3",
+                "cluster_names": ["xds"], "refresh_delay": "0.1s", "request_timeout": "5s",
+            }),
         };
-        let source = json!({
-            "api_type": api, "transport_api_version": "V3",
-            "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
-        });
         json!({"api_config_source": source, "resource_api_version": "V3"})
     }
 }
@@ -162,6 +168,19 @@ impl Tenant {
             )
         }));
         all
+    }
+}
+
+/// Writes resources as JSON, by Envoy's own descriptors.
+pub(crate) struct Json;
+
+impl xds::Json for Json {
+    fn any(&self, type_url: &TypeUrl, body: &[u8]) -> Result<String, String> {
+        let descriptor = POOL.get_message_by_name(type_url.message()).ok_or("an unknown type")?;
+        let message = DynamicMessage::decode(descriptor, body).map_err(|e| e.to_string())?;
+        let mut json = serde_json::to_value(&message).map_err(|e| e.to_string())?;
+        json["@type"] = type_url.as_str().into();
+        Ok(json.to_string())
     }
 }
 

@@ -14,8 +14,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use xds::{Ads, Cache, Change, Directory, Event, Limits, Options};
 
-use crate::config::{Tenant, Way, address, gone, listener};
-use crate::traffic::get;
+use crate::config::{Json, Tenant, Way, address, gone, listener};
+use crate::traffic::{get, try_get};
 
 /// Long enough for a busy machine; nothing waits this long when all is well.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -26,6 +26,7 @@ pub(crate) struct Heard {
     pub(crate) synced: u64,
     pub(crate) syncs: usize,
     pub(crate) closed: usize,
+    pub(crate) polls: usize,
     pub(crate) settled: HashMap<String, u64>,
     /// Owner, then sequence number, resource and words.
     pub(crate) rejected: HashMap<String, (u64, String, String)>,
@@ -75,6 +76,7 @@ impl Edge {
         let (teller, heard) = watch::channel(Heard::default());
         tokio::spawn(listen(receiver, teller));
         let ads = Ads::new(Arc::new(One(cache.clone())), events, Limits::default());
+        ads.speak_json(Arc::new(Json));
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         let process = envoy(&folder, way, socket.local_addr().unwrap(), admin);
@@ -169,6 +171,23 @@ impl Edge {
         assert!(refused.is_none(), "{name} was refused: {refused:?}");
     }
 
+    /// Waits until Envoy answers a request as it should, asking again after each of its polls.
+    pub(crate) async fn answers(&self, host: &str, status: u16, says: Option<&str>) {
+        let mut heard = self.heard.clone();
+        let asking = async {
+            loop {
+                heard.changed().await.expect("the server runs");
+                let Some(answer) = try_get(self.http, host, "/").await else { continue };
+                let said = answer.headers.get("x-says").map(String::as_str);
+                if (answer.status, said) == (status, says) {
+                    return;
+                }
+            }
+        };
+        let answered = tokio::time::timeout(PATIENCE, asking).await;
+        assert!(answered.is_ok(), "{host}: not {status} {says:?}; Envoy said: {}", self.log());
+    }
+
     pub(crate) async fn synced(&self) {
         self.heard("synced", |heard| heard.syncs > 0).await;
     }
@@ -200,6 +219,7 @@ async fn listen(mut events: mpsc::Receiver<Event>, teller: watch::Sender<Heard>)
                 heard.rejected.insert(owner.to_string(), (seq, name.to_string(), message));
             }
             Event::Closed { .. } => heard.closed += 1,
+            Event::Polled { .. } => heard.polls += 1,
             Event::Opened { .. } | Event::Ahead { .. } => {}
         });
     }
@@ -229,23 +249,26 @@ fn envoy(folder: &tempfile::TempDir, way: Way, xds: SocketAddr, admin: SocketAdd
             "grpc_services": [{"envoy_grpc": {"cluster_name": "xds", "retry_policy": retry}}],
         });
     }
-    let bootstrap = json!({
+    let mut bootstrap = json!({
         "node": {"id": "envoy-1", "cluster": "edge"},
         "admin": {"address": address(admin)},
         "dynamic_resources": dynamic,
         "static_resources": {"clusters": [{
             "name": "xds", "type": "STATIC", "connect_timeout": "1s",
-            "typed_extension_protocol_options": {
-                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                    "explicit_http_config": {"http2_protocol_options": {}},
-                },
-            },
             "load_assignment": {"cluster_name": "xds", "endpoints": [
                 {"lb_endpoints": [{"endpoint": {"address": address(xds)}}]},
             ]},
         }]},
     });
+    if way != Way::Polling {
+        let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+        bootstrap["static_resources"]["clusters"][0]["typed_extension_protocol_options"] = json!({
+            options: {
+                "@type": format!("type.googleapis.com/{options}"),
+                "explicit_http_config": {"http2_protocol_options": {}},
+            },
+        });
+    }
     let config = folder.path().join("bootstrap.json");
     std::fs::write(&config, bootstrap.to_string()).unwrap();
     let log = File::create(folder.path().join("log")).unwrap();

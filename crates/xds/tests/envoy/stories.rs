@@ -122,6 +122,25 @@ async fn tenants_live_without_a_wrong_answer_on_streams_of_single_types_in_state
 }
 
 #[tokio::test]
+async fn an_envoy_that_polls_follows_what_comes_changes_and_goes() {
+    let edge = Edge::start(Way::Polling).await;
+    edge.answers("nobody.test", 404, None).await;
+    let mut tenant = Tenant::new("polled", upstream("one").await);
+    edge.change(&tenant);
+    edge.answers("polled.test", 200, Some("1")).await;
+    tenant.says = "2".to_owned();
+    edge.change(&tenant);
+    edge.answers("polled.test", 200, Some("2")).await;
+    edge.remove(&tenant);
+    edge.answers("polled.test", 404, None).await;
+    // Nothing of it was refused, and what is polled in vain is no failure.
+    let bad = edge.statistic(r"(cluster_manager\.cds|listener_manager\.lds|.*rds.*|cluster\..*)\.update_(rejected|failure)").await;
+    assert_eq!(bad, 0);
+    let heard = edge.heard("polls", |_| true).await;
+    assert_eq!((heard.syncs, heard.settled.len()), (0, 0), "it has confirmed nothing");
+}
+
+#[tokio::test]
 async fn a_host_moves_between_tenants() {
     for api in [DELTA, STATE] {
         let World { edge, traffic, one, two } = world(api).await;

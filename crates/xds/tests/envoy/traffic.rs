@@ -82,6 +82,12 @@ pub(crate) async fn get(at: SocketAddr, host: &str, path: &str) -> Answer {
     Connection::to(at).await.get(host, path).await.expect("an answer")
 }
 
+/// The same of somebody who may not be there yet.
+pub(crate) async fn try_get(at: SocketAddr, host: &str, path: &str) -> Option<Answer> {
+    let stream = TcpStream::connect(at).await.ok()?;
+    Connection(BufReader::new(stream)).get(host, path).await.ok()
+}
+
 /// Answers every request with `text`.
 pub(crate) async fn upstream(text: &'static str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

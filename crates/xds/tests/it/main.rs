@@ -14,6 +14,8 @@ mod lanes;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod polls;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod script;

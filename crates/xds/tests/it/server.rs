@@ -15,6 +15,7 @@ pub(crate) struct Server {
     pub(crate) cache: Arc<Cache>,
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) address: String,
+    pub(crate) ads: Ads,
     stop: Option<oneshot::Sender<()>>,
 }
 
@@ -52,10 +53,10 @@ impl Server {
         let (sender, events) = mpsc::channel(1 << 16);
         let ads = Ads::new(Arc::new(One(cache.clone())), sender, limits);
         let (stop, stopped) = oneshot::channel::<()>();
-        tokio::spawn(xds::serve(listener, None, ads, async move {
+        tokio::spawn(xds::serve(listener, None, ads.clone(), async move {
             let _ = stopped.await;
         }));
-        Self { cache, events, address, stop: Some(stop) }
+        Self { cache, events, address, ads, stop: Some(stop) }
     }
 
     pub(crate) fn stop(&mut self) {

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::output::{self, Format};
 
 /// The states, in the order of their columns.
-const STATES: [&str; 4] = ["live", "behind", "rejecting", "silent"];
+const STATES: [&str; 5] = ["live", "behind", "rejecting", "silent", "unconfirmed"];
 /// Proxies that do not have everything and are told without `--all`.
 const TOLD_MAX: usize = 50;
 
@@ -83,8 +83,8 @@ pub struct Proxy {
     pub region: String,
     /// Its Envoy's version; empty when not told.
     pub envoy_version: String,
-    /// `live`, `behind`, `rejecting` or `silent`: something has been on its way to it for half a
-    /// minute or longer.
+    /// `live`, `behind`, `rejecting`, `silent`: something has been on its way to it for half a
+    /// minute or longer; or `unconfirmed`: it polls, and never says what it makes of what it is given.
     pub state: String,
     /// When it connected, in milliseconds since the Unix epoch.
     pub connected_at: Millis,
@@ -96,6 +96,12 @@ pub struct Proxy {
     /// What it refuses, alone; ten of it at most.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refuses: Vec<Refused>,
+    /// When it last polled, if it does, in milliseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_at: Option<Millis>,
+    /// The newest version that it was given, if it polls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 /// What a proxy refuses, alone.
@@ -201,6 +207,10 @@ pub fn why(proxy: &Proxy) -> String {
         (Some(Refused { owner, message, .. }), ..) => format!("refuses {owner}: {message}"),
         (None, 0, "live") if *canary => "a canary: is given changes first".to_owned(),
         (None, 0, "live") => String::new(),
+        (None, _, "unconfirmed") => match &proxy.version {
+            Some(version) => format!("polls, and was given {version}"),
+            None => "polls, and was given nothing yet".to_owned(),
+        },
         (None, 0, _) => "has not acknowledged its first state".to_owned(),
         (None, 1, _) => "has not acknowledged 1 change".to_owned(),
         (None, lacks, _) => format!("has not acknowledged {lacks} changes"),
@@ -236,11 +246,14 @@ mod tests {
         let mut bad = proxy("p4", "us", "rejecting", 0);
         bad["refuses"] =
             json!([{"owner": "shop", "typeUrl": "t", "name": "n", "message": "no such filter"}]);
+        let mut polls = proxy("p5", "eu", "unconfirmed", 0);
+        polls["version"] = "1.7-00000000000000aa".into();
         let told = text(
             &fleet(json!([
                 proxy("p1", "eu", "live", 0),
                 proxy("p2", "eu", "behind", 2),
                 proxy("p3", "us", "silent", 0),
+                polls,
                 bad,
             ])),
             false,
@@ -248,15 +261,16 @@ mod tests {
         let expected = "\
 revision 7, 3 instances, 1 quarantined
 
-REGION  LIVE  BEHIND  REJECTING  SILENT
-eu      1     1       0          0
-us      0     0       1          1
-all     1     1       1          1
+REGION  LIVE  BEHIND  REJECTING  SILENT  UNCONFIRMED
+eu      1     1       0          0       1
+us      0     0       1          1       0
+all     1     1       1          1       1
 
-PROXY  GROUP    REGION  ENVOY   STATE      WHY
-p2     default  eu      1.40.0  behind     has not acknowledged 2 changes
-p3     default  us      1.40.0  silent     has not acknowledged its first state
-p4     default  us      1.40.0  rejecting  refuses shop: no such filter";
+PROXY  GROUP    REGION  ENVOY   STATE        WHY
+p2     default  eu      1.40.0  behind       has not acknowledged 2 changes
+p3     default  us      1.40.0  silent       has not acknowledged its first state
+p5     default  eu      1.40.0  unconfirmed  polls, and was given 1.7-00000000000000aa
+p4     default  us      1.40.0  rejecting    refuses shop: no such filter";
         assert_eq!(told, expected);
         assert!(text(&fleet(json!([])), false).ends_with("no proxy is connected"));
         let mut first = proxy("p1", "eu", "live", 0);

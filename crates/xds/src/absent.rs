@@ -1,0 +1,18 @@
+//! What a client gets for a name that does not exist, where it would wait or keep what it has.
+
+use model::Version;
+use prost::Message;
+
+use crate::cache::Content;
+use crate::kind::Kind;
+use crate::wire::Blank;
+
+/// A route configuration, or endpoints, with a name and nothing in it.
+pub(crate) fn blank(kind: Kind, type_url: &str, name: &str) -> Option<Content> {
+    if !matches!(kind, Kind::Route | Kind::Endpoint) {
+        return None;
+    }
+    let body = Blank { name: name.to_owned() }.encode_to_vec();
+    let version = Version { epoch: 0, revision: 0, hash: Version::hash_of(&body) };
+    Some(Content::encode(type_url, name, version, &body))
+}
