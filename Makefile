@@ -7,7 +7,7 @@ BIN = $(CARGO_TARGET_DIR)/debug/margrave
 
 FUZZ_SECONDS ?= 300
 
-.PHONY: help demo test lint fmt build envoy soak soak-kill soak-simulation soak-descriptors soak-store soak-xds bench fuzz golden clean-cache advisories
+.PHONY: help demo test lint fmt build envoy soak soak-kill soak-simulation soak-descriptors soak-store soak-xds bench fuzz golden clean-cache advisories sim
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -49,6 +49,10 @@ soak-store: ## the store alone, killed again and again while it writes
 
 soak-xds: envoy ## a real Envoy through many more changes than `make test` has
 	MARGRAVE_SOAK=1 MARGRAVE_ENVOY=$$(tools/fetch.py envoy) cargo test --package xds --all-features --locked --test envoy -- --nocapture
+
+sim: ## 2,000 simulated proxies in 13 regions that are cut off, slowed and killed, in network namespaces (as root; SIM="--regions 3 --proxies 30" for less)
+	cargo build --release --locked --package margrave --package bench
+	MARGRAVE_BIN=$(CARGO_TARGET_DIR)/release/margrave $(CARGO_TARGET_DIR)/release/bench sim --namespaces $(SIM)
 
 fuzz: envoy ## requests and inputs that nobody thought of, for long: schemathesis on both documents, then each target of fuzz/ for FUZZ_SECONDS
 	MARGRAVE_SOAK=1 MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_SCHEMATHESIS=$$(tools/fetch.py schemathesis) cargo test --package margrave --test it --locked -- conform --nocapture

@@ -123,7 +123,7 @@ impl Shared {
 
     async fn talk(&self, id: &str, ready: Option<mpsc::Sender<()>>) -> Result<()> {
         let (mut say, mut hear, _kept) = open(self.address).await?;
-        say.send_data(first_word(id), false)?;
+        say.send_data(first_word(id, ""), false)?;
         for frame in self.hello.iter() {
             say.send_data(frame.clone(), false)?;
         }
@@ -157,7 +157,7 @@ impl Shared {
 type Connection = tokio::task::JoinHandle<()>;
 
 /// Ends its connection with its stream.
-struct Kept(Connection);
+pub(crate) struct Kept(Connection);
 
 impl Drop for Kept {
     fn drop(&mut self) {
@@ -165,7 +165,7 @@ impl Drop for Kept {
     }
 }
 
-async fn open(address: SocketAddr) -> Result<(SendStream<Bytes>, RecvStream, Kept)> {
+pub(crate) async fn open(address: SocketAddr) -> Result<(SendStream<Bytes>, RecvStream, Kept)> {
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
     let (client, connection) = handshake(socket).await?;
@@ -185,7 +185,7 @@ async fn open(address: SocketAddr) -> Result<(SendStream<Bytes>, RecvStream, Kep
 /// that it took.
 pub(crate) async fn learn(address: SocketAddr) -> Result<(Known, u64)> {
     let (mut say, mut hear, _kept) = open(address).await?;
-    say.send_data(first_word("learner"), false)?;
+    say.send_data(first_word("learner", ""), false)?;
     for frame in Known::default().comes_back().iter() {
         say.send_data(frame.clone(), false)?;
     }

@@ -14,13 +14,14 @@ mod product;
 mod provisions;
 mod proxy;
 mod scenario;
+mod sim;
 mod upstream;
 mod wire;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 /// What to measure.
@@ -28,7 +29,7 @@ use clap::{Parser, Subcommand};
 struct Arguments {
     /// The release binary.
     #[arg(long, env = "MARGRAVE_BIN")]
-    binary: PathBuf,
+    binary: Option<PathBuf>,
     #[command(subcommand)]
     what: What,
 }
@@ -56,6 +57,11 @@ enum What {
         #[arg(long, default_value_t = 20)]
         rounds: usize,
     },
+    /// A fleet in regions that are cut off and killed while tenants change.
+    Sim(sim::Args),
+    /// One region of `sim`, in a process of its own.
+    #[command(hide = true)]
+    SimRegion(sim::RegionArgs),
     /// Durable provisions accepted over HTTP.
     Provisions {
         /// Instances present, rising.
@@ -73,8 +79,13 @@ enum What {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let binary = &arguments.binary;
+    if let What::SimRegion(region) = arguments.what {
+        return sim::region(region).await;
+    }
+    let binary = &arguments.binary.context("--binary or MARGRAVE_BIN names the release binary")?;
     match arguments.what {
+        What::SimRegion(region) => sim::region(region).await,
+        What::Sim(args) => sim::run(binary, args).await,
         What::Live { tenants, rounds } => scenario::run(binary, &tenants, rounds).await,
         What::Fleet { tenants, streams, rounds } => {
             fleet::run(binary, tenants, &streams, rounds).await

@@ -15,6 +15,8 @@ use crate::envoy;
 
 pub(crate) const USERNAME: &str = "bench";
 pub(crate) const PASSWORD: &str = "only-for-the-bench";
+/// Where the fleet's listeners are: every process must say the same.
+pub(crate) const SERVED: [&str; 2] = ["--listen-public=10080", "--listen-internal=11080"];
 /// Requests in flight while tenants are made.
 const SEEDING_PARALLEL: usize = 64;
 /// Longer than any start or operation takes.
@@ -37,13 +39,30 @@ impl Product {
         state: &Path,
         arguments: &[&str],
     ) -> Result<(Self, Duration)> {
+        Self::spawn(binary, state, "dev", arguments).await
+    }
+
+    /// Starts `margrave serve` on this state folder: everything, or again what was killed.
+    pub(crate) async fn serve(binary: &Path, state: &Path) -> Result<Self> {
+        Ok(Self::spawn(binary, state, "serve", &SERVED).await?.0)
+    }
+
+    async fn spawn(
+        binary: &Path,
+        state: &Path,
+        kind: &str,
+        arguments: &[&str],
+    ) -> Result<(Self, Duration)> {
         let _ = std::fs::remove_file(state.join("endpoints.json"));
         let log =
             std::fs::OpenOptions::new().create(true).append(true).open(state.join("bench.log"))?;
         let mut command = Command::new(binary);
-        command.arg("dev").arg("--state").arg(state);
+        command.arg(kind).arg("--state").arg(state);
         for port in ["broker", "console", "metrics", "xds", "public", "internal", "envoy-admin"] {
-            command.arg(format!("--listen-{port}")).arg("0");
+            let flag = format!("--listen-{port}");
+            if !arguments.iter().any(|argument| argument.starts_with(&flag)) {
+                command.arg(flag).arg("0");
+            }
         }
         command.args(arguments).env("MARGRAVE_LOG", "warn");
         command.env("MARGRAVE_BROKER_USERNAME", USERNAME).env("MARGRAVE_BROKER_PASSWORD", PASSWORD);
@@ -61,7 +80,7 @@ impl Product {
             endpoints: Value::Null,
             catalog: Value::Null,
         };
-        let took = envoy::until("margrave dev is ready", PATIENCE, || this.probe()).await?;
+        let took = envoy::until("margrave is ready", PATIENCE, || this.probe()).await?;
         this.endpoints = this.read_endpoints().context("endpoints.json")?;
         this.catalog = this.call("GET", "/v2/catalog", None).await?.1;
         Ok((this, took))
@@ -95,6 +114,11 @@ impl Product {
         Command::new("kill").args(["-TERM", &pid]).status().await?;
         self.child.wait().await?;
         Ok(())
+    }
+
+    /// kill -9.
+    pub(crate) async fn kill(mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
     }
 
     /// Where a listener of its Envoy is.
@@ -153,6 +177,34 @@ impl Product {
         upstream: SocketAddr,
         mark: &str,
     ) -> Result<()> {
+        match self.ask(method, n, upstream, mark).await? {
+            (202, _) => Ok(()),
+            (status, body) => bail!("{method} t{n} was answered with {status}: {body}"),
+        }
+    }
+
+    /// The same; whether it is accepted, or the tenant is busy, or is not as the wish supposes.
+    pub(crate) async fn wish(
+        &self,
+        method: &str,
+        n: usize,
+        upstream: SocketAddr,
+        mark: &str,
+    ) -> Result<bool> {
+        match self.ask(method, n, upstream, mark).await? {
+            (202, _) => Ok(true),
+            (200 | 404 | 409 | 410 | 422, _) => Ok(false),
+            (status, body) => bail!("{method} t{n} was answered with {status}: {body}"),
+        }
+    }
+
+    async fn ask(
+        &self,
+        method: &str,
+        n: usize,
+        upstream: SocketAddr,
+        mark: &str,
+    ) -> Result<(u16, Value)> {
         let service = &self.catalog["services"][0];
         let plans = service["plans"].as_array().context("plans")?;
         let public = plans.iter().find(|plan| plan["name"] == "public").context("public")?;
@@ -161,12 +213,33 @@ impl Product {
             "organization_guid": "bench", "space_guid": "bench",
             "parameters": parameters(n, upstream, mark),
         });
-        let path = format!("/v2/service_instances/t{n}?accepts_incomplete=true");
-        let (status, body) = self.call(method, &path, Some(&body)).await?;
-        if status != 202 {
-            bail!("{method} t{n} was answered with {status}: {body}");
+        let mut path = format!("/v2/service_instances/t{n}?accepts_incomplete=true");
+        if method == "DELETE" {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            path.push_str(&format!(
+                "&service_id={}&plan_id={}",
+                text(&service["id"]),
+                text(&public["id"])
+            ));
+            return self.call(method, &path, None).await;
         }
-        Ok(())
+        self.call(method, &path, Some(&body)).await
+    }
+
+    /// Awaits that no operation is in progress.
+    pub(crate) async fn settled(&self) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let (_, page) =
+                self.call("GET", "/v1/operations?state=in%20progress&limit=1", None).await?;
+            match page["operations"].as_array() {
+                Some(operations) if operations.is_empty() => return Ok(()),
+                Some(_) if began.elapsed() < PATIENCE => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                _ => bail!("operations: {page}"),
+            }
+        }
     }
 
     /// Awaits the end of a tenant's operation.

@@ -13,7 +13,7 @@ use prost::Message;
 use crate::wire::{Request, Resource, Response, frame};
 
 /// The types that a proxy asks for, in Envoy's order.
-const TYPES: [&str; 5] = [
+pub(crate) const TYPES: [&str; 5] = [
     type_urls::CLUSTER,
     type_urls::ENDPOINT,
     type_urls::LISTENER,
@@ -25,22 +25,25 @@ const NAMES_PER_REQUEST: usize = 20_000;
 
 /// `envoy.config.core.v3.Node`, as much of it as names a proxy.
 #[derive(Clone, PartialEq, Message)]
-struct Node {
+pub(crate) struct Node {
     #[prost(string, tag = "1")]
     id: String,
+    /// Its group.
+    #[prost(string, tag = "2")]
+    cluster: String,
 }
 
 /// `envoy.service.discovery.v3.DeltaDiscoveryRequest`, the first of a type.
 #[derive(Clone, PartialEq, Message)]
-struct Hello {
+pub(crate) struct Hello {
     #[prost(message, optional, tag = "1")]
-    node: Option<Node>,
+    pub(crate) node: Option<Node>,
     #[prost(string, tag = "2")]
-    type_url: String,
+    pub(crate) type_url: String,
     #[prost(string, repeated, tag = "3")]
-    subscribe: Vec<String>,
+    pub(crate) subscribe: Vec<String>,
     #[prost(btree_map = "string, string", tag = "5")]
-    initial: BTreeMap<String, String>,
+    pub(crate) initial: BTreeMap<String, String>,
 }
 
 /// `envoy.config.cluster.v3.Cluster` and `envoy.config.route.v3.ScopedRouteConfiguration`: the field
@@ -111,13 +114,13 @@ impl Known {
 }
 
 /// Whether a type is asked for by names.
-fn is_named(type_url: &str) -> bool {
+pub(crate) fn is_named(type_url: &str) -> bool {
     matches!(type_url, type_urls::ENDPOINT | type_urls::ROUTE)
 }
 
 /// The first word of a stream: who speaks, asking for all clusters. `known`: comes back with these.
-pub(crate) fn first_word(id: &str) -> Bytes {
-    let node = Some(Node { id: id.to_owned() });
+pub(crate) fn first_word(id: &str, group: &str) -> Bytes {
+    let node = Some(Node { id: id.to_owned(), cluster: group.to_owned() });
     // Secrets that nobody has: it names the node and asks for nothing.
     frame(&Hello { node, type_url: type_urls::SECRET.to_owned(), ..Hello::default() })
 }
@@ -189,7 +192,7 @@ impl Proxy {
 }
 
 /// What a cluster or a scope makes a proxy ask for.
-fn names(resource: &Resource, is_route: bool) -> Result<Option<String>> {
+pub(crate) fn names(resource: &Resource, is_route: bool) -> Result<Option<String>> {
     let Some(any) = &resource.resource else { return Ok(None) };
     if is_route {
         return Ok(Some(Scope::decode(any.value.clone())?.route));

@@ -39,13 +39,14 @@ const REPLICA: &str = "main";
 
 /// Runs the platform until a signal.
 pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
-    if !manner.roles.write() {
-        return replica::run(config, manner).await;
-    }
+    // Every process of a platform must render the same, whatever its roles.
     let config = match manner.relaxed.own_envoy {
         true => config,
         false => Config { envoy: Envoy::None, ..config },
     };
+    if !manner.roles.write() {
+        return replica::run(config, manner).await;
+    }
     let signals = Signals::listen()?;
     let metrics = probes::install_metrics()?;
     let found = envoy::find(&config.envoy, &crate::command::env)?;

@@ -1,0 +1,173 @@
+//! A region's proxies, in a process of their own: what they have is told on stdout as it changes, and
+//! what must never happen at once. It ends with its stdin.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncReadExt;
+use tokio::task::JoinSet;
+
+use super::proxy::{Proxy, Words};
+use crate::crowd;
+use crate::proxy::first_word;
+
+/// Between two looks at what changed.
+const TELL: Duration = Duration::from_millis(100);
+/// A connection that is not made within this is tried again.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Before a proxy comes back, and so much again at random: as Envoy's first retries.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A region, as its process is told.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    /// Its name, which is its proxies' group.
+    #[arg(long)]
+    name: String,
+    /// Where it finds the platform.
+    #[arg(long)]
+    address: SocketAddr,
+    /// How many proxies it has.
+    #[arg(long)]
+    size: usize,
+    /// Scopes that there always are.
+    #[arg(long)]
+    floor: usize,
+}
+
+/// What a region says.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Told {
+    /// How many have each digest.
+    pub(crate) digests: BTreeMap<u64, usize>,
+    /// How many have a stream.
+    pub(crate) connected: usize,
+    /// How often a stream was opened.
+    pub(crate) opened: u64,
+    /// Bytes that were received.
+    pub(crate) bytes: u64,
+    /// What must never happen, and has.
+    pub(crate) wrong: Vec<String>,
+}
+
+/// All its proxies.
+struct Region {
+    args: Args,
+    words: Words,
+    proxies: Vec<Mutex<State>>,
+    opened: AtomicU64,
+    bytes: AtomicU64,
+    wrong: Mutex<Vec<String>>,
+}
+
+#[derive(Default)]
+struct State {
+    digest: u64,
+    connected: bool,
+}
+
+/// Runs until stdin ends.
+pub(crate) async fn run(args: Args) -> Result<()> {
+    let proxies = (0..args.size).map(|_| Mutex::default()).collect();
+    let region = Arc::new(Region {
+        args,
+        words: Words::default(),
+        proxies,
+        opened: AtomicU64::default(),
+        bytes: AtomicU64::default(),
+        wrong: Mutex::default(),
+    });
+    let mut tasks = JoinSet::new();
+    for at in 0..region.proxies.len() {
+        tasks.spawn(region.clone().live(at));
+    }
+    tasks.spawn(tell(region.clone()));
+    let mut end = [0];
+    let _ = tokio::io::stdin().read(&mut end).await;
+    Ok(())
+}
+
+async fn tell(region: Arc<Region>) {
+    let mut last = None;
+    loop {
+        let told = region.told();
+        if last.as_ref() != Some(&told) {
+            let line = serde_json::to_string(&told).unwrap_or_default();
+            // Who does not listen any more ends this process by its stdin.
+            let _ = writeln!(std::io::stdout(), "{line}");
+            last = Some(told);
+        }
+        tokio::time::sleep(TELL).await;
+    }
+}
+
+impl Region {
+    fn told(&self) -> Told {
+        let mut told = Told {
+            opened: self.opened.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            wrong: self.wrong.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            ..Told::default()
+        };
+        for state in &self.proxies {
+            let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            *told.digests.entry(state.digest).or_default() += 1;
+            told.connected += usize::from(state.connected);
+        }
+        told
+    }
+
+    fn set(&self, at: usize, change: impl FnOnce(&mut State)) {
+        change(&mut self.proxies[at].lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// One proxy's life: stream after stream.
+    async fn live(self: Arc<Self>, at: usize) {
+        let mut proxy = Proxy::new(self.words.clone(), self.args.floor);
+        let mut dice = at as u64 + 1;
+        loop {
+            let _ = self.stream(at, &mut proxy).await;
+            self.set(at, |state| state.connected = false);
+            dice = dice
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            tokio::time::sleep(PAUSE + PAUSE.mul_f64((dice >> 40) as f64 / (1u64 << 24) as f64))
+                .await;
+        }
+    }
+
+    async fn stream(&self, at: usize, proxy: &mut Proxy) -> Result<()> {
+        let opened = tokio::time::timeout(CONNECT, crowd::open(self.args.address)).await??;
+        let (mut say, mut hear, _kept) = opened;
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{}-{at}", self.args.name);
+        say.send_data(first_word(&id, &self.args.name), false)?;
+        for word in proxy.comes_back() {
+            say.send_data(word, false)?;
+        }
+        self.set(at, |state| state.connected = true);
+        while let Some(chunk) = hear.data().await {
+            let chunk = chunk?;
+            self.bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+            hear.flow_control().release_capacity(chunk.len())?;
+            let mut rest: &[u8] = &chunk;
+            while let Some((says, wrong)) = proxy.take(std::mem::take(&mut rest))? {
+                for word in says {
+                    say.send_data(word, false)?;
+                }
+                if !wrong.is_empty() {
+                    let wrong = wrong.into_iter().map(|what| format!("{id} {what}"));
+                    self.wrong.lock().unwrap_or_else(PoisonError::into_inner).extend(wrong);
+                }
+            }
+            self.set(at, |state| state.digest = proxy.digest());
+        }
+        Ok(())
+    }
+}
