@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use model::{Millis, Node, TypeUrl, type_urls};
+use model::{Millis, Node, Resource, TypeUrl, type_urls};
 use tokio::time::Instant;
 use xds::{Ahead, Cache, Change, Options, Owner, StreamId};
 
@@ -191,6 +191,17 @@ impl Group {
         } else {
             self.send(owner, diff, Course::Removal);
         }
+    }
+
+    /// Takes away all that the owner has, and tells proxies that name it why.
+    pub(crate) fn withdraw(&mut self, owner: &Owner, reason: &str) {
+        self.cache.excuse(owner, reason);
+        self.remove(owner);
+    }
+
+    /// All that its proxies should have.
+    pub(crate) fn resources(&self) -> impl Iterator<Item = &Resource> {
+        self.held.values().flat_map(|held| &held.resources).map(|kept| &kept.resource)
     }
 
     /// Gives the owner back what every proxy had before. `Err`: proxies may lack what it has now,

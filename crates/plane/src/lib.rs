@@ -27,6 +27,7 @@ mod report;
 mod rollout;
 mod run;
 mod state;
+mod statuses;
 mod tenant;
 mod trial;
 mod verdict;

@@ -10,7 +10,7 @@ use render::{Complaint, Draft, Endpoints, Platform, Sources, Templates};
 use store::{Blobs, Feed};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use xds::{Ads, Cache, Directory, Event, Limits};
+use xds::{Ads, Cache, ClientStatus, Directory, Event, Limits};
 
 use crate::edition::{Edition, Given};
 use crate::group::Group;
@@ -255,6 +255,10 @@ impl Directory for Plane {
 
     fn is_ready(&self) -> bool {
         self.ready()
+    }
+
+    fn status(&self, wanted: &dyn Fn(&Node) -> bool, most: usize) -> Option<Vec<ClientStatus>> {
+        self.state().statuses(wanted, most)
     }
 }
 

@@ -71,7 +71,7 @@ impl State {
 
 impl Group {
     /// What a proxy does not have as it should, by owner.
-    fn differs(&self, stream: StreamId) -> Vec<Difference> {
+    pub(crate) fn differs(&self, stream: StreamId) -> Vec<Difference> {
         let mut owners: Vec<Owner> = self.flights.waited_for(stream).cloned().collect();
         owners.sort_unstable();
         let mut differs: Vec<Difference> =

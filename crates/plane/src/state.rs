@@ -144,10 +144,10 @@ impl State {
             Err(complaints) => {
                 let reason = words::complaints(id, &complaints);
                 tracing::warn!(instance = %id, revision = target.revision, %reason, "not rendered");
-                let fallback = tenant.refuse_render(reason);
+                let fallback = tenant.refuse_render(reason.clone());
                 if fallback == Fallback::Nothing {
                     let owner = owner_of(id);
-                    self.groups.values_mut().for_each(|group| group.remove(&owner));
+                    self.groups.values_mut().for_each(|group| group.withdraw(&owner, &reason));
                 }
                 fallback == Fallback::Render
             }
@@ -338,7 +338,7 @@ impl State {
         let tenant = self.tenants.get_mut(&id)?;
         let reason = words::refusal(&id, refusal);
         tracing::warn!(instance = %id, revision = tenant.wanted.0, %reason, "quarantined");
-        let fallback = tenant.refuse_served(reason);
+        let fallback = tenant.refuse_served(reason.clone());
         let (revision, served) = (tenant.wanted.0, tenant.served().unwrap_or(0));
         let stamp = Stamp { epoch: self.epoch, revision, served };
         let groups = self.groups.values_mut();
@@ -350,7 +350,7 @@ impl State {
                 unknown.count() > 0
             }
             Fallback::Nothing => {
-                groups.for_each(|group| group.remove(owner));
+                groups.for_each(|group| group.withdraw(owner, &reason));
                 false
             }
         };

@@ -1,17 +1,24 @@
 //! What is asked beside discovery, on the same listener: short questions, each on a stream.
 
+use std::time::Duration;
+
 use http::{Request, Response};
 use prost::Message;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 
 use crate::frames::{Framed, Inbound};
 use crate::health;
+use crate::rate::{Meter, Rate};
 use crate::service::{Ads, respond};
+use crate::status::{self, Scope};
 
 /// A question is short.
 const QUESTION_BYTES_MAX: usize = 64 << 10;
+/// Questions on one stream.
+const QUESTIONS: Rate = Rate { per_second: 5, burst: 20 };
 
 impl Ads {
     /// Answers whatever is not discovery.
@@ -19,15 +26,21 @@ impl Ads {
         match request.uri().path() {
             health::CHECK => self.answer(request, health::check),
             health::WATCH => self.answer(request, health::watch),
+            status::FETCH | status::STREAM => {
+                let scope = Scope::of(&request)?;
+                self.answer(request, move |ads, question, answers| {
+                    status::tell(ads, scope.clone(), question, answers)
+                })
+            }
             path => Err(Status::unimplemented(format!("no method {path}"))),
         }
     }
 
-    /// Reads one question, and hands it on with where the answers go.
+    /// Reads questions, and hands each on with where the answers go.
     pub(crate) fn answer<Q, F>(
         &self,
         request: Request<Body>,
-        answer: impl FnOnce(Ads, Q, Answers) -> F + Send + 'static,
+        answer: impl Fn(Ads, Q, Answers) -> F + Send + 'static,
     ) -> Result<Response<Body>, Status>
     where
         Q: Message + Default,
@@ -38,14 +51,18 @@ impl Ads {
         let (ads, greeting) = (self.clone(), self.limits().greeting);
         let mut inbound = Inbound::new(request.into_body(), QUESTION_BYTES_MAX);
         tokio::spawn(async move {
-            let question = tokio::time::timeout(greeting, inbound.next()).await;
-            let outcome = match question {
-                Ok(Ok(question)) => match Q::decode(question.unwrap_or_default()) {
-                    Ok(question) => answer(ads, question, Answers(sender.clone())).await,
-                    Err(error) => Err(Status::invalid_argument(format!("not a request: {error}"))),
-                },
-                Ok(Err(status)) => Err(status),
-                Err(_) => Err(Status::deadline_exceeded("nothing was asked")),
+            let answers = Answers(sender.clone());
+            let mut asked = Meter::new(QUESTIONS, Instant::now());
+            let outcome = loop {
+                let question = match question::<Q>(&mut inbound, greeting, &answers).await {
+                    Ok(Some(question)) if asked.take(Instant::now()) => question,
+                    Ok(Some(_)) => break Err(Status::resource_exhausted("too many questions")),
+                    Ok(None) => break Ok(()),
+                    Err(status) => break Err(status),
+                };
+                if let Err(status) = answer(ads.clone(), question, answers.clone()).await {
+                    break Err(status);
+                }
             };
             if let Err(status) = outcome {
                 // When the client is gone already there is nobody to tell.
@@ -56,7 +73,25 @@ impl Ads {
     }
 }
 
+/// The next question; none when the client has no more.
+async fn question<Q: Message + Default>(
+    inbound: &mut Inbound,
+    patience: Duration,
+    answers: &Answers,
+) -> Result<Option<Q>, Status> {
+    let question = tokio::select! {
+        question = inbound.next() => question?,
+        () = answers.gone() => None,
+        () = tokio::time::sleep(patience) => {
+            return Err(Status::deadline_exceeded("nothing was asked"));
+        }
+    };
+    let decoded = question.map(Q::decode).transpose();
+    decoded.map_err(|error| Status::invalid_argument(format!("not a request: {error}")))
+}
+
 /// Where answers go.
+#[derive(Clone)]
 pub(crate) struct Answers(mpsc::Sender<Result<Framed, Status>>);
 
 impl Answers {

@@ -32,6 +32,7 @@ use crate::services::Method;
 use crate::session::Sessions;
 use crate::single;
 use crate::sotw::StateOfTheWorld;
+use crate::status::ClientStatus;
 use crate::stream::{Talk, Wires, draining, recalled};
 use crate::wire::{DeltaRequest, StateRequest};
 
@@ -43,6 +44,12 @@ pub trait Directory: Send + Sync {
     /// The cache of the node's group, or the reason to refuse the stream. Where the client has an
     /// identity, this node is what that says.
     fn assign(&self, node: &Node) -> Result<Arc<Cache>, String>;
+
+    /// How those clients stand that `wanted` picks; none when that would be more than `most`
+    /// resources.
+    fn status(&self, _wanted: &dyn Fn(&Node) -> bool, _most: usize) -> Option<Vec<ClientStatus>> {
+        Some(Vec::new())
+    }
 
     /// Whether whoever comes is answered, or has to wait.
     fn is_ready(&self) -> bool {

@@ -53,6 +53,30 @@ pub(crate) struct DeltaResponse {
     pub(crate) nonce: String,
     #[prost(string, repeated, tag = "6")]
     pub(crate) removed: Vec<String>,
+    #[prost(message, repeated, tag = "9")]
+    pub(crate) errors: Vec<ResourceError>,
+}
+
+/// `ResourceError`: why a resource that was named is not there.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ResourceError {
+    #[prost(message, optional, tag = "1")]
+    name: Option<ResourceName>,
+    #[prost(message, optional, tag = "2")]
+    detail: Option<WireStatus>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct ResourceName {
+    #[prost(string, tag = "1")]
+    name: String,
+}
+
+impl ResourceError {
+    pub(crate) fn new(name: &str, detail: WireStatus) -> Self {
+        let name = ResourceName { name: name.to_owned() };
+        Self { name: Some(name), detail: Some(detail) }
+    }
 }
 
 impl From<DeltaResponse> for Framed {
@@ -87,6 +111,8 @@ pub(crate) struct StateHead {
     pub(crate) type_url: String,
     #[prost(string, tag = "5")]
     pub(crate) nonce: String,
+    #[prost(message, repeated, tag = "7")]
+    pub(crate) errors: Vec<ResourceError>,
 }
 
 /// `DiscoveryResponse`: its resources are encoded already, and may be shared by all streams.
@@ -126,6 +152,12 @@ pub(crate) struct WireStatus {
     pub(crate) code: i32,
     #[prost(string, tag = "2")]
     pub(crate) message: String,
+}
+
+impl WireStatus {
+    pub(crate) fn new(code: tonic::Code, message: &str) -> Self {
+        Self { code: code.into(), message: message.to_owned() }
+    }
 }
 
 /// `envoy.config.core.v3.Node`, the parts of [`Node`].
@@ -215,6 +247,23 @@ struct SemanticVersion {
     minor: u32,
     #[prost(uint32, tag = "3")]
     patch: u32,
+}
+
+/// As others are told of it: without its metadata.
+impl From<&Node> for WireNode {
+    fn from(node: &Node) -> Self {
+        let mut parts = node.envoy_version.split('.').map(str::parse);
+        let mut part = || parts.next().and_then(Result::ok);
+        let version =
+            (|| Some(SemanticVersion { major: part()?, minor: part()?, patch: part()? }))();
+        Self {
+            id: node.id.clone(),
+            cluster: node.cluster.clone(),
+            locality: Some(Locality { region: node.region.clone(), zone: node.zone.clone() }),
+            build: version.map(|version| BuildVersion { version: Some(version) }),
+            metadata: None,
+        }
+    }
 }
 
 impl From<WireNode> for Node {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use plane::{Convergence, ProxyState};
 use render::Templates;
+use xds::{Condition, Directory};
 
 use crate::envoy::{Envoy, get, upstream};
 use crate::line::{Line, converged, id, live};
@@ -17,6 +18,7 @@ async fn one_route_comes_changes_and_goes() {
     assert_eq!(line.get("shop.example.com").await, (200, "one".to_owned()));
     assert_eq!(line.publish("shop", two).await, live(1));
     assert_eq!(line.get("shop.example.com").await, (200, "two".to_owned()));
+    has_all(&line, "shop");
     let gone = line.world.publish("shop", None).await;
     assert_eq!(converged(&line.running, "shop", gone).await, live(1));
     assert_eq!(line.get("shop.example.com").await.0, 404);
@@ -24,6 +26,19 @@ async fn one_route_comes_changes_and_goes() {
     assert_eq!((fleet.in_flight, fleet.instances), (0, 0));
     assert_eq!(fleet.proxies[0].state, ProxyState::Live);
     line.down().await;
+}
+
+/// As the discovery server tells it: the proxy has each resource, those of this instance among them.
+fn has_all(line: &Line, instance: &str) {
+    let plane = &*line.running.plane;
+    let told = plane.status(&|node| node.id == "p1", 1000).expect("few resources");
+    assert_eq!(told.len(), 1);
+    let resources = &told[0].resources;
+    assert!(resources.iter().all(|it| it.condition == Condition::Synced), "{resources:?}");
+    assert!(resources.iter().all(|it| it.version.contains('-')), "{resources:?}");
+    assert!(resources.iter().any(|it| it.name.contains(instance)), "{resources:?}");
+    assert_eq!(plane.status(&|node| node.id == "p2", 1000), Some(Vec::new()));
+    assert_eq!(plane.status(&|_| true, 1), None, "more than was asked for");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use model::{Resource, TypeUrl};
 
 use super::content::Content;
+use super::excuse::Excuses;
 use super::graves::{Floor, Floors, Grave, What};
 use super::table::{Key, Slot, Table};
 use super::{Change, Entry, Owner};
@@ -80,6 +81,7 @@ pub(crate) struct State {
     graves: VecDeque<Grave>,
     past_bytes: usize,
     floors: Floors,
+    pub(super) excuses: Excuses,
 }
 
 impl State {
@@ -244,6 +246,9 @@ impl State {
         } else {
             change.set.iter().map(|r| (r.type_url.clone(), r.name.clone())).collect()
         };
+        if !change.set.is_empty() {
+            self.excuses.end(&change.owner);
+        }
         let had = !self.owned(id).is_empty();
         for gone in change.remove.iter().filter(|gone| !kept.contains(gone)) {
             self.take(id, &gone.0, &gone.1);
@@ -275,6 +280,10 @@ impl State {
         if let Some(owner) = self.owners.get_mut(&id) {
             (owner.seq, owner.born) = (seq, born);
         }
+    }
+
+    pub(super) fn owner_known(&self, name: &str) -> Option<OwnerId> {
+        self.owner_index.get(name).copied()
     }
 
     pub(super) fn owner_id(&mut self, name: &Owner) -> OwnerId {

@@ -31,6 +31,12 @@ impl Delta {
         self.subscription(lane, key.table).is_some_and(|it| it.wants(key.slot))
     }
 
+    /// Whether the client has asked for it by its name.
+    pub(super) fn is_named(&self, key: Key) -> bool {
+        let mut of_table = self.subscriptions.iter().filter(|it| it.table == key.table);
+        of_table.any(|it| it.names.contains(key.slot))
+    }
+
     /// A resource is to be sent again on every lane where it is wanted.
     pub(super) fn owe(&mut self, key: Key) {
         let of_table = self.subscriptions.iter_mut().filter(|it| it.table == key.table);

@@ -14,7 +14,7 @@ use crate::cache::{Content, Key, OwnerId, State};
 use crate::kind::{Kind, Step};
 use crate::lane::Lane;
 use crate::metrics;
-use crate::wire::DeltaResponse;
+use crate::wire::{DeltaResponse, ResourceError};
 
 /// Resources in one response.
 const RESOURCES_MAX: usize = 512;
@@ -30,6 +30,8 @@ struct Draft {
     parcels: Vec<Parcel>,
     resources: Vec<Bytes>,
     removed: Vec<String>,
+    /// Why names that were named are names of nothing.
+    errors: Vec<ResourceError>,
     bytes: usize,
 }
 
@@ -64,6 +66,9 @@ impl Draft {
         let url = state.table(table).url.as_str();
         for name in subscription.farewells.drain(..) {
             draft.add_absent(kind, url, &name);
+            if let Some(key) = state.find(table, &name).filter(|_| kind != Kind::Route) {
+                draft.errors.push(state.absence(key));
+            }
         }
         let mut sent = Vec::new();
         for at in subscription.owed.iter() {
@@ -78,7 +83,12 @@ impl Draft {
             }
             match &slot.content {
                 Some(content) => draft.add(Key { table, slot: at }, slot.changed, content),
-                None if subscription.names.contains(at) => draft.add_absent(kind, url, &slot.name),
+                None if subscription.names.contains(at) => {
+                    draft.add_absent(kind, url, &slot.name);
+                    if absent {
+                        draft.errors.push(state.absence(Key { table, slot: at }));
+                    }
+                }
                 None => {}
             }
             sent.push(at);
@@ -221,6 +231,9 @@ impl Delta {
         {
             if state.slot(key).content.is_none() && self.wants_on(lane, key) {
                 draft.add_absent(kind, url, state.name(key));
+                if kind != Kind::Route && self.is_named(key) {
+                    draft.errors.push(state.absence(key));
+                }
             }
         }
         let left: Vec<Key> = keys.collect();
@@ -294,6 +307,7 @@ impl Delta {
             type_url: url.to_owned(),
             nonce: format!("{nonce:x}"),
             removed: draft.removed,
+            errors: draft.errors,
         };
         (lane, response)
     }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use tonic::Status;
+use tonic::{Code, Status};
 
 use crate::names::text;
-use crate::wire::{DeltaRequest, DeltaResponse};
+use crate::wire::{DeltaRequest, DeltaResponse, ResourceError, WireStatus};
 
 /// Names in one response.
 const NAMES_MAX: usize = 512;
@@ -42,12 +42,17 @@ impl Withheld {
             removed.push(name);
         }
         self.answers += u64::from(!removed.is_empty());
+        let why = "secrets are for clients that have shown by a certificate who they are";
+        let error =
+            |name: &String| ResourceError::new(name, WireStatus::new(Code::PermissionDenied, why));
+        let errors = removed.iter().map(error).collect();
         (!removed.is_empty()).then(|| DeltaResponse {
             system_version: String::new(),
             resources: Vec::new(),
             type_url: self.type_url.clone(),
             nonce: format!("withheld-{}", self.answers),
             removed,
+            errors,
         })
     }
 }

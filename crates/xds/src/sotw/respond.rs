@@ -9,7 +9,7 @@ use crate::cache::{Content, Key, OwnerId, State, any_fields};
 use crate::kind::Kind;
 use crate::lane::Lane;
 use crate::metrics;
-use crate::wire::{StateHead, StateResponse};
+use crate::wire::{ResourceError, StateHead, StateResponse};
 
 /// Resources in one response of a type that is not full state.
 const RESOURCES_MAX: usize = 512;
@@ -127,12 +127,24 @@ impl StateOfTheWorld {
             version: table.version_of(saying.digest).to_string(),
             type_url: table.url.as_str().to_owned(),
             nonce: format!("{:x}", self.last_nonce),
+            errors: subscription.absences(state),
         };
         (subscription.lane, StateResponse { head, resources: saying.resources })
     }
 }
 
 impl Subscription {
+    /// Why names that were named are names of nothing, of a type whose responses are whole. (Of
+    /// others a client is given something blank, or waits.)
+    fn absences(&self, state: &State) -> Vec<ResourceError> {
+        if !self.kind.full_state() {
+            return Vec::new();
+        }
+        let keys = self.names.iter().map(|slot| Key { table: self.table, slot });
+        let absent = keys.filter(|key| state.slot(*key).content.is_none());
+        absent.take(RESOURCES_MAX).map(|key| state.absence(key)).collect()
+    }
+
     /// What is to be said of a type that is not full state, as much as fits.
     fn say_some(
         &mut self,

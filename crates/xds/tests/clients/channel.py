@@ -73,8 +73,11 @@ def until(call, expected):
 
 
 server = Server()
+# So that it takes notice of `resource_errors`, and of a listener that goes.
+os.environ["GRPC_EXPERIMENTAL_XDS_DATA_ERROR_HANDLING"] = "true"
 os.environ["GRPC_XDS_BOOTSTRAP_CONFIG"] = json.dumps({
-    "xds_servers": [{"server_uri": server.address, "channel_creds": [{"type": "insecure"}], "server_features": ["xds_v3"]}],
+    "xds_servers": [{"server_uri": server.address, "channel_creds": [{"type": "insecure"}], 
+                     "server_features": ["xds_v3", "fail_on_data_errors"]}],
     "node": {"id": "grpc-1", "cluster": "edge"},
 })
 (one, one_port), (two, two_port) = backend("one"), backend("two")
@@ -106,6 +109,13 @@ while True:
         break
     assert time.monotonic() < end, "the listener is gone"
 print("ok it is told when there is nothing", file=sys.stderr)
+# A listener that never was: the client is told, and need not wait until it gives up by itself.
+try:
+    grpc.insecure_channel("xds:///none.test").unary_unary("/test.Backend/Name")(b"", timeout=PATIENCE)
+    raise AssertionError("it was answered")
+except grpc.RpcError as error:
+    assert "there is no such resource" in error.details(), error
+print("ok it is told what there never was", file=sys.stderr)
 channel.close()
 one.stop(None)
 two.stop(None)

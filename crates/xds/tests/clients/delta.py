@@ -63,7 +63,8 @@ def negative_answers(server):
     client = Delta(server)
     for kind in ("cluster", "endpoint", "listener", "scope", "runtime"):
         client.ask(kind, "no")
-        client.got(kind, "-no")
+        (error,) = client.got(kind, "-no").resource_errors
+        assert (error.resource_name.name, error.error_detail.code) == ("no", 5), error
         server.set(kind, [make(kind, "no", 1)])
         client.got(kind, "no")
         server.set(kind, remove=[(kind, "no")])

@@ -21,6 +21,11 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn how_clients_stand() {
+        run("status.py", Limits::default()).await;
+    }
+
+    #[tokio::test]
     async fn a_grpc_client_finds_its_backend() {
         run("channel.py", Limits::default()).await;
     }

@@ -19,7 +19,9 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::sync::mpsc;
-use xds::{Ads, Cache, Change, Directory, Event, Limits, Options};
+use xds::{
+    Ads, Cache, Change, ClientStatus, Condition, Directory, Event, Limits, Options, ResourceStatus,
+};
 
 /// For all of one script, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,6 +31,30 @@ struct One(Arc<Cache>);
 impl Directory for One {
     fn assign(&self, _node: &Node) -> Result<Arc<Cache>, String> {
         Ok(self.0.clone())
+    }
+
+    /// Two clients, of whom one has each condition that there is.
+    fn status(&self, wanted: &dyn Fn(&Node) -> bool, most: usize) -> Option<Vec<ClientStatus>> {
+        let node = |id: &str| Node { id: id.into(), cluster: "edge".into(), ..Node::default() };
+        let resource = |name: &str, condition| ResourceStatus {
+            type_url: model::type_urls::CLUSTER.into(),
+            name: name.into(),
+            version: format!("1.7-{name}"),
+            condition,
+        };
+        let conditions = || {
+            vec![
+                resource("synced", Condition::Synced),
+                resource("stale", Condition::Stale),
+                resource("refused", Condition::Error("no such port".to_owned())),
+                resource("unsent", Condition::NotSent),
+            ]
+        };
+        let all = [("envoy-1", conditions()), ("envoy-2", Vec::new())];
+        let all = all.into_iter().map(|(id, resources)| (node(id), resources));
+        let told = all.filter(|(node, _)| wanted(node));
+        assert!(most > 4);
+        Some(told.map(|(node, resources)| ClientStatus { node: node.into(), resources }).collect())
     }
 }
 

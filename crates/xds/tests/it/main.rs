@@ -2,6 +2,8 @@
 //! of the server.
 
 #[cfg(test)]
+mod absent;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod health;

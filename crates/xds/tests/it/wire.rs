@@ -67,6 +67,22 @@ pub(crate) struct DeltaResponse {
     pub(crate) nonce: String,
     #[prost(string, repeated, tag = "6")]
     pub(crate) removed_resources: Vec<String>,
+    #[prost(message, repeated, tag = "9")]
+    pub(crate) resource_errors: Vec<ResourceError>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ResourceName {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct ResourceError {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) resource_name: Option<ResourceName>,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) error_detail: Option<Status>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -95,4 +111,6 @@ pub(crate) struct StateResponse {
     pub(crate) type_url: String,
     #[prost(string, tag = "5")]
     pub(crate) nonce: String,
+    #[prost(message, repeated, tag = "7")]
+    pub(crate) resource_errors: Vec<ResourceError>,
 }
