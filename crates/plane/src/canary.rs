@@ -48,6 +48,19 @@ pub(crate) struct Member {
     pub(super) counts: bool,
     /// Since when it has no stream.
     pub(super) away_since: Option<Instant>,
+    /// When it was last given the canaries' cache: its stream may not have been heard of yet.
+    assigned: Option<Instant>,
+}
+
+impl Member {
+    fn new(counts: bool) -> Self {
+        Self { counts, away_since: None, assigned: None }
+    }
+
+    /// Whether a stream of it may be on its way.
+    pub(super) fn may_come(&self, now: Instant) -> bool {
+        self.assigned.is_some_and(|at| now.duration_since(at) < PATIENCE)
+    }
 }
 
 /// A change that canaries have and others have not.
@@ -103,19 +116,25 @@ impl Canaries {
 
     /// What a proxy is served from, if it is not what all are. `is_here`: it has a stream there.
     pub(super) fn assign(&mut self, id: &str, is_here: bool) -> Option<Arc<Cache>> {
-        let member = self.members.get(id)?;
+        let now = Instant::now();
+        let member = self.members.get_mut(id)?;
         // It cannot have anything that the others have not.
-        if !member.counts && self.trials.is_empty() && !is_here {
+        if !member.counts && self.trials.is_empty() && !is_here && !member.may_come(now) {
             self.members.remove(id);
             return None;
         }
+        member.assigned = Some(now);
         self.cache.clone()
+    }
+
+    /// A stream to the canaries' cache is there.
+    pub(super) fn came(&mut self, id: &str) {
+        self.members.entry(id.to_owned()).or_insert_with(|| Member::new(false));
     }
 
     /// A proxy becomes a canary.
     pub(super) fn appoint(&mut self, id: &str) {
-        let member = Member { counts: true, away_since: None };
-        self.members.insert(id.to_owned(), member);
+        self.members.insert(id.to_owned(), Member::new(true));
     }
 
     /// It counts no more.

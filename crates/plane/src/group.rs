@@ -320,6 +320,9 @@ impl Group {
     /// A proxy has connected. `early`: it is served from the canaries' cache.
     pub(crate) fn opened(&mut self, id: StreamId, node: Arc<Node>, early: bool, since: Millis) {
         self.is_known = true;
+        if early {
+            self.canaries.came(&node.id);
+        }
         let refuses = BTreeSet::new();
         let (opened, ahead) = (Instant::now(), Vec::new());
         self.streams

@@ -211,7 +211,7 @@ impl Group {
             let is_here = here.contains(id.as_str());
             member.away_since = if is_here { None } else { member.away_since.or(Some(now)) };
             // Whoever has gone for good cannot have what others have not.
-            member.counts || is_here || !is_idle
+            member.counts || is_here || !is_idle || member.may_come(now)
         });
     }
 

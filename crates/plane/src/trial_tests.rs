@@ -325,3 +325,15 @@ async fn a_hostname_on_trial_stays_with_its_old_owner_until_it_is_proven() {
     world.rejects(canary, "a", "scope internal/h.example a");
     assert_eq!(world.held(), world.early());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_hostname_that_was_taken_over_on_trial_and_given_up_again_is_nobodys() {
+    let (mut world, canary) = with_canary(3);
+    world.changes("a", 5, &["scope internal/h.example a", "route internal/a 1"]);
+    world.settles(canary, "a");
+    world.changes("b", 10, &["scope internal/h.example b", "route internal/b 1"]);
+    world.changes("b", 11, &["route internal/b 2"]);
+    world.settles(canary, "b");
+    assert_eq!(world.held(), ["a internal/a 5 1", "b internal/b 11 2"]);
+    assert_eq!(world.held(), world.early());
+}
