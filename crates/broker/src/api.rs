@@ -16,6 +16,7 @@ mod platform;
 mod platforms;
 mod proofs;
 mod render;
+mod rollouts;
 mod search;
 mod teams;
 mod tokens;
@@ -58,6 +59,12 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         .route("/v1/fleet", get(platform::fleet))
         .route("/v1/fleet/proxies/{id}", get(platform::proxy))
         .route("/v1/fleet/confirm-removal", post(operate::confirm_removal))
+        .route("/v1/rollouts", get(rollouts::list).post(rollouts::start))
+        .route("/v1/rollouts/plan", post(rollouts::plan))
+        .route("/v1/rollouts/status", get(rollouts::status))
+        .route("/v1/rollouts/pause", post(rollouts::pause))
+        .route("/v1/rollouts/resume", post(rollouts::resume))
+        .route("/v1/rollouts/revert", post(rollouts::revert))
         .route("/v1/records", get(platform::records))
         .route("/v1/whoami", get(whoami::get))
         .route("/v1/dashboard-codes", post(whoami::code))
@@ -129,6 +136,13 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         platform::fleet,
         platform::proxy,
         platform::records,
+        rollouts::plan,
+        rollouts::start,
+        rollouts::pause,
+        rollouts::resume,
+        rollouts::revert,
+        rollouts::status,
+        rollouts::list,
         platform::schema,
         platform::document,
         whoami::get,

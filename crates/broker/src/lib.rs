@@ -29,6 +29,7 @@ mod principal;
 mod progress;
 mod proof;
 mod provision;
+mod rollouts;
 mod router;
 mod standing;
 mod typical;
@@ -42,5 +43,10 @@ pub use port::{
     AheadLine, BackupFile, Content, Coverage, DifferenceLine, FleetSummary, Keeper, LetGo,
     LoggedIn, Login, LoginError, LoginOffer, Prover, ProxyDetail, ProxyLine, RecordLine,
     RefusedLine, RenderedLine, Sealing, Standing, Vault, View,
+};
+pub use rollouts::{
+    Asked, DifferenceOf, EditionLine, GivenLine, RefusedService, RevertWish, RolloutLine,
+    RolloutPlan, RolloutRefused, RolloutStatus, RolloutWish, Rollouts, SampleLine, StageLine,
+    TypeLine,
 };
 pub use router::{Config, Edge, Maintenance, Parts, router};

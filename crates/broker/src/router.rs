@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use crate::auth::{Door, Password};
 use crate::error::Error;
 use crate::port::{Keeper, Login, Prover, Vault, View};
+use crate::rollouts::Rollouts;
 use crate::typical::Typical;
 use crate::{api, binding, catalog, deprovision, fetch, guard, last_operation, provision, update};
 
@@ -102,6 +103,8 @@ pub struct Parts {
     pub bindings: Arc<dyn Bindings>,
     /// What keeps their keys.
     pub vault: Arc<dyn Vault>,
+    /// From one edition of templates to another.
+    pub rollouts: Arc<dyn Rollouts>,
     /// What operators do with it.
     pub keeper: Arc<dyn Keeper>,
     /// Who may come in.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::serve::ListenerExt;
 use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
-use plane::Plane;
+use plane::{Plane, Rollouts};
 use store::{Bindings, Teams};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -17,6 +17,7 @@ use crate::dev::line::Line;
 use crate::dev::ports::Ports;
 use crate::dev::probes::{self, Readiness};
 use crate::dev::ready::Announcement;
+use crate::dev::templates::Configured;
 use crate::dev::vault::Vault;
 use crate::dev::{expiry, heads, names};
 use crate::envoy::Supervisor;
@@ -92,13 +93,45 @@ fn pages(listener: TcpListener, console: axum::Router) -> Runner {
     })
 }
 
+/// What is rendered with.
+fn rendered_with(
+    plane: &Arc<Plane>,
+    configured: Configured,
+    rollouts: Arc<Rollouts>,
+) -> [Runner; 2] {
+    let (plane, offered) = (Arc::clone(plane), Arc::clone(&rollouts));
+    let (reads, writes) = ("the folder of templates", "editions, and what the configuration is");
+    let templates =
+        Runner::new("templates", reads, writes, |stop| configured.watch(plane, offered, stop));
+    let reads = "editions, what proxies have and what they answer";
+    let writes = "which groups have which edition";
+    let rollouts = Runner::new("rollouts", reads, writes, |stop| async move {
+        stop.run_until_cancelled(rollouts.run()).await;
+        Ok(())
+    });
+    [templates, rollouts]
+}
+
 /// The list.
 pub fn list(parts: Parts) -> Vec<Runner> {
     let Parts { ports, line, envoy, metrics, readiness, announcement, polling } = parts;
     let all = Arc::clone(&readiness);
-    let Line { broker, console, sources, plane, worker, audit, teams, bindings, vault, prover } =
-        line;
+    let Line {
+        broker,
+        console,
+        sources,
+        plane,
+        configured,
+        rollouts,
+        worker,
+        audit,
+        teams,
+        bindings,
+        vault,
+        prover,
+    } = line;
     let proxies = Arc::clone(&plane);
+    let rendered = rendered_with(&plane, configured, rollouts);
     let mut list = vec![
         Runner::new("probes", "every part's metrics and readiness", "nothing", move |stop| {
             probes::serve(ports.metrics, metrics, readiness, stop)
@@ -120,6 +153,7 @@ pub fn list(parts: Parts) -> Vec<Runner> {
             },
         ),
     ];
+    list.extend(rendered);
     list.extend(kept(bindings, vault, teams, prover));
     list.extend(ports.xds.map(|listener| xds(listener, &proxies, polling)));
     if let Some(envoy) = envoy {

@@ -41,8 +41,8 @@ pub use plane::{Config, Plane};
 pub use polling::Polling;
 pub use report::{Difference, ProxyReport};
 pub use rollout::{
-    Answers, Limits, Opening, OpeningError, Planned, Policy, Refusal, RolloutError, Rollouts,
-    Sample, Status, Wish,
+    Limits, Opening, OpeningError, Planned, Policy, Refusal, RolloutError, Rollouts, Sample,
+    Status, Wish,
 };
 pub use view::{Description, FleetView, Proxy, ProxyState, Refused};
 

@@ -1,16 +1,16 @@
 //! The face of the control plane.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use context::Resolver;
 use model::{InstanceId, Millis, Node, Spec};
 use render::{Complaint, Draft, Endpoints, Platform, Sources, Templates};
-use store::{Blobs, Feed};
+use store::{Blobs, EditionFeed, Feed};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use xds::{Ads, Cache, ClientStatus, Directory, Event, Limits};
+use xds::{Ads, Answers, Cache, ClientStatus, Directory, Event, Limits};
 
 use crate::edition::{Edition, Given};
 use crate::group::Group;
@@ -70,6 +70,8 @@ pub struct Plane {
     events: (mpsc::Sender<Event>, Mutex<Option<mpsc::Receiver<Event>>>),
     news: watch::Sender<()>,
     pub(crate) traffic: Mutex<Traffic>,
+    /// Where it is told what groups are given, in a process that does not decide it.
+    pub(crate) editions: OnceLock<Arc<dyn EditionFeed>>,
     clock: Arc<dyn Fn() -> Millis + Send + Sync>,
     grace: Duration,
 }
@@ -103,6 +105,7 @@ impl Plane {
             events: (told, Mutex::new(Some(events))),
             news: watch::Sender::new(()),
             traffic: Mutex::default(),
+            editions: OnceLock::new(),
             clock: config.clock,
             grace: config.grace,
         }))
@@ -215,6 +218,10 @@ impl Plane {
 }
 
 impl Directory for Plane {
+    fn answered(&self, node: &Node, answers: Answers) {
+        self.took_answers(node, answers);
+    }
+
     fn assign(&self, node: &Node) -> Result<Arc<Cache>, String> {
         let (name, edition, groups, grouping) = {
             let mut state = self.state();

@@ -53,6 +53,7 @@ impl Plane {
         tasks.spawn(self.resolver.clone().run());
         tasks.spawn(self.clone().follow_documents());
         tasks.spawn(self.clone().remember_addresses());
+        tasks.spawn(self.clone().keep_editions());
         tasks.spawn(self.clone().keep_house());
         tasks.spawn(self.clone().keep_canaries());
         tokio::select! {
@@ -73,6 +74,7 @@ impl Plane {
     }
 
     async fn follow(self: Arc<Self>) {
+        self.asked("editions", || self.take_editions()).await;
         self.renew(&self.documents().await);
         self.asked("addresses", || self.resolver.recall(&*self.blobs)).await;
         let mut pending = Vec::new();

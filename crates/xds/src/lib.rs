@@ -5,6 +5,7 @@
 
 mod absent;
 mod age;
+mod answers;
 mod beside;
 mod bits;
 mod cache;
@@ -34,6 +35,7 @@ mod tls;
 mod warming;
 mod wire;
 
+pub use answers::Answers;
 pub use cache::{Cache, Change, Entry, Guard, Options, Owner};
 pub use event::{Ahead, Event, StreamId};
 pub use identity::{Identity, Revoked};

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{Request, Response};
@@ -18,6 +19,7 @@ use tonic::body::Body;
 use tonic::server::NamedService;
 
 use crate::age::Age;
+use crate::answers::{self, Answers};
 use crate::cache::Cache;
 use crate::delta::Delta;
 use crate::event::{Event, StreamId};
@@ -55,6 +57,9 @@ pub trait Directory: Send + Sync {
     fn is_ready(&self) -> bool {
         true
     }
+
+    /// A node tells what it has answered since it last did.
+    fn answered(&self, _node: &Node, _answers: Answers) {}
 }
 
 /// The service. Clones share everything.
@@ -140,6 +145,9 @@ impl Ads {
 
     fn accept(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
         let path = request.uri().path();
+        if path == answers::METHOD {
+            return self.accept_answers(request);
+        }
         let Some(method) = Method::of(path) else { return self.beside(request) };
         let wait = self.turn()?;
         let identity = request.extensions().get::<Arc<Identity>>().cloned();
@@ -201,6 +209,30 @@ impl Ads {
     /// A place among the streams, for a stream of another service.
     pub(crate) fn place(&self) -> Result<Arc<Place>, Status> {
         Open::count(&self.0, None).map(|open| open.place)
+    }
+}
+
+impl Ads {
+    /// What a proxy tells of itself.
+    fn accept_answers(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
+        let identity = request.extensions().get::<Arc<Identity>>().cloned();
+        let open = Open::count(&self.0, identity)?;
+        let place = open.place.clone();
+        let (outbound, messages) = mpsc::channel(OUTBOUND_MESSAGES);
+        let inbound = Inbound::new(request.into_body(), answers::MESSAGE_BYTES_MAX);
+        let drain = self.0.drain.subscribe();
+        tokio::spawn(async move {
+            let shared = &open.shared;
+            let admit = |node: &Node| shared.admit(node, open.identity.as_deref()).map(|_| ());
+            let tell = |node: &Node, answers| shared.directory.answered(node, answers);
+            let ended = tokio::select! {
+                ended = answers::listen(inbound, drain, admit, tell) => ended,
+                status = open.identity_ends() => Err(status),
+            };
+            // When the client is gone already there is nobody to tell.
+            let _ = outbound.send(ended.map(|()| Framed::new(&(), Bytes::new()))).await;
+        });
+        Ok(respond(messages, place))
     }
 }
 

@@ -164,7 +164,7 @@ impl WireStatus {
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct WireNode {
     #[prost(string, tag = "1")]
-    id: String,
+    pub(crate) id: String,
     #[prost(string, tag = "2")]
     cluster: String,
     #[prost(message, optional, tag = "3")]

@@ -80,7 +80,11 @@ async fn passphrase(request: Request) -> Result<Option<Secret>, Error> {
 }
 
 /// An entry about the platform as a whole.
-fn entry(who: &Principal, headers: &HeaderMap, action: &str) -> Result<AuditEntry, Error> {
+pub(super) fn entry(
+    who: &Principal,
+    headers: &HeaderMap,
+    action: &str,
+) -> Result<AuditEntry, Error> {
     Ok(AuditEntry {
         by: requester(who, headers)?,
         action: action.to_owned(),

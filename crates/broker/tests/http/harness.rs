@@ -10,8 +10,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use broker::{
-    BackupFile, Config, Coverage, Edge, FleetSummary, Keeper, LetGo, Maintenance, PLAN_INTERNAL_ID,
-    PLAN_PUBLIC_ID, Parts, Password, Prover, ProxyDetail, ProxyLine, RecordLine, RenderedLine,
+    Asked, BackupFile, Config, Coverage, Edge, FleetSummary, GivenLine, Keeper, LetGo, Maintenance,
+    PLAN_INTERNAL_ID, PLAN_PUBLIC_ID, Parts, Password, Prover, ProxyDetail, ProxyLine, RecordLine,
+    RenderedLine, RolloutLine, RolloutPlan, RolloutRefused, RolloutStatus, RolloutWish, Rollouts,
     SERVICE_ID, Standing, View,
 };
 use http_body_util::BodyExt;
@@ -123,6 +124,70 @@ impl Prover for NothingToSee {
     }
 }
 
+fn rollout(by: String) -> RolloutLine {
+    RolloutLine {
+        id: 1,
+        from: 3,
+        to: 4,
+        by,
+        state: "proving".to_owned(),
+        paused: false,
+        stages: Vec::new(),
+        stage: 0,
+        reason: None,
+        notes: Vec::new(),
+        started_at: 0,
+        ended_at: None,
+    }
+}
+
+#[async_trait]
+impl Rollouts for NothingToSee {
+    async fn plan(&self, wish: RolloutWish) -> Result<RolloutPlan, RolloutRefused> {
+        let to = wish.edition.ok_or_else(|| RolloutRefused::Refused("no template".to_owned()))?;
+        Ok(RolloutPlan {
+            from: 3,
+            to,
+            instances: 0,
+            refused: Vec::new(),
+            refused_count: 0,
+            refused_already: 0,
+            changed: Vec::new(),
+            changed_count: 0,
+            resources: Vec::new(),
+            samples: Vec::new(),
+        })
+    }
+    async fn start(&self, wish: RolloutWish, asked: Asked) -> Result<RolloutLine, RolloutRefused> {
+        match wish.edition {
+            Some(999) => Err(RolloutRefused::Unknown("there is no edition 999".to_owned())),
+            _ => Ok(rollout(format!("{} {}", asked.by, asked.entry.action))),
+        }
+    }
+    async fn pause(&self, is_paused: bool, asked: Asked) -> Result<RolloutLine, RolloutRefused> {
+        match is_paused {
+            true => Ok(rollout(asked.entry.action)),
+            false => Err(RolloutRefused::Conflict("no roll-out is under way".to_owned())),
+        }
+    }
+    async fn revert(&self, to: Option<u64>, asked: Asked) -> Result<RolloutLine, RolloutRefused> {
+        Ok(RolloutLine { to: to.unwrap_or(3), ..rollout(asked.entry.action) })
+    }
+    async fn status(&self) -> Result<RolloutStatus, RolloutRefused> {
+        let given = vec![GivenLine { groups: "*".to_owned(), edition: 3 }];
+        Ok(RolloutStatus {
+            given,
+            offered: None,
+            trouble: None,
+            rollout: None,
+            editions: Vec::new(),
+        })
+    }
+    async fn list(&self) -> Result<Vec<RolloutLine>, RolloutRefused> {
+        Ok(vec![rollout("ann".to_owned())])
+    }
+}
+
 impl Harness {
     pub(crate) fn new() -> Self {
         Self::with_pages(None)
@@ -161,6 +226,7 @@ impl Harness {
             operators: Arc::<Sqlite>::clone(&store),
             bindings: Arc::<Sqlite>::clone(&store),
             vault: Arc::new(Counting::new()),
+            rollouts: Arc::new(NothingToSee),
             keeper: Arc::new(NothingToSee),
             credentials: Arc::<Sqlite>::clone(&store),
             sessions: Arc::<Sqlite>::clone(&store),

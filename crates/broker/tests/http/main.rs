@@ -19,6 +19,7 @@ mod over;
 mod phases;
 mod plan;
 mod races;
+mod rollouts;
 mod search;
 mod teams;
 mod watch;

@@ -27,6 +27,7 @@ mod plan;
 mod platform;
 mod render;
 mod restore;
+mod rollout;
 mod sample_backend;
 mod schema;
 mod secret;
@@ -88,6 +89,7 @@ enum Command {
     Operation(operation::Args),
     Audit(audit::Args),
     Fleet(fleet::Args),
+    Rollout(rollout::Args),
     Backup(backup::Args),
     Restore(restore::Args),
     Schema(schema::Args),
@@ -158,6 +160,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Operation(args) => args.run(),
         Command::Audit(args) => args.run(),
         Command::Fleet(args) => args.run(),
+        Command::Rollout(args) => args.run(),
         Command::Backup(args) => args.run(),
         Command::Restore(args) => args.run(),
         Command::Schema(args) => args.run(),

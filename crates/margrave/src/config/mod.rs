@@ -6,6 +6,7 @@ mod flags;
 mod layers;
 mod login;
 mod parse;
+mod rollout;
 mod setting;
 
 use std::net::SocketAddr;
@@ -54,6 +55,8 @@ pub struct Config {
     pub polling: plane::Polling,
     /// Templates in place of the built-in ones.
     pub templates: Option<PathBuf>,
+    /// How other templates reach the proxies.
+    pub rollout: plane::Policy,
     /// Documents that templates see.
     pub sources: Option<PathBuf>,
     /// Whether proxies load resources only when asked for them.

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::layers::Layers;
 use super::setting::{Kind, Setting};
-use super::{AccessLog, Config, Credentials, Envoy, Listen, LogFormat, NONE, Protocol, login};
+use super::{
+    AccessLog, Config, Credentials, Envoy, Listen, LogFormat, NONE, Protocol, login, rollout,
+};
 use crate::proof::Servers;
 
 /// The shortest password that is accepted, in characters.
@@ -40,6 +42,7 @@ pub fn config(layers: &Layers) -> (Config, Vec<String>) {
         },
         polling: read.polling(),
         templates: read.path("templates"),
+        rollout: rollout::policy(&mut read),
         sources: read.path("sources"),
         on_demand: read.parsed("on_demand", |text| text.parse().ok()),
         canaries: read.parsed("canaries", |text| text.parse().ok()),
@@ -106,7 +109,7 @@ impl Reader<'_> {
 
     /// The value as `read` understands it; on failure a problem and the default, which always is
     /// understood.
-    fn parsed<T: Default>(&mut self, key: &str, read: impl Fn(&str) -> Option<T>) -> T {
+    pub(super) fn parsed<T: Default>(&mut self, key: &str, read: impl Fn(&str) -> Option<T>) -> T {
         if let Some(value) = read(self.layers.get(key).0) {
             return value;
         }

@@ -170,6 +170,33 @@ pub const SETTINGS: &[Setting] = &[
         "File or folder of JSON and YAML documents that templates see as `platform.sources`",
     ),
     setting(
+        "rollout.stages",
+        Kind::Text,
+        "",
+        "Groups that are given other templates one after the other, as `canary=eu-west-1@10m; rest=*@5m`: \
+         each is watched for so long. Unset: all at once, not watched",
+    ),
+    setting(
+        "rollout.automatic",
+        Kind::Bool,
+        "true",
+        "Whether templates that were saved are rolled out by themselves, or wait for `margrave rollout start`",
+    ),
+    setting(
+        "rollout.ack_seconds",
+        Kind::Number,
+        "60",
+        "Within so many seconds the proxies of a stage must acknowledge, or everything goes back",
+    ),
+    setting(
+        "rollout.errors_percent",
+        Kind::Number,
+        "5",
+        "By so many of 100 answers may those of 500 and above become more before everything goes back",
+    ),
+    setting("rollout.refused_percent", Kind::Number, "20", "The same of answers from 400 to 499"),
+    setting("rollout.requests_min", Kind::Number, "20", "Fewer requests say nothing about errors"),
+    setting(
         "on_demand",
         Kind::Bool,
         "false",

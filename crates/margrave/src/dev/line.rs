@@ -1,13 +1,12 @@
 //! The line from the store to the resources, put together from the crates that it is made of.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use context::{AddressPolicy, FileSources, Resolver, SystemLookup};
 use model::OperationId;
-use plane::Plane;
+use plane::{Content, Opening, OpeningError, Plane, Rollouts};
 use render::{Complaint, Platform, Sources, Templates};
 use store::sqlite::{Options, Sqlite};
 use store::{Audit, Bindings, Blobs, Feed, Recovery, Store, Teams};
@@ -19,14 +18,13 @@ use super::adapters::{PlaneFleet, PlaneView};
 use super::keeper::Keeper;
 use super::manner::Manner;
 use super::pages;
+use super::rollouts::PlaneRollouts;
+use super::templates::Configured;
 use super::vault::Vault;
 use crate::config::{AccessLog, Config, Credentials, Envoy, Listen};
 use crate::proof::Prover;
 use crate::state::State;
 use crate::{clock, envoy};
-
-/// The largest template, in bytes.
-const TEMPLATE_BYTES_MAX: u64 = 1 << 20;
 
 /// The parts of the line that live behind no port of their own.
 pub struct Line {
@@ -38,6 +36,10 @@ pub struct Line {
     pub sources: FileSources,
     /// The control plane.
     pub plane: Arc<Plane>,
+    /// What is rendered with, as configured.
+    pub configured: Configured,
+    /// What decides which groups have what.
+    pub rollouts: Arc<Rollouts>,
     /// What carries out operations.
     pub worker: Worker,
     /// What happened.
@@ -64,11 +66,9 @@ pub async fn build(
     let store = Arc::new(open(state, &clock)?);
     manner.claim(&*store).await?;
     let blobs: Arc<dyn Blobs> = Arc::<Sqlite>::clone(&store);
-    let restored_from = Recovery::restored_from(&*store).await?;
     let as_store: Arc<dyn Store> = Arc::<Sqlite>::clone(&store);
-    let feed: Arc<dyn Feed> = Arc::<Sqlite>::clone(&store);
-    let own = Arc::clone(&blobs);
-    let (plane, version) = plane(config, manner, listen, state, restored_from, feed, own)?;
+    let Rendering { plane, configured, rollouts, version } =
+        rendering(config, manner, listen, state, &store).await?;
     let sources = FileSources::new(config.sources.iter().cloned().collect(), Arc::clone(&blobs));
     let cloud = Arc::new(LocalCloud::new(blobs));
     let view = Arc::new(PlaneView { plane: Arc::clone(&plane), cloud: Arc::clone(&cloud) });
@@ -86,6 +86,7 @@ pub async fn build(
         proofs: Arc::<Sqlite>::clone(&store),
         audit: Arc::<Sqlite>::clone(&store),
         operators: Arc::<Sqlite>::clone(&store),
+        rollouts: Arc::new(PlaneRollouts(Arc::clone(&rollouts))),
         keeper: Arc::new(keeper(&store, &plane, state)),
         prover: Arc::<Prover>::clone(&prover),
         credentials: Arc::<Sqlite>::clone(&store),
@@ -109,40 +110,82 @@ pub async fn build(
     let worker = Worker::new(ports, worker::Config::default());
     let teams: Arc<dyn Teams> = Arc::<Sqlite>::clone(&store);
     let audit: Arc<dyn Audit> = store;
-    Ok(Line { broker, console, sources, plane, worker, audit, teams, bindings, vault, prover })
+    Ok(Line {
+        broker,
+        console,
+        sources,
+        plane,
+        configured,
+        rollouts,
+        worker,
+        audit,
+        teams,
+        bindings,
+        vault,
+        prover,
+    })
 }
 
-/// The control plane upon a feed, and the version of what it renders with.
-pub fn plane(
+/// The control plane, and what decides with what it renders.
+struct Rendering {
+    plane: Arc<Plane>,
+    configured: Configured,
+    rollouts: Arc<Rollouts>,
+    version: String,
+}
+
+async fn rendering(
     config: &Config,
     manner: &Manner,
     listen: &Listen,
     state: &State,
+    store: &Arc<Sqlite>,
+) -> anyhow::Result<Rendering> {
+    let configured = configured(config, listen, state)?;
+    let content = configured.content()?;
+    let opening = Opening::read(&**store, &content, &config.rollout, clock::now()).await;
+    let opening = opening.map_err(not_opened)?;
+    let restored_from = Recovery::restored_from(&**store).await?;
+    let (feed, blobs) = (Arc::<Sqlite>::clone(store), Arc::<Sqlite>::clone(store));
+    let plane = plane(opening.base(), config.canaries, manner, listen, restored_from, feed, blobs)?;
+    opening.give(&plane, &content);
+    let (kept, policy) = (Arc::<Sqlite>::clone(store), config.rollout.clone());
+    let rollouts = Rollouts::new(Arc::clone(&plane), kept, policy, Arc::new(clock::now));
+    Ok(Rendering { plane, configured, rollouts, version: version(config, &content) })
+}
+
+/// What is rendered with, as configured.
+pub fn configured(config: &Config, listen: &Listen, state: &State) -> anyhow::Result<Configured> {
+    let facts = platform(config, listen, access_log(config, state)?);
+    Ok(Configured { folder: config.templates.clone(), facts })
+}
+
+/// The control plane upon a feed, as it is before it knows what groups are given.
+pub fn plane(
+    (templates, platform): (Templates, Platform),
+    canaries: usize,
+    manner: &Manner,
+    listen: &Listen,
     restored_from: Option<(u64, u64)>,
     feed: Arc<dyn Feed>,
     blobs: Arc<dyn Blobs>,
-) -> anyhow::Result<(Arc<Plane>, String)> {
+) -> anyhow::Result<Arc<Plane>> {
     let policy = match manner.relaxed.loopback_upstreams {
         true => AddressPolicy::dev(own(listen)),
         false => AddressPolicy::strict(own(listen)),
     };
     let resolver = Resolver::new(Arc::new(SystemLookup), policy, Arc::new(chance));
-    let files = config.templates.as_deref().map(read_templates).transpose()?.unwrap_or_default();
-    let templates = match config.templates {
-        Some(_) => Templates::compile(&files).map_err(|complaints| unusable(&complaints))?,
-        None => Templates::builtin(),
-    };
     let settings = plane::Config {
-        platform: platform(config, listen, access_log(config, state)?),
+        platform,
         templates,
         clock: Arc::new(clock::now),
         grace: plane::Config::GRACE,
         address_wait: plane::Config::ADDRESS_WAIT,
         restored_from,
-        canaries: config.canaries,
+        canaries,
     };
     let plane = Plane::new(settings, feed, blobs, resolver);
-    Ok((plane.map_err(|complaints| unusable(&complaints))?, version(&files)))
+    plane.map_err(|complaints| unusable(&complaints))
 }
 
 fn open(state: &State, clock: &store::Clock) -> anyhow::Result<Sqlite> {
@@ -191,12 +234,12 @@ fn broker_config(
 }
 
 /// What everything is rendered with: the release, and templates in place of its own.
-fn version(files: &[(String, String)]) -> String {
+fn version(config: &Config, content: &Content) -> String {
     let release = env!("CARGO_PKG_VERSION");
-    if files.is_empty() {
+    if config.templates.is_none() {
         return release.to_owned();
     }
-    let hash = model::Version::hash_of(format!("{files:?}").as_bytes());
+    let hash = model::Version::hash_of(format!("{:?}", content.templates).as_bytes());
     format!("{release}+templates.{hash:016x}")
 }
 
@@ -256,26 +299,15 @@ fn own(listen: &Listen) -> Vec<SocketAddr> {
     vec![broker, console, metrics, xds, public, internal, envoy_admin]
 }
 
-fn read_templates(folder: &Path) -> anyhow::Result<Vec<(String, String)>> {
-    let reading = || format!("cannot read the templates in {}", folder.display());
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).with_context(reading)? {
-        let entry = entry.with_context(reading)?;
-        let metadata = std::fs::metadata(entry.path()).with_context(reading)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !metadata.is_file() || name.starts_with('.') {
-            continue;
-        }
-        if metadata.len() > TEMPLATE_BYTES_MAX {
-            bail!("the template {name} is larger than 1 MiB");
-        }
-        files.push((name, std::fs::read_to_string(entry.path()).with_context(reading)?));
+fn not_opened(error: OpeningError) -> anyhow::Error {
+    match error {
+        OpeningError::Unusable(complaints) => unusable(&complaints),
+        OpeningError::Store(error) => error.into(),
     }
-    files.sort();
-    Ok(files)
 }
 
-fn unusable(complaints: &[Complaint]) -> anyhow::Error {
+/// Why templates cannot be used.
+pub fn unusable(complaints: &[Complaint]) -> anyhow::Error {
     let lines = complaints.iter().map(|complaint| {
         let line = complaint.line.map_or(String::new(), |line| format!(":{line}"));
         format!("{}{line}: {}", complaint.template, complaint.message)

@@ -14,6 +14,8 @@ pub mod probes;
 pub mod ready;
 mod replica;
 pub mod roles;
+mod rollouts;
+pub mod templates;
 pub mod vault;
 
 use std::sync::Arc;

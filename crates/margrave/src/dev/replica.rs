@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
 use plane::Plane;
+use render::Templates;
 use store::sqlite::Follower;
 use store::{Blobs, Feed};
 use tokio::net::TcpListener;
@@ -47,8 +48,20 @@ pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
     let (metrics, xds, listen) = ports::take_replica(&config.listen)?;
     let store = Arc::new(Follower::new(config.store.clone().unwrap_or_else(|| state.database())));
     let blobs: Arc<dyn Blobs> = Arc::<Follower>::clone(&store);
-    let feed: Arc<dyn Feed> = store;
-    let (plane, _) = line::plane(&config, &manner, &listen, &state, None, feed, blobs)?;
+    let feed: Arc<dyn Feed> = Arc::<Follower>::clone(&store);
+    let content = line::configured(&config, &listen, &state)?.content()?;
+    let templates = Templates::compile(&content.templates);
+    let templates = templates.map_err(|complaints| line::unusable(&complaints))?;
+    let plane = line::plane(
+        (templates, content.facts),
+        config.canaries,
+        &manner,
+        &listen,
+        None,
+        feed,
+        blobs,
+    )?;
+    plane.follow_editions(store);
     let readiness = readiness(&plane);
     let polling = config.polling;
     let parts = Parts { metrics, xds, listen, plane, polling, replica, handle, readiness };

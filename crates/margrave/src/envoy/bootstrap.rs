@@ -41,6 +41,8 @@ impl Bootstrap {
             "dynamic_resources": self.dynamic(),
             "static_resources": {"clusters": [self.control_plane()]},
             "stats_config": statistics(),
+            "stats_flush_interval": "2s",
+            "stats_sinks": [sink()],
             "deferred_stat_options": {"enable_deferred_creation_stats": true},
             "overload_manager": overload(),
         })
@@ -100,6 +102,21 @@ fn address(address: SocketAddr) -> Value {
         "address": address.ip().to_string(),
         "port_value": address.port(),
     }})
+}
+
+/// What clients are answered is told to the control plane, which stops a roll-out that makes it worse.
+fn sink() -> Value {
+    json!({
+        "name": "envoy.stat_sinks.metrics_service",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.config.metrics.v3.MetricsServiceConfig",
+            "transport_api_version": "V3",
+            "report_counters_as_deltas": true,
+            "histogram_emit_mode": "SUMMARY",
+            "batch_size": 500,
+            "grpc_service": {"envoy_grpc": {"cluster_name": "xds"}},
+        },
+    })
 }
 
 /// Statistics of the proxy as a whole. Those of single services would grow with their number:

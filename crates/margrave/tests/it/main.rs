@@ -24,6 +24,7 @@ mod proof;
 mod rest;
 mod restore;
 mod restored_bindings;
+mod rollout;
 mod sotw;
 mod strings;
 mod teams;

@@ -26,7 +26,7 @@ impl Rollouts {
     /// # Errors
     /// Templates that do not compile, or an edition that there is not.
     pub async fn plan(&self, wish: Wish) -> Result<Planned, RolloutError> {
-        let edition = self.edition_of(wish).await?;
+        let edition = self.edition_of(wish, false).await?;
         self.planned(&edition).await
     }
 
@@ -41,7 +41,7 @@ impl Rollouts {
         entry: Option<AuditEntry>,
     ) -> Result<Rollout, RolloutError> {
         self.none_under_way().await?;
-        let edition = self.edition_of(wish).await?;
+        let edition = self.edition_of(wish, true).await?;
         let planned = self.planned(&edition).await?;
         let standing = self.editions.standing().await?;
         if standing.given.editions.iter().all(|(_, number)| *number == edition.number) {
@@ -72,8 +72,28 @@ impl Rollouts {
         is_paused: bool,
         entry: Option<AuditEntry>,
     ) -> Result<Rollout, RolloutError> {
-        let rollout = self.under_way().await?;
-        self.write(Rollout { is_paused, ..rollout }, false, entry).await
+        self.change(entry, |rollout| Rollout { is_paused, ..rollout }).await
+    }
+
+    /// Changes the one that is under way, also where the gates have written meanwhile.
+    async fn change(
+        &self,
+        entry: Option<AuditEntry>,
+        change: impl Fn(Rollout) -> Rollout,
+    ) -> Result<Rollout, RolloutError> {
+        /// Gates write once a stage and state: whoever loses so often loses to somebody else.
+        const TRIES_MAX: usize = 5;
+        for _ in 1..TRIES_MAX {
+            let rollout = change(self.under_way().await?);
+            let step =
+                RollStep { rollout, takes_offer: false, at: self.now(), entry: entry.clone() };
+            if let Some(written) = self.editions.roll(step).await? {
+                self.nudge.notify_one();
+                return Ok(written);
+            }
+        }
+        let rollout = change(self.under_way().await?);
+        self.write(rollout, false, entry).await
     }
 
     /// Every group goes back at once: to what it had before the roll-out that is under way, or to
@@ -92,8 +112,8 @@ impl Rollouts {
         if let Some(rollout) = rolling {
             let is_back = to.is_none_or(|to| to == rollout.from);
             let reason = format!("reverted by {by}");
-            let rollout = self.ended(rollout, RolloutState::Reverted, Some(reason));
-            let rollout = self.write(rollout, false, entry.clone()).await?;
+            let end = |rollout| self.ended(rollout, RolloutState::Reverted, Some(reason.clone()));
+            let rollout = self.change(entry.clone(), end).await?;
             if is_back {
                 return Ok(rollout);
             }
@@ -125,7 +145,7 @@ impl Rollouts {
             Err(why) => Some(why),
             Ok(content) => {
                 let number = keep(&*self.editions, content, self.now()).await?;
-                self.editions.offer_edition(number).await?;
+                self.editions.offer_edition(number, false).await?;
                 self.nudge.notify_one();
                 None
             }
@@ -192,7 +212,8 @@ impl Rollouts {
         Ok(Planned { from, ..self.plane.plan(edition).await })
     }
 
-    async fn edition_of(&self, wish: Wish) -> Result<Arc<Edition>, RolloutError> {
+    /// What is wished; other templates get a number if they are kept.
+    async fn edition_of(&self, wish: Wish, keeps: bool) -> Result<Arc<Edition>, RolloutError> {
         let standing = self.editions.standing().await?;
         let number = match wish {
             Wish { edition: Some(number), .. } => number,
@@ -201,7 +222,10 @@ impl Rollouts {
                 let kept = content(&*self.editions, base).await?;
                 let facts = kept.ok_or(RolloutError::Unknown(base))?.facts;
                 let made = Content { templates, facts };
-                self.compile(0, &made).map_err(RolloutError::Refused)?;
+                let compiled = self.compile(0, &made).map_err(RolloutError::Refused)?;
+                if !keeps {
+                    return Ok(Arc::new(compiled));
+                }
                 keep(&*self.editions, &made, self.now()).await?
             }
             Wish { .. } => {

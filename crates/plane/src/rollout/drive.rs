@@ -167,7 +167,8 @@ impl Rollouts {
     async fn take_offer(&self, standing: &Standing) -> Result<bool, RolloutError> {
         let Some((number, false)) = standing.offered else { return Ok(false) };
         let is_given = standing.given.editions.iter().all(|(_, it)| *it == number);
-        if is_given || !self.policy.is_automatic || !self.plane.ready() {
+        let is_refused = self.seen().refused == Some(number);
+        if is_given || is_refused || !self.policy.is_automatic || !self.plane.ready() {
             return Ok(false);
         }
         let wish = Wish { edition: Some(number), templates: None };
@@ -181,6 +182,7 @@ impl Rollouts {
                 Ok(true)
             }
             Err(RolloutError::Refused(why)) => {
+                self.seen().refused = Some(number);
                 metrics::templates_refused(true);
                 tracing::error!(edition = number, %why, "the templates are not used; what there was stays");
                 Ok(false)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::traffic::Answers;
+use xds::Answers;
 
 /// Of a hundred ready proxies, so many must have a stage's edition.
 const HAVE_PERCENT: usize = 99;

@@ -6,6 +6,7 @@
 
 mod command;
 mod drive;
+mod follow;
 mod gates;
 mod opening;
 mod plan;
@@ -24,7 +25,6 @@ pub use gates::Limits;
 pub use opening::{Opening, OpeningError};
 pub use plan::{Planned, Sample};
 pub use policy::Policy;
-pub use traffic::Answers;
 
 pub(crate) use traffic::Traffic;
 
@@ -85,6 +85,8 @@ struct Seen {
     /// Of which roll-out and stage, and what was seen of it.
     watch: Option<(u64, usize, Watch)>,
     trouble: Option<String>,
+    /// The offer that was refused: it is not tried again each second.
+    refused: Option<u64>,
 }
 
 impl Rollouts {

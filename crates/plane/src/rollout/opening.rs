@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::Millis;
 use render::{Complaint, Platform, Sources, Templates};
-use store::{Editions, StoreError};
+use store::{EditionFeed, Editions, StoreError};
 
 use super::Policy;
 use crate::edition::{Content, Edition};
@@ -101,7 +101,7 @@ async fn first(
 ) -> Result<(), OpeningError> {
     compile(0, configured)?;
     let number = keep(editions, configured, now).await?;
-    Ok(editions.offer_edition(number).await?)
+    Ok(editions.offer_edition(number, true).await?)
 }
 
 /// The templates that were given, with the facts of this process.
@@ -114,11 +114,19 @@ async fn as_configured(
     let facts = configured.facts.clone();
     let kept = content(editions, base).await?.map(|kept| Content { facts, ..kept });
     // What a newer release has kept may be nothing to this one.
-    let content = kept.filter(|kept| compile(base, kept).is_ok());
-    let content = content.as_ref().unwrap_or(configured);
-    compile(0, content)?;
-    let number = keep(editions, content, now).await?;
-    Ok(editions.give_all(number).await?)
+    let kept = kept.filter(|kept| compile(base, kept).is_ok());
+    let given = kept.as_ref().unwrap_or(configured);
+    compile(0, given)?;
+    let number = keep(editions, given, now).await?;
+    editions.give_all(number).await?;
+    let Some((offered, is_taken)) = editions.standing().await?.offered else { return Ok(()) };
+    let before = content(editions, offered).await?;
+    // Templates that were offered before are no news where only this process is another.
+    if before.is_some_and(|before| before.templates == configured.templates) {
+        let number = keep(editions, configured, now).await?;
+        editions.offer_edition(number, is_taken).await?;
+    }
+    Ok(())
 }
 
 /// Keeps what can be read again.
@@ -132,7 +140,7 @@ pub(super) async fn keep(
 
 /// An edition as it was kept; none when this release cannot read it.
 pub(super) async fn content(
-    editions: &dyn Editions,
+    editions: &(impl EditionFeed + ?Sized),
     number: u64,
 ) -> Result<Option<Content>, StoreError> {
     let Some(bytes) = editions.edition(number).await? else { return Ok(None) };

@@ -27,7 +27,7 @@ const DIFFERENCES_MAX: usize = 20;
 /// What an edition would change.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Planned {
-    /// The edition that groups would be given.
+    /// The edition that groups would be given; 0: templates that have no number yet.
     pub to: u64,
     /// The edition that they have.
     pub from: u64,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use model::Node;
 use tokio::time::Instant;
+use xds::Answers;
 
 use crate::Plane;
 
@@ -18,32 +19,20 @@ const SLOT: Duration = Duration::from_secs(5);
 /// How much of it: what a stage is compared with.
 const BEFORE: Duration = Duration::from_secs(600);
 
-/// Requests, by what they were answered with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Answers {
-    /// All.
-    pub requests: u64,
-    /// With 400 to 499.
-    pub refused: u64,
-    /// With 500 or above.
-    pub failed: u64,
+fn sum(one: Answers, more: Answers) -> Answers {
+    let add = |one: u64, more: u64| one.saturating_add(more.min(REQUESTS_MAX));
+    Answers {
+        requests: add(one.requests, more.requests),
+        refused: add(one.refused, more.refused),
+        failed: add(one.failed, more.failed),
+    }
 }
 
-impl Answers {
-    fn plus(self, other: Self) -> Self {
-        Self {
-            requests: self.requests.saturating_add(other.requests.min(REQUESTS_MAX)),
-            refused: self.refused.saturating_add(other.refused.min(REQUESTS_MAX)),
-            failed: self.failed.saturating_add(other.failed.min(REQUESTS_MAX)),
-        }
-    }
-
-    fn since(self, earlier: Self) -> Self {
-        Self {
-            requests: self.requests.saturating_sub(earlier.requests),
-            refused: self.refused.saturating_sub(earlier.refused),
-            failed: self.failed.saturating_sub(earlier.failed),
-        }
+fn less(later: Answers, earlier: Answers) -> Answers {
+    Answers {
+        requests: later.requests.saturating_sub(earlier.requests),
+        refused: later.refused.saturating_sub(earlier.refused),
+        failed: later.failed.saturating_sub(earlier.failed),
     }
 }
 
@@ -63,7 +52,7 @@ impl Past {
         while self.slots.len() > 2 && self.slots.front().is_some_and(|(at, _)| *at + BEFORE < now) {
             self.slots.pop_front();
         }
-        self.total = self.total.plus(answers);
+        self.total = sum(self.total, answers);
     }
 }
 
@@ -72,8 +61,8 @@ impl Past {
 pub(crate) struct Traffic(BTreeMap<Arc<str>, Past>);
 
 impl Plane {
-    /// A proxy tells what it has answered since it last did.
-    pub fn answered(&self, node: &Node, answers: Answers) {
+    /// A proxy of this node tells what it has answered.
+    pub(crate) fn took_answers(&self, node: &Node, answers: Answers) {
         let known = {
             let state = self.state();
             let name = state.grouping.name(node).ok();
@@ -114,7 +103,7 @@ impl Traffic {
     pub(crate) fn mark(&self) -> Mark {
         let of = |past: &Past| {
             let first = past.slots.front().map(|(_, total)| *total).unwrap_or_default();
-            (past.total, past.total.since(first))
+            (past.total, less(past.total, first))
         };
         Mark(self.0.iter().map(|(group, past)| (group.clone(), of(past))).collect())
     }
@@ -124,8 +113,8 @@ impl Traffic {
         let (mut before, mut since) = (Answers::default(), Answers::default());
         for (group, past) in self.0.iter().filter(|(group, _)| is_of(group)) {
             let (at, earlier) = mark.0.get(group).copied().unwrap_or_default();
-            before = before.plus(earlier);
-            since = since.plus(past.total.since(at));
+            before = sum(before, earlier);
+            since = sum(since, less(past.total, at));
         }
         (before, since)
     }

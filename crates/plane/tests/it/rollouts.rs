@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{Node, RolloutState};
-use plane::{Answers, Content, Limits, Plane, Policy, RolloutError, Rollouts, Wish};
+use plane::{Content, Limits, Plane, Policy, RolloutError, Rollouts, Wish};
 use render::{Platform, Templates};
 use tokio::task::JoinHandle;
-use xds::Directory;
+use xds::{Answers, Directory};
 
 use crate::envoy::upstream;
 use crate::line::{Line, live};
@@ -305,5 +305,23 @@ async fn a_process_that_starts_gives_groups_what_they_had() {
     until("each has what it had", same).await;
     let now = rolling.rollouts.status().await.unwrap().rollout.unwrap();
     assert_eq!((now.stage, now.state.is_over()), (0, false));
+    rolling.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_only_follows_sends_the_same_versions() {
+    let (world, running, rolling) = two_groups("canary=eu@1h; rest=*").await;
+    let follower = world.start();
+    follower.plane.follow_editions(world.editions());
+    for group in ["eu", "us"] {
+        let same =
+            || !of(&running, group).is_empty() && of(&follower, group) == of(&running, group);
+        until("it has the same", same).await;
+    }
+    let before = of(&running, "eu");
+    rolling.offer(&world, HARMLESS).await;
+    until("the canary has it", || hashes(&of(&running, "eu")) != hashes(&before)).await;
+    until("here, too", || of(&follower, "eu") == of(&running, "eu")).await;
+    assert_eq!(of(&follower, "us"), before, "the rest waits here, too");
     rolling.stop().await;
 }

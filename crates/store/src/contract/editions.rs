@@ -54,7 +54,7 @@ fn given(editions: &[(&str, u64)]) -> Vec<(String, u64)> {
 /// Two editions, of which all have the first.
 async fn two(state: &Arc<dyn State>) -> (u64, u64) {
     let one = state.keep_edition(b"one", 1).await.unwrap();
-    state.offer_edition(one).await.unwrap();
+    state.offer_edition(one, false).await.unwrap();
     (one, state.keep_edition(b"two", 2).await.unwrap())
 }
 
@@ -85,10 +85,15 @@ async fn the_first_offer_is_given_to_all(subject: Arc<dyn Subject>) {
     let first = state.standing().await.unwrap();
     assert_eq!(first.given.editions, given(&[("*", one)]));
     assert!(first.given.revision > 0);
-    state.offer_edition(two).await.unwrap();
+    assert_eq!(first.offered, Some((one, true)), "there is nothing to roll out");
+    state.offer_edition(two, false).await.unwrap();
     let second = state.standing().await.unwrap();
     assert_eq!(second.given, first.given, "an offer is not given by itself");
     assert_eq!(second.offered, Some((two, false)));
+    state.offer_edition(two, true).await.unwrap();
+    assert_eq!(state.standing().await.unwrap().offered, Some((two, false)), "as it was offered");
+    state.offer_edition(one, true).await.unwrap();
+    assert_eq!(state.standing().await.unwrap().offered, Some((one, true)));
     state.give_all(two).await.unwrap();
     let third = state.standing().await.unwrap().given;
     assert_eq!(third.editions, given(&[("*", two)]));
@@ -100,7 +105,7 @@ async fn the_first_offer_is_given_to_all(subject: Arc<dyn Subject>) {
 async fn a_step_gives_groups_their_editions_at_a_new_revision(subject: Arc<dyn Subject>) {
     let state = subject.open().await;
     let (one, two) = two(&state).await;
-    state.offer_edition(two).await.unwrap();
+    state.offer_edition(two, false).await.unwrap();
     let published = publish(&state, "shop", &sample::spec("shop", &["shop.example.com"]), 1).await;
     let begun = state.roll(step(&rollout(one, two))).await.unwrap().unwrap();
     assert_eq!(begun.turn, 1);

@@ -59,20 +59,25 @@ pub struct RollStep {
     pub entry: Option<AuditEntry>,
 }
 
-/// Editions and roll-outs.
+/// What was decided, for whoever only follows it.
 #[async_trait]
-pub trait Editions: Send + Sync {
-    /// Keeps an edition; equal content has one number for ever.
-    async fn keep_edition(&self, content: &[u8], at: Millis) -> Result<u64, StoreError>;
+pub trait EditionFeed: Send + Sync {
     /// The content of an edition.
     async fn edition(&self, number: u64) -> Result<Option<Vec<u8>>, StoreError>;
-    /// The latest editions, latest first.
-    async fn editions(&self, limit: usize) -> Result<Vec<EditionRow>, StoreError>;
     /// How everything stands, at one moment.
     async fn standing(&self) -> Result<Standing, StoreError>;
-    /// The configuration is this edition now. The first that there ever is, every group is given at
-    /// once.
-    async fn offer_edition(&self, number: u64) -> Result<(), StoreError>;
+}
+
+/// Editions and roll-outs.
+#[async_trait]
+pub trait Editions: EditionFeed {
+    /// Keeps an edition; equal content has one number for ever.
+    async fn keep_edition(&self, content: &[u8], at: Millis) -> Result<u64, StoreError>;
+    /// The latest editions, latest first.
+    async fn editions(&self, limit: usize) -> Result<Vec<EditionRow>, StoreError>;
+    /// The configuration is this edition now; `is_taken`: there is no need to roll it out. The first
+    /// that there ever is, every group is given at once.
+    async fn offer_edition(&self, number: u64, is_taken: bool) -> Result<(), StoreError>;
     /// Gives every group this edition: the process was configured so, and no proxy is answered yet.
     async fn give_all(&self, number: u64) -> Result<(), StoreError>;
     /// Writes a step, and gives groups what follows of it, at a new revision. `None`: another wrote

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use super::request::Tx;
 use super::{Sqlite, audit, rows, save};
 use crate::{
-    EDITION_BYTES_MAX, EDITIONS_MAX, EditionRow, Editions, Given, PAGE_ROWS_MAX, ROLLOUTS_MAX,
-    RollStep, Standing, StoreError,
+    EDITION_BYTES_MAX, EDITIONS_MAX, EditionFeed, EditionRow, Editions, Given, PAGE_ROWS_MAX,
+    ROLLOUTS_MAX, RollStep, Standing, StoreError,
 };
 
 fn keep(conn: &Connection, content: &[u8], at: Millis) -> Result<u64, StoreError> {
@@ -69,13 +69,15 @@ fn list(conn: &Connection, limit: usize) -> Result<Vec<EditionRow>, StoreError> 
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-fn offer(tx: &Tx<'_>, number: u64) -> Result<(), StoreError> {
+fn offer(tx: &Tx<'_>, number: u64, is_taken: bool) -> Result<(), StoreError> {
     if standing(tx.conn)?.given.editions.is_empty() {
         give(tx, &everybody(number))?;
     }
+    // What everybody has needs no roll-out, also when something else is rolled out later.
+    let is_taken = is_taken || standing(tx.conn)?.given.editions == everybody(number);
     tx.conn
-        .prepare_cached("UPDATE given SET offered = ?1, is_taken = 0 WHERE offered IS NOT ?1")?
-        .execute([number])?;
+        .prepare_cached("UPDATE given SET offered = ?1, is_taken = ?2 WHERE offered IS NOT ?1")?
+        .execute(params![number, is_taken])?;
     Ok(())
 }
 
@@ -156,6 +158,29 @@ fn go_on(tx: &Tx<'_>, rollout: &mut Rollout) -> Result<bool, StoreError> {
     Ok(written == 1)
 }
 
+/// See [`EditionFeed::edition`].
+pub(super) fn content(conn: &Connection, number: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut statement = conn.prepare_cached("SELECT content FROM editions WHERE number = ?1")?;
+    Ok(statement.query_row([number], |row| row.get(0)).optional()?)
+}
+
+/// See [`EditionFeed::standing`].
+pub(super) fn now(conn: &Connection) -> Result<Standing, StoreError> {
+    let moment = conn.unchecked_transaction()?;
+    standing(&moment)
+}
+
+#[async_trait]
+impl EditionFeed for Sqlite {
+    async fn edition(&self, number: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.readers.here(move |conn| content(conn, number)).await
+    }
+
+    async fn standing(&self) -> Result<Standing, StoreError> {
+        self.inner.readers.here(now).await
+    }
+}
+
 #[async_trait]
 impl Editions for Sqlite {
     async fn keep_edition(&self, content: &[u8], at: Millis) -> Result<u64, StoreError> {
@@ -168,29 +193,12 @@ impl Editions for Sqlite {
         self.inner.writer.write(move |tx| keep(tx.conn, &content, at)).await
     }
 
-    async fn edition(&self, number: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        let read = move |conn: &Connection| {
-            let mut statement =
-                conn.prepare_cached("SELECT content FROM editions WHERE number = ?1")?;
-            Ok(statement.query_row([number], |row| row.get(0)).optional()?)
-        };
-        self.inner.readers.here(read).await
-    }
-
     async fn editions(&self, limit: usize) -> Result<Vec<EditionRow>, StoreError> {
         self.inner.readers.here(|conn| list(conn, limit)).await
     }
 
-    async fn standing(&self) -> Result<Standing, StoreError> {
-        let read = |conn: &Connection| {
-            let moment = conn.unchecked_transaction()?;
-            standing(&moment)
-        };
-        self.inner.readers.here(read).await
-    }
-
-    async fn offer_edition(&self, number: u64) -> Result<(), StoreError> {
-        self.inner.writer.write(move |tx| offer(tx, number)).await
+    async fn offer_edition(&self, number: u64, is_taken: bool) -> Result<(), StoreError> {
+        self.inner.writer.write(move |tx| offer(tx, number, is_taken)).await
     }
 
     async fn give_all(&self, number: u64) -> Result<(), StoreError> {

@@ -14,8 +14,8 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::time::{Instant, sleep};
 
 use super::reader::{Readers, keep_statements};
-use super::{blobs, feed, recovery, schema};
-use crate::{Blobs, Changes, Cursor, Feed, StoreError};
+use super::{blobs, editions, feed, recovery, schema};
+use crate::{Blobs, Changes, Cursor, EditionFeed, Feed, Standing, StoreError};
 
 /// Between two looks whether something was published: a look is a few microseconds.
 const LOOK: Duration = Duration::from_millis(25);
@@ -104,6 +104,17 @@ impl Feed for Follower {
 
     async fn restored_from(&self) -> Result<Option<(u64, u64)>, StoreError> {
         self.readers()?.here(recovery::restored_from).await
+    }
+}
+
+#[async_trait]
+impl EditionFeed for Follower {
+    async fn edition(&self, number: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        self.readers()?.here(move |conn| editions::content(conn, number)).await
+    }
+
+    async fn standing(&self) -> Result<Standing, StoreError> {
+        self.readers()?.here(editions::now).await
     }
 }
 

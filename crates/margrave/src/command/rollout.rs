@@ -1,0 +1,218 @@
+//! `margrave rollout`: the platform's templates, from one edition to another.
+
+mod text;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use broker::{RevertWish, RolloutLine, RolloutPlan, RolloutStatus, RolloutWish};
+use reqwest::Method;
+
+use crate::client::{Client, Connect};
+use crate::failure::Failure;
+use crate::output::Format;
+
+/// Roll out other templates to groups of proxies, stage by stage, and go back
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Plan(Plan),
+    Start(Start),
+    Status(Status),
+    List(List),
+    Pause(Pause),
+    Resume(Resume),
+    Revert(Revert),
+}
+
+/// What is rolled out: without any of these, what the configuration of the platform is.
+#[derive(Debug, clap::Args)]
+struct What {
+    /// A folder of templates
+    #[arg(long, value_name = "FOLDER", conflicts_with = "edition")]
+    templates: Option<PathBuf>,
+
+    /// An edition that there is; `margrave rollout status` tells which
+    #[arg(long, value_name = "NUMBER")]
+    edition: Option<u64>,
+}
+
+/// Tell what would change for every service, and send nothing: exit code 0 nothing, 2 something, 3 services would be refused
+#[derive(Debug, clap::Args)]
+struct Plan {
+    #[command(flatten)]
+    what: What,
+
+    #[command(flatten)]
+    output: Format,
+
+    #[command(flatten)]
+    connect: Connect,
+}
+
+/// Begin: the groups of the first stage are given the edition, if no service would be refused
+#[derive(Debug, clap::Args)]
+struct Start {
+    #[command(flatten)]
+    what: What,
+
+    #[command(flatten)]
+    output: Format,
+
+    #[command(flatten)]
+    connect: Connect,
+}
+
+/// Tell which groups are given which edition, and how the latest roll-out stands
+#[derive(Debug, clap::Args)]
+struct Status {
+    #[command(flatten)]
+    output: Format,
+
+    #[command(flatten)]
+    connect: Connect,
+}
+
+/// Tell the latest roll-outs
+#[derive(Debug, clap::Args)]
+struct List {
+    #[command(flatten)]
+    output: Format,
+
+    #[command(flatten)]
+    connect: Connect,
+}
+
+/// Begin no further stage; the gates go on watching
+#[derive(Debug, clap::Args)]
+struct Pause {
+    #[command(flatten)]
+    output: Format,
+
+    #[command(flatten)]
+    connect: Connect,
+}
+
+/// Go on with what was paused
+#[derive(Debug, clap::Args)]
+struct Resume {
+    #[command(flatten)]
+    output: Format,
+
+    #[command(flatten)]
+    connect: Connect,
+}
+
+/// Give all groups at once what they had before, or an earlier edition; gates only tell
+#[derive(Debug, clap::Args)]
+struct Revert {
+    /// The edition to go back to; without it, the one before the latest roll-out
+    #[arg(long, value_name = "NUMBER")]
+    to: Option<u64>,
+
+    #[command(flatten)]
+    output: Format,
+
+    #[command(flatten)]
+    connect: Connect,
+}
+
+impl Args {
+    /// One of its commands.
+    pub fn run(self) -> Result<(), Failure> {
+        let runtime = super::runtime()?;
+        match self.command {
+            Command::Plan(args) => runtime.block_on(args.run()),
+            Command::Start(args) => runtime.block_on(args.run()),
+            Command::Status(args) => runtime.block_on(args.run()),
+            Command::List(args) => runtime.block_on(args.run()),
+            Command::Pause(args) => runtime.block_on(act(&args.connect, &args.output, "pause")),
+            Command::Resume(args) => runtime.block_on(act(&args.connect, &args.output, "resume")),
+            Command::Revert(args) => runtime.block_on(args.run()),
+        }
+    }
+}
+
+impl Plan {
+    async fn run(self) -> Result<(), Failure> {
+        let wish = self.what.read()?;
+        let client = self.connect.client()?;
+        let request = client.request(Method::POST, "/v1/rollouts/plan").json(&wish);
+        let plan: RolloutPlan = client.ask(request).await?;
+        self.output.print(&plan, || text::plan(&plan))?;
+        match (plan.refused_count, plan.changed_count) {
+            (0, 0) => Ok(()),
+            (0, _) => Err(Failure::WouldChange),
+            (count, _) => Err(Failure::Refused(format!(
+                "{count} would be refused: nothing would be rolled out"
+            ))),
+        }
+    }
+}
+
+impl Start {
+    async fn run(self) -> Result<(), Failure> {
+        let wish = self.what.read()?;
+        let client = self.connect.client()?;
+        let request = client.request(Method::POST, "/v1/rollouts").json(&wish);
+        told(&client, request, &self.output).await
+    }
+}
+
+impl Status {
+    async fn run(self) -> Result<(), Failure> {
+        let client = self.connect.client()?;
+        let request = client.request(Method::GET, "/v1/rollouts/status");
+        let status: RolloutStatus = client.ask(request).await?;
+        Ok(self.output.print(&status, || text::status(&status))?)
+    }
+}
+
+impl List {
+    async fn run(self) -> Result<(), Failure> {
+        let client = self.connect.client()?;
+        let all: Vec<RolloutLine> = client.ask(client.request(Method::GET, "/v1/rollouts")).await?;
+        Ok(self.output.print(&all, || text::list(&all))?)
+    }
+}
+
+impl Revert {
+    async fn run(self) -> Result<(), Failure> {
+        let client = self.connect.client()?;
+        let wish = RevertWish { edition: self.to };
+        let request = client.request(Method::POST, "/v1/rollouts/revert").json(&wish);
+        told(&client, request, &self.output).await
+    }
+}
+
+async fn act(connect: &Connect, output: &Format, verb: &str) -> Result<(), Failure> {
+    let client = connect.client()?;
+    let request = client.request(Method::POST, &format!("/v1/rollouts/{verb}"));
+    told(&client, request, output).await
+}
+
+async fn told(
+    client: &Client,
+    request: reqwest::RequestBuilder,
+    output: &Format,
+) -> Result<(), Failure> {
+    let rollout: RolloutLine = client.ask(request).await?;
+    Ok(output.print(&rollout, || text::rollout(&rollout))?)
+}
+
+impl What {
+    fn read(&self) -> anyhow::Result<RolloutWish> {
+        let templates = self.templates.as_deref().map(templates).transpose()?;
+        Ok(RolloutWish { edition: self.edition, templates })
+    }
+}
+
+fn templates(folder: &Path) -> anyhow::Result<std::collections::BTreeMap<String, String>> {
+    let files = crate::dev::templates::read(folder);
+    Ok(files.with_context(|| format!("cannot read {}", folder.display()))?.into_iter().collect())
+}
