@@ -8,7 +8,9 @@ mod document;
 mod history;
 mod hostnames;
 mod instances;
+mod join;
 mod keys;
+mod nodes;
 mod operate;
 mod operations;
 mod plan;
@@ -65,6 +67,11 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         .route("/v1/rollouts/pause", post(rollouts::pause))
         .route("/v1/rollouts/resume", post(rollouts::resume))
         .route("/v1/rollouts/revert", post(rollouts::revert))
+        .route("/v1/join-tokens", post(nodes::invite))
+        .route("/v1/join", post(join::join))
+        .route("/v1/join/renew", post(join::renew))
+        .route("/v1/nodes", get(nodes::list))
+        .route("/v1/nodes/{node}", delete(nodes::revoke))
         .route("/v1/records", get(platform::records))
         .route("/v1/whoami", get(whoami::get))
         .route("/v1/dashboard-codes", post(whoami::code))
@@ -98,6 +105,7 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
     tags(
         (name = "osb", description = "Open Service Broker API: every change to an instance"),
         (name = "platform", description = "Everything else: nothing here changes an instance"),
+        (name = "fleet", description = "Hosts that join as proxies, and stay or are revoked"),
         (name = "access", description = "Who may come in: tokens of people and CI, credentials of platforms")
     ),
     security(("basic" = []), ("bearer" = [])),
@@ -135,6 +143,11 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         operate::confirm_removal,
         platform::fleet,
         platform::proxy,
+        nodes::invite,
+        nodes::list,
+        nodes::revoke,
+        join::join,
+        join::renew,
         platform::records,
         rollouts::plan,
         rollouts::start,

@@ -55,7 +55,7 @@ pub(crate) struct Door {
     digest: [u8; 32],
     operator: Arc<Principal>,
     known: Known,
-    attempts: Attempts,
+    pub(crate) attempts: Attempts,
 }
 
 impl Door {

@@ -1,9 +1,13 @@
 //! Path segments and query strings, refused as JSON and in our own words.
 
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{FromRequestParts, Path, Query};
+use axum::extract::{ConnectInfo, FromRequestParts, Path, Query};
+use axum::http::Extensions;
 use axum::http::request::Parts;
-use model::{CredentialId, Hostname, InstanceId, NameError, OperationId};
+use model::{CredentialId, Hostname, InstanceId, NameError, NodeId, OperationId};
 use serde::de::DeserializeOwned;
 
 use crate::error::Error;
@@ -23,6 +27,29 @@ impl<S: Send + Sync> FromRequestParts<S> for Id<CredentialId> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         Ok(Self(parse(&segment(parts, state).await?)?))
     }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Id<NodeId> {
+    type Rejection = Error;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        Ok(Self(parse(&segment(parts, state).await?)?))
+    }
+}
+
+/// The address that a request comes from.
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(address(&parts.extensions)))
+    }
+}
+
+/// The same, for who has the request whole.
+pub(crate) fn address(extensions: &Extensions) -> IpAddr {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip())
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Id<OperationId> {

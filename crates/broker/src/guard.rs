@@ -1,11 +1,10 @@
 //! Around every request: who may ask at all and how, the echo, the log, the counting, and the limit on
 //! how many there are at a time.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -13,11 +12,13 @@ use tracing::Instrument;
 
 use crate::error::Error;
 use crate::router::Broker;
-use crate::{identity, metrics};
+use crate::{extract, identity, metrics};
 
 const VERSION: &str = "x-broker-api-version";
 /// Our own id of a request, in its answer and in its lines of the log.
 const REQUEST_ID: &str = "x-request-id";
+/// Where a host brings its own: a token that it uses up, or the proof that it has a key.
+const WITHOUT_CREDENTIAL: [&str; 2] = ["/v1/join", "/v1/join/renew"];
 
 pub(crate) async fn guard(
     State(broker): State<Arc<Broker>>,
@@ -68,8 +69,10 @@ async fn answer(broker: &Broker, mut request: Request, next: Next) -> Response {
 }
 
 async fn admit(broker: &Broker, request: &mut Request) -> Result<(), Error> {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+    if WITHOUT_CREDENTIAL.contains(&request.uri().path()) {
+        return Ok(());
+    }
+    let from = extract::address(request.extensions());
     let entered = broker.enter(request.headers(), from).await?;
     request.extensions_mut().insert(Arc::clone(&entered.who));
     request.extensions_mut().insert(entered);

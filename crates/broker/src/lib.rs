@@ -21,6 +21,7 @@ mod extract;
 mod fetch;
 mod guard;
 mod identity;
+mod joining;
 mod last_operation;
 mod lasting;
 pub mod metrics;
@@ -39,6 +40,7 @@ pub use api::openapi;
 pub use auth::Password;
 pub use binding::place;
 pub use catalog::{PLAN_INTERNAL_ID, PLAN_PUBLIC_ID, SERVICE_ID};
+pub use joining::{Joining, Listener};
 pub use port::{
     AheadLine, BackupFile, Content, Coverage, DifferenceLine, FleetSummary, Keeper, LetGo,
     LoggedIn, Login, LoginError, LoginOffer, Prover, ProxyDetail, ProxyLine, RecordLine,

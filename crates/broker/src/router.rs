@@ -18,6 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::auth::{Door, Password};
 use crate::error::Error;
+use crate::joining::Joining;
 use crate::port::{Keeper, Login, Prover, Vault, View};
 use crate::rollouts::Rollouts;
 use crate::typical::Typical;
@@ -111,6 +112,8 @@ pub struct Parts {
     pub credentials: Arc<dyn Credentials>,
     /// Codes for browsers.
     pub sessions: Arc<dyn Sessions>,
+    /// How hosts become proxies, where they can.
+    pub joining: Option<Joining>,
     /// Logins of people, where an issuer is configured.
     pub login: Option<Arc<dyn Login>>,
     /// Bytes that nobody can guess.

@@ -101,8 +101,18 @@ fn the_metrics_page_has_every_metric() {
 }
 
 /// What an action of the audit log is done to.
-const NOUNS: [&str; 8] =
-    ["binding", "fleet", "hostname", "instance", "operation", "platform", "team", "token"];
+const NOUNS: [&str; 10] = [
+    "binding",
+    "fleet",
+    "hostname",
+    "instance",
+    "join-token",
+    "node",
+    "operation",
+    "platform",
+    "team",
+    "token",
+];
 
 #[test]
 fn the_audit_page_has_every_action() {

@@ -31,10 +31,12 @@ pub enum AccessKind {
     Code,
     /// `mgs_`: a session of a browser.
     Session,
+    /// `mgj_`: lets one host in as a proxy, once.
+    Join,
 }
 
 impl AccessKind {
-    const ALL: [Self; 4] = [Self::Token, Self::Platform, Self::Code, Self::Session];
+    const ALL: [Self; 5] = [Self::Token, Self::Platform, Self::Code, Self::Session, Self::Join];
 
     /// How secrets of this kind begin.
     pub fn prefix(self) -> &'static str {
@@ -43,6 +45,7 @@ impl AccessKind {
             Self::Platform => "mgp_",
             Self::Code => "mgc_",
             Self::Session => "mgs_",
+            Self::Join => "mgj_",
         }
     }
 }

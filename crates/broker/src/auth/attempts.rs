@@ -16,11 +16,11 @@ const ADDRESSES_MAX: usize = 4_096;
 
 /// When all failures of an address will have been forgiven.
 #[derive(Default)]
-pub(super) struct Attempts(Mutex<HashMap<IpAddr, Millis>>);
+pub(crate) struct Attempts(Mutex<HashMap<IpAddr, Millis>>);
 
 impl Attempts {
     /// Seconds that an address must wait before it may try again; `None`: it may now.
-    pub(super) fn must_wait_s(&self, from: IpAddr, now: Millis) -> Option<u64> {
+    pub(crate) fn must_wait_s(&self, from: IpAddr, now: Millis) -> Option<u64> {
         let forgiven = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let all = *forgiven.get(&network(from))?;
         let wait = all - now - (AT_ONCE_MAX - 1) * FORGIVEN_MILLIS;
@@ -28,7 +28,7 @@ impl Attempts {
     }
 
     /// An attempt has failed.
-    pub(super) fn failed(&self, from: IpAddr, now: Millis) {
+    pub(crate) fn failed(&self, from: IpAddr, now: Millis) {
         let mut forgiven = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let from = network(from);
         if forgiven.len() >= ADDRESSES_MAX && !forgiven.contains_key(&from) {

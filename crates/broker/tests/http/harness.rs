@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use authority::Authority;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use broker::{
-    Asked, BackupFile, Config, Coverage, Edge, FleetSummary, GivenLine, Keeper, LetGo, Maintenance,
-    PLAN_INTERNAL_ID, PLAN_PUBLIC_ID, Parts, Password, Prover, ProxyDetail, ProxyLine, RecordLine,
-    RenderedLine, RolloutLine, RolloutPlan, RolloutRefused, RolloutStatus, RolloutWish, Rollouts,
-    SERVICE_ID, Standing, View,
+    Asked, BackupFile, Config, Coverage, Edge, FleetSummary, GivenLine, Joining, Keeper, LetGo,
+    Listener, Maintenance, PLAN_INTERNAL_ID, PLAN_PUBLIC_ID, Parts, Password, Prover, ProxyDetail,
+    ProxyLine, RecordLine, RenderedLine, RolloutLine, RolloutPlan, RolloutRefused, RolloutStatus,
+    RolloutWish, Rollouts, SERVICE_ID, Standing, View,
 };
 use http_body_util::BodyExt;
 use model::{
@@ -31,6 +32,9 @@ use crate::vault::Counting;
 
 /// `user:secret`.
 pub(crate) const CREDENTIALS: &str = "Basic dXNlcjpzZWNyZXQ=";
+
+/// The time at which every test begins.
+const NOW: Millis = 1_777_593_600_000;
 
 pub(crate) struct Harness {
     pub(crate) store: Arc<Sqlite>,
@@ -188,6 +192,20 @@ impl Rollouts for NothingToSee {
     }
 }
 
+/// An authority of these tests.
+fn joining(store: &Arc<Sqlite>) -> Joining {
+    let domain = "edge.example".parse().expect("a domain");
+    let (certificate, key) = Authority::make(&domain, [7; 16], NOW).expect("an authority");
+    let authority = Authority::load(certificate, &key).expect("it is loaded");
+    let listener = Listener {
+        address: "127.0.0.1:18000".to_owned(),
+        authority: authority.pem().to_owned(),
+        server_name: domain.server(),
+    };
+    let authority = Arc::new(authority);
+    Joining { nodes: Arc::<Sqlite>::clone(store), authority, life: 24 * 60 * 60 * 1000, listener }
+}
+
 impl Harness {
     pub(crate) fn new() -> Self {
         Self::with_pages(None)
@@ -196,7 +214,7 @@ impl Harness {
     /// On a disk of so many pages of 4 KiB.
     pub(crate) fn with_pages(pages_max: Option<u32>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let now = Arc::new(AtomicI64::new(1_777_593_600_000));
+        let now = Arc::new(AtomicI64::new(NOW));
         let ticking = Arc::clone(&now);
         let clock: Arc<dyn Fn() -> Millis + Send + Sync> =
             Arc::new(move || ticking.fetch_add(1, Ordering::Relaxed));
@@ -231,6 +249,7 @@ impl Harness {
             credentials: Arc::<Sqlite>::clone(&store),
             sessions: Arc::<Sqlite>::clone(&store),
             login: None,
+            joining: Some(joining(&store)),
             random: Arc::new(random),
             view: Arc::new(NothingToSee),
             clock,

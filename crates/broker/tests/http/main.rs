@@ -1,6 +1,7 @@
 //! The broker over HTTP with the real store: each row of the specification that a platform relies on.
 
 mod harness;
+mod joining;
 mod limits;
 mod meddler;
 mod vault;

@@ -70,7 +70,9 @@ impl World {
             _ => "a",
         };
         let mut path = template.replace("{id}", id).replace("{hostname}", "x.shop.example.com");
-        for (name, value) in [("{binding}", "b"), ("{binding_id}", "b"), ("{team}", "shop")] {
+        for (name, value) in
+            [("{binding}", "b"), ("{binding_id}", "b"), ("{team}", "shop"), ("{node}", "proxy-7")]
+        {
             path = path.replace(name, value);
         }
         if template.starts_with("/v2/service_instances") && method != "GET" {
@@ -93,6 +95,10 @@ fn bind() -> Value {
     json!({"service_id": SERVICE_ID, "plan_id": PLAN_INTERNAL_ID})
 }
 
+fn request() -> String {
+    authority::Applicant::new().expect("a key").request().to_owned()
+}
+
 /// A body that is accepted of who may; else an empty object.
 fn body(method: &str, template: &str) -> Option<Value> {
     let draft = json!({"instance": "a", "parameters": {"service": "a",
@@ -108,6 +114,11 @@ fn body(method: &str, template: &str) -> Option<Value> {
         (_, "/v1/tokens") => Some(json!({"teams": ["shop"]})),
         (_, "/v1/operations/{id}/cancel") => Some(json!({"reason": "tried"})),
         (_, "/v1/operations/{id}/skip") => Some(json!({"step": "dns", "reason": "tried"})),
+        (_, "/v1/join-tokens") => Some(json!({"group": "eu"})),
+        (_, "/v1/join") => Some(json!({"token": "mgj_", "request": request()})),
+        (_, "/v1/join/renew") => {
+            Some(json!({"certificate": "", "request": request(), "proof": ""}))
+        }
         (_, "/v1/platforms") => Some(json!({"name": "k8s"})),
         _ => Some(json!({})),
     }

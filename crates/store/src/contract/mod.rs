@@ -18,6 +18,7 @@ mod fence;
 mod hostnames;
 mod life;
 mod listing;
+mod nodes;
 mod offers;
 mod over;
 mod proofs;
@@ -36,7 +37,7 @@ use async_trait::async_trait;
 use model::Millis;
 
 use crate::{
-    Audit, Bindings, Blobs, Contexts, Credentials, Editions, Proofs, Queue, Search, Sessions,
+    Audit, Bindings, Blobs, Contexts, Credentials, Editions, Nodes, Proofs, Queue, Search, Sessions,
     Store, Teams,
 };
 
@@ -51,6 +52,7 @@ pub trait State:
     + Editions
     + Sessions
     + Teams
+    + Nodes
     + Proofs
     + Search
     + Contexts
@@ -66,6 +68,7 @@ impl<T> State for T where
         + Editions
         + Sessions
         + Teams
+        + Nodes
         + Proofs
         + Search
         + Contexts
@@ -115,6 +118,7 @@ const CASES: &[&[Case]] = &[
     hostnames::CASES,
     life::CASES,
     listing::CASES,
+    nodes::CASES,
     offers::CASES,
     over::CASES,
     queue::CASES,

@@ -7,6 +7,7 @@ mod accept;
 mod allow;
 mod audit;
 mod audit_file;
+mod authority;
 pub mod backup;
 mod bindings;
 mod blobs;
@@ -24,6 +25,7 @@ mod jobs;
 #[cfg(feature = "contract")]
 mod memory;
 mod names;
+mod nodes;
 mod offers;
 mod open;
 #[cfg(test)]
@@ -31,6 +33,7 @@ mod plans;
 mod ports;
 mod ports_access;
 mod ports_bindings;
+mod ports_nodes;
 mod ports_proofs;
 mod ports_search;
 mod ports_teams;

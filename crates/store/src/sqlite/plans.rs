@@ -15,8 +15,16 @@ use crate::contract::{self, State, Subject, sample};
 use crate::{Clock, Filter, InstanceSearch, OperationSearch, Queue, Search, Store, Write};
 
 /// What no statement may walk through.
-const GROWING: &[&str] =
-    &["instances", "operations", "published", "hostnames", "audit", "bindings", "proofs"];
+const GROWING: &[&str] = &[
+    "instances",
+    "operations",
+    "published",
+    "hostnames",
+    "audit",
+    "bindings",
+    "proofs",
+    "certificates",
+];
 /// Indexes that hold only what is under way or waits to be forgotten.
 const SMALL: &[&str] = &["operation_in_progress", "tombstones", "proofs_awaited"];
 
