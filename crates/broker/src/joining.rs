@@ -55,7 +55,7 @@ impl Joining {
     ) -> Result<Issued, AuthorityError> {
         let mut serial = Serial::default();
         let random = (broker.parts.random)();
-        serial.copy_from_slice(&random[..serial.len()]);
+        serial.iter_mut().zip(random).for_each(|(to, from)| *to = from);
         self.authority.issue(asked, name, serial, now, self.life)
     }
 }

@@ -12,6 +12,7 @@ mod config;
 mod dev;
 mod envoy;
 mod failure;
+mod gate;
 mod logging;
 mod output;
 

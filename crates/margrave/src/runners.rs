@@ -21,6 +21,8 @@ use crate::dev::templates::Configured;
 use crate::dev::vault::Vault;
 use crate::dev::{expiry, heads, names};
 use crate::envoy::Supervisor;
+use crate::gate::Gate;
+use crate::gate::own::Own;
 use crate::proof::Prover;
 use crate::runner::Runner;
 
@@ -47,6 +49,8 @@ pub struct Parts {
     pub announcement: Announcement,
     /// How proxies poll.
     pub polling: plane::Polling,
+    /// The identity of our own Envoy, where xDS speaks TLS.
+    pub own: Option<Own>,
 }
 
 /// Answers are a few packets each: none waits for the next.
@@ -74,14 +78,44 @@ fn kept(
     [vault, expiry, names, proofs]
 }
 
-/// Answers proxies.
-pub fn xds(listener: TcpListener, plane: &Arc<Plane>, polling: plane::Polling) -> Runner {
+/// Answers proxies; with a gate, those alone who have joined.
+pub fn xds(
+    listener: TcpListener,
+    plane: &Arc<Plane>,
+    polling: plane::Polling,
+    gate: Option<Arc<Gate>>,
+) -> Vec<Runner> {
     let proxies = plane.service(xds::Limits::default());
     proxies.speak_json(Arc::new(polling));
+    let (tls, known) = (gate.as_ref().map(|gate| gate.tls()), proxies.clone());
     let (reads, writes) = ("each group's resources", "discovery responses; events of proxies");
-    Runner::new("xds", reads, writes, |stop| async move {
-        Ok(xds::serve(listener, None, proxies, stop.cancelled_owned()).await?)
-    })
+    let answers = Runner::new("xds", reads, writes, |stop| async move {
+        Ok(xds::serve(listener, tls, proxies, stop.cancelled_owned()).await?)
+    });
+    let gate = gate.map(|gate| {
+        let (reads, writes) = ("certificates of the listener, revocations", "who may come in");
+        Runner::new("gate", reads, writes, |stop| gate.run(known, stop))
+    });
+    std::iter::once(answers).chain(gate).collect()
+}
+
+fn carried_out(worker: worker::Worker) -> Runner {
+    let reads = "the queue, operations, how far proxies are";
+    let writes = "operations, published instances, DNS records";
+    Runner::new("worker", reads, writes, |stop| worker.run(stop.cancelled_owned()).map(Ok))
+}
+
+/// Our own Envoy, and what keeps its certificate good.
+fn proxy(envoy: Option<Supervisor>, own: Option<Own>) -> impl Iterator<Item = Runner> {
+    let own = own.map(|own| {
+        let (reads, writes) = ("when our Envoy's certificate ends", "another");
+        Runner::new("identity", reads, writes, |stop| own.run(stop))
+    });
+    let envoy = envoy.map(|envoy| {
+        let (reads, writes) = ("its resources, over xDS", "answers to requests");
+        Runner::new("envoy", reads, writes, |stop| envoy.run(stop))
+    });
+    own.into_iter().chain(envoy)
 }
 
 fn pages(listener: TcpListener, console: axum::Router) -> Runner {
@@ -114,7 +148,7 @@ fn rendered_with(
 
 /// The list.
 pub fn list(parts: Parts) -> Vec<Runner> {
-    let Parts { ports, line, envoy, metrics, readiness, announcement, polling } = parts;
+    let Parts { ports, line, envoy, metrics, readiness, announcement, own, polling } = parts;
     let all = Arc::clone(&readiness);
     let Line {
         broker,
@@ -129,6 +163,7 @@ pub fn list(parts: Parts) -> Vec<Runner> {
         bindings,
         vault,
         prover,
+        gate,
     } = line;
     let proxies = Arc::clone(&plane);
     let rendered = rendered_with(&plane, configured, rollouts);
@@ -155,17 +190,14 @@ pub fn list(parts: Parts) -> Vec<Runner> {
     ];
     list.extend(rendered);
     list.extend(kept(bindings, vault, teams, prover));
-    list.extend(ports.xds.map(|listener| xds(listener, &proxies, polling)));
-    if let Some(envoy) = envoy {
-        let run = |stop| envoy.run(stop);
-        list.push(Runner::new("envoy", "its resources, over xDS", "answers to requests", run));
-    }
-    list.push(Runner::new(
-        "worker",
-        "the queue, operations, how far proxies are",
-        "operations, published instances, DNS records",
-        |stop| worker.run(stop.cancelled_owned()).map(Ok),
-    ));
+    list.extend(
+        ports
+            .xds
+            .into_iter()
+            .flat_map(|listener| xds(listener, &proxies, polling.clone(), gate.clone())),
+    );
+    list.extend(proxy(envoy, own));
+    list.push(carried_out(worker));
     list.push(Runner::new(
         "broker",
         "requests of platforms and developers",

@@ -11,7 +11,7 @@ use store::{Blobs, Feed, StoreError};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn open(path: &std::path::Path) -> Sqlite {
-    Sqlite::open(path, Options::new(Arc::new(|| 1))).unwrap()
+    Sqlite::open(path, Options::new(Arc::new(|| 1))).expect("opens")
 }
 
 #[tokio::test]

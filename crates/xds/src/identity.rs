@@ -50,7 +50,6 @@ impl Identity {
             () if Instant::now() >= self.until => "has expired",
             () => return Ok(()),
         };
-        metrics::stream_refused("identity");
         let Self { node, serial, .. } = self;
         Err(Status::permission_denied(format!("the certificate {serial} of node `{node}` {why}")))
     }

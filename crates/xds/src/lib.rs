@@ -45,4 +45,4 @@ pub use rest::Json;
 pub use server::serve;
 pub use service::{Ads, Directory};
 pub use status::{ClientStatus, Condition, ResourceStatus};
-pub use tls::{Identify, Tls, TlsError, tls_settings};
+pub use tls::{Identify, Tls, TlsError, TlsSettings, tls_settings};

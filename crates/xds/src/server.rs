@@ -45,7 +45,7 @@ pub async fn serve(
         .accept_http1(true);
     match tls {
         Some(tls) => {
-            let incoming = ReceiverStream::new(tls::accept(listener, tls));
+            let incoming = ReceiverStream::new(tls::accept(listener, tls, ads.revoked()));
             server.serve_with_incoming_shutdown(ads, incoming, shutdown).await
         }
         None => {

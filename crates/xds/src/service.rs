@@ -90,7 +90,9 @@ impl Shared {
     ) -> Result<Arc<Cache>, Status> {
         if let Some(identity) = identity {
             identity.admits(node)?;
-            identity.stands(&self.revoked.borrow())?;
+            identity
+                .stands(&self.revoked.borrow())
+                .inspect_err(|_| metrics::stream_refused("identity"))?;
         }
         self.directory.assign(node).map_err(|reason| {
             metrics::stream_refused("directory");
@@ -136,6 +138,11 @@ impl Ads {
     /// These certificates are good no more, and no others: streams that were opened with them end.
     pub fn revoke(&self, revoked: Revoked) {
         self.0.revoked.send_replace(revoked);
+    }
+
+    /// Certificates that are good no more.
+    pub(crate) fn revoked(&self) -> watch::Receiver<Revoked> {
+        self.0.revoked.subscribe()
     }
 
     /// Streams open now.

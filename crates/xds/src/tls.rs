@@ -22,7 +22,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-use crate::identity::Identity;
+use crate::identity::{Identity, Revoked};
 use crate::metrics;
 
 /// Handshakes at the same time; more wait to be accepted. One costs 20 kB and a third of a millisecond.
@@ -31,6 +31,8 @@ const HANDSHAKES_MAX: usize = 256;
 const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 /// Connections that wait for the server to take them.
 const CONNECTIONS_WAITING: usize = 16;
+/// Between the end of a certificate, which ends its streams in words, and that of its connection.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// After an error of the listener itself, such as no more file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -41,7 +43,7 @@ pub type Identify = dyn Fn(&CertificateDer<'static>) -> Result<Identity, String>
 #[derive(Clone)]
 pub struct Tls {
     /// The latest is used for each new connection.
-    pub settings: watch::Receiver<Arc<ServerConfig>>,
+    pub settings: watch::Receiver<TlsSettings>,
     /// Tells who a client is.
     pub identify: Arc<Identify>,
 }
@@ -65,7 +67,7 @@ pub fn tls_settings(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     clients: Vec<CertificateDer<'static>>,
-) -> Result<Arc<ServerConfig>, TlsError> {
+) -> Result<TlsSettings, TlsError> {
     let provider = Arc::new(default_provider());
     let mut roots = RootCertStore::empty();
     for authority in clients {
@@ -84,10 +86,15 @@ pub fn tls_settings(
     Ok(Arc::new(settings))
 }
 
-/// A connection whose other end is known.
+/// Settings of a listener; see [`tls_settings`].
+pub type TlsSettings = Arc<ServerConfig>;
+
+/// A connection whose other end is known, as long as its certificate is good: whoever comes back has to
+/// show the one that it has then.
 pub(crate) struct Known {
     stream: TlsStream<TcpStream>,
     identity: Arc<Identity>,
+    end: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Connected for Known {
@@ -104,6 +111,10 @@ impl AsyncRead for Known {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.end.as_mut().poll(context).is_ready() {
+            let why = "the certificate of this connection is good no more";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, why)));
+        }
         Pin::new(&mut self.stream).poll_read(context, into)
     }
 }
@@ -127,13 +138,22 @@ impl AsyncWrite for Known {
 }
 
 /// Connections as they become known, until the receiver is dropped.
-pub(crate) fn accept(listener: TcpListener, tls: Tls) -> mpsc::Receiver<io::Result<Known>> {
+pub(crate) fn accept(
+    listener: TcpListener,
+    tls: Tls,
+    revoked: watch::Receiver<Revoked>,
+) -> mpsc::Receiver<io::Result<Known>> {
     let (known, receiver) = mpsc::channel(CONNECTIONS_WAITING);
-    tokio::spawn(accept_all(listener, tls, known));
+    tokio::spawn(accept_all(listener, tls, revoked, known));
     receiver
 }
 
-async fn accept_all(listener: TcpListener, tls: Tls, known: mpsc::Sender<io::Result<Known>>) {
+async fn accept_all(
+    listener: TcpListener,
+    tls: Tls,
+    revoked: watch::Receiver<Revoked>,
+    known: mpsc::Sender<io::Result<Known>>,
+) {
     let places = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
@@ -148,9 +168,9 @@ async fn accept_all(listener: TcpListener, tls: Tls, known: mpsc::Sender<io::Res
             },
             () = known.closed() => return,
         };
-        let (tls, known) = (tls.clone(), known.clone());
+        let (tls, revoked, known) = (tls.clone(), revoked.clone(), known.clone());
         tokio::spawn(async move {
-            match shake_hands(stream, &tls).await {
+            match shake_hands(stream, &tls, revoked).await {
                 Ok(it) => _ = known.send(Ok(it)).await,
                 Err((reason, why)) => refuse(from, reason, &why),
             }
@@ -159,7 +179,11 @@ async fn accept_all(listener: TcpListener, tls: Tls, known: mpsc::Sender<io::Res
     }
 }
 
-async fn shake_hands(stream: TcpStream, tls: &Tls) -> Result<Known, (&'static str, String)> {
+async fn shake_hands(
+    stream: TcpStream,
+    tls: &Tls,
+    revoked: watch::Receiver<Revoked>,
+) -> Result<Known, (&'static str, String)> {
     // Answers are a few packets each: none waits for the next.
     let _ = stream.set_nodelay(true);
     let settings = Arc::clone(&tls.settings.borrow());
@@ -172,7 +196,13 @@ async fn shake_hands(stream: TcpStream, tls: &Tls) -> Result<Known, (&'static st
     let certificate = session.peer_certificates().and_then(<[_]>::first);
     let certificate = certificate.ok_or(("identity", "no certificate was shown".to_owned()))?;
     let identity = (tls.identify)(certificate).map_err(|why| ("identity", why))?;
-    Ok(Known { stream, identity: Arc::new(identity) })
+    let identity = Arc::new(identity);
+    let ending = Arc::clone(&identity);
+    let end = Box::pin(async move {
+        ending.ends(revoked).await;
+        tokio::time::sleep(FAREWELL).await;
+    });
+    Ok(Known { stream, identity, end })
 }
 
 fn refuse(from: SocketAddr, reason: &'static str, why: &str) {

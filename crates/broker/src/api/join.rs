@@ -1,11 +1,6 @@
 //! A host joins as a proxy, and stays one. Nobody has a credential here: the first brings a token, the
 //! second proves that it has the key of the certificate that it shows.
 
-#![expect(
-    unused_qualifications,
-    reason = "the macro that documents the routes names their parameters once more"
-)]
-
 use std::sync::Arc;
 
 use authority::{AuthorityError, Issued, ProxyName, Request};

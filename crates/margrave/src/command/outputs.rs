@@ -8,12 +8,12 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::audit::Verified;
 use super::{
-    apply, backup, bind, delete, explain, fleet, login, logout, platform, restore, token, unbind,
-    validate, whoami,
+    apply, backup, bind, delete, explain, fleet, join, join_token, login, logout, platform,
+    restore, token, unbind, validate, whoami,
 };
 use crate::client::Planned;
 use crate::client::api::{Instance, Operation};
-use crate::client::{audit, bindings, credentials, search, teams};
+use crate::client::{audit, bindings, credentials, nodes, search, teams};
 
 /// A command, without `margrave`, and the schema of its output.
 type Row = (&'static str, fn() -> Value);
@@ -37,11 +37,15 @@ const OUTPUTS: &[Row] = &[
     ("hostname show", of::<teams::Hostname>),
     ("hostname verify", of::<teams::Hostname>),
     ("hostname withdraw", of::<teams::Hostname>),
+    ("join", of::<join::Joined>),
+    ("join-token create", of::<join_token::Invited>),
     ("keys list", of::<bindings::Keyring>),
     ("keys rotate", of::<bindings::Keyring>),
     ("list", of::<Vec<Instance>>),
     ("login", of::<login::LoggedIn>),
     ("logout", of::<logout::Forgotten>),
+    ("node list", of::<Vec<nodes::Node>>),
+    ("node revoke", of::<nodes::Node>),
     ("operation cancel", of::<Operation>),
     ("operation retry", of::<Operation>),
     ("operation show", of::<Operation>),

@@ -6,7 +6,7 @@ mod list;
 mod revoke;
 
 pub use create::Created;
-pub use keep::Kept;
+pub use keep::{Kept, read as read_secret};
 
 use crate::failure::Failure;
 

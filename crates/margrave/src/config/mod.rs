@@ -8,6 +8,7 @@ mod login;
 mod parse;
 mod rollout;
 mod setting;
+mod xds_tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ pub use setting::Setting;
 pub use setting::{Kind, SETTINGS};
 
 use crate::failure::Failure;
+use crate::gate::XdsTls;
 
 /// The file that is read when `--config` does not name one.
 pub const FILE: &str = "margrave.toml";
@@ -53,6 +55,8 @@ pub struct Config {
     pub xds: Protocol,
     /// How proxies poll.
     pub polling: plane::Polling,
+    /// How xDS is encrypted.
+    pub xds_tls: XdsTls,
     /// Templates in place of the built-in ones.
     pub templates: Option<PathBuf>,
     /// How other templates reach the proxies.

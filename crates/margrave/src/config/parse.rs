@@ -9,6 +9,7 @@ use super::layers::Layers;
 use super::setting::{Kind, Setting};
 use super::{
     AccessLog, Config, Credentials, Envoy, Listen, LogFormat, NONE, Protocol, login, rollout,
+    xds_tls,
 };
 use crate::proof::Servers;
 
@@ -41,6 +42,7 @@ pub fn config(layers: &Layers) -> (Config, Vec<String>) {
             _ => Protocol::Delta,
         },
         polling: read.polling(),
+        xds_tls: xds_tls::settings(&mut read),
         templates: read.path("templates"),
         rollout: rollout::policy(&mut read),
         sources: read.path("sources"),
@@ -59,7 +61,7 @@ pub fn config(layers: &Layers) -> (Config, Vec<String>) {
             broker: read.loopback("listen.broker"),
             console: read.loopback("listen.console"),
             metrics: read.listen("listen.metrics"),
-            xds: read.loopback("listen.xds"),
+            xds: read.xds(),
             public: read.listen("listen.public"),
             internal: read.listen("listen.internal"),
             envoy_admin: read.loopback("listen.envoy_admin"),
@@ -98,7 +100,7 @@ impl Reader<'_> {
         Some(text.trim_end_matches('/').to_owned())
     }
 
-    fn path(&self, key: &str) -> Option<PathBuf> {
+    pub(super) fn path(&self, key: &str) -> Option<PathBuf> {
         Some(self.text(key)).filter(|text| !text.is_empty()).map(Into::into)
     }
 
@@ -119,7 +121,7 @@ impl Reader<'_> {
         setting.and_then(|setting| read(setting.default)).unwrap_or_default()
     }
 
-    fn choice(&mut self, key: &str) -> String {
+    pub(super) fn choice(&mut self, key: &str) -> String {
         let words = match Setting::find(key).map(|setting| setting.kind) {
             Some(Kind::Choice(words)) => words,
             _ => &[],
@@ -142,6 +144,17 @@ impl Reader<'_> {
         if !address.ip().is_loopback() {
             let why = "must be on loopback: it is neither encrypted nor meant for other machines";
             self.problem(key, why);
+        }
+        address
+    }
+
+    /// With TLS it may be anywhere.
+    fn xds(&mut self) -> SocketAddr {
+        let address = self.listen("listen.xds");
+        if !address.ip().is_loopback() && self.text("xds_tls.mode") == "off" {
+            let why = "must be on loopback, because it is in clear: set `xds_tls.mode` to `platform`, and let \
+                       proxies join";
+            self.problem("listen.xds", why);
         }
         address
     }
@@ -291,7 +304,7 @@ mod tests {
             "m.toml:2:1: `xds` must be delta|sotw|rest, not `poll`",
             "m.toml:1:1: `on_demand` must be true|false, not `perhaps`",
             "m.toml:5:1: `listen.broker` must be [ADDRESS:]PORT, not `70000`",
-            "m.toml:6:1: `listen.xds` must be on loopback: it is neither encrypted nor meant for other machines",
+            "m.toml:6:1: `listen.xds` must be on loopback, because it is in clear: set `xds_tls.mode` to `platform`, and let proxies join",
             "m.toml:8:1: `broker.username` must not hold a colon (HTTP basic authentication)",
             "m.toml:9:1: `broker.password` is shorter than 8 characters",
         ];

@@ -58,6 +58,7 @@ impl Setting {
             Kind::Bool => "true|false",
             Kind::Number => "NUMBER",
             Kind::Choice(words) if words.contains(&"delta") => "delta|sotw|rest",
+            Kind::Choice(words) if words.contains(&"off") => "off|platform|files",
             Kind::Choice(_) => "text|json",
             Kind::Secret => "SECRET",
         }
@@ -156,6 +157,45 @@ pub const SETTINGS: &[Setting] = &[
         Kind::Number,
         "1000",
         "How long proxies that poll wait between two polls, in milliseconds; Envoy waits up to twice as long",
+    ),
+    setting(
+        "xds_tls.mode",
+        Kind::Choice(&["off", "platform", "files"]),
+        "off",
+        "How `listen.xds` is encrypted: `off`, and then on loopback only and without secrets; `platform`, by the platform's \
+         own authority; `files`, by the files below",
+    ),
+    setting(
+        "xds_tls.certificate",
+        Kind::Path,
+        "",
+        "Of `files`: the listener's certificate and those above it, PEM",
+    ),
+    setting("xds_tls.key", Kind::Path, "", "Of `files`: the certificate's private key, PEM"),
+    setting(
+        "xds_tls.authority",
+        Kind::Path,
+        "",
+        "Of `files`: who has signed the certificate, PEM, for hosts that join",
+    ),
+    setting("xds_tls.server_name", Kind::Text, "", "Of `files`: the DNS name in the certificate"),
+    setting(
+        "xds_tls.client_ca",
+        Kind::Path,
+        "",
+        "Authorities, PEM, whose certificates of proxies are good beside those of the platform's own",
+    ),
+    setting(
+        "xds_tls.address",
+        Kind::Text,
+        "",
+        "Where hosts that join reach `listen.xds`, such as `xds.example.com:18000`. Unset: its own address",
+    ),
+    setting(
+        "xds_tls.life",
+        Kind::Text,
+        "24h",
+        "How long a proxy's certificate is good, from `1h` to `7d`",
     ),
     setting(
         "templates",

@@ -9,7 +9,7 @@ use model::OperationId;
 use plane::{Content, Opening, OpeningError, Plane, Rollouts};
 use render::{Complaint, Platform, Sources, Templates};
 use store::sqlite::{Options, Sqlite};
-use store::{Audit, Bindings, Blobs, Feed, Recovery, Store, Teams};
+use store::{Audit, Bindings, Blobs, Feed, Nodes, Recovery, Store, Teams};
 use uuid::Uuid;
 use worker::Worker;
 use worker::cloud::LocalCloud;
@@ -22,6 +22,7 @@ use super::rollouts::PlaneRollouts;
 use super::templates::Configured;
 use super::vault::Vault;
 use crate::config::{AccessLog, Config, Credentials, Envoy, Listen};
+use crate::gate::Gate;
 use crate::proof::Prover;
 use crate::state::State;
 use crate::{clock, envoy};
@@ -52,6 +53,8 @@ pub struct Line {
     pub vault: Arc<Vault>,
     /// What looks for proofs of hostnames.
     pub prover: Arc<Prover>,
+    /// Who may ask for configuration, where xDS speaks TLS.
+    pub gate: Option<Arc<Gate>>,
 }
 
 /// Opens the store and builds the rest upon it.
@@ -74,7 +77,11 @@ pub async fn build(
     let view = Arc::new(PlaneView { plane: Arc::clone(&plane), cloud: Arc::clone(&cloud) });
     let console = pages::router(config, listen, &store, Arc::clone(&view));
     let bindings: Arc<dyn Bindings> = Arc::<Sqlite>::clone(&store);
-    let vault = Arc::new(Vault::open(state.clone(), Arc::clone(&bindings), clock::now()).await?);
+    let nodes: Arc<dyn Nodes> = Arc::<Sqlite>::clone(&store);
+    let opening =
+        Vault::open(state.clone(), Arc::clone(&bindings), Arc::clone(&nodes), clock::now());
+    let vault = Arc::new(opening.await?);
+    let gate = Gate::open(config, listen, nodes, &vault).await?;
     let prover = prover(config, &store);
     let parts = broker::Parts {
         store: Arc::clone(&as_store),
@@ -91,6 +98,7 @@ pub async fn build(
         prover: Arc::<Prover>::clone(&prover),
         credentials: Arc::<Sqlite>::clone(&store),
         sessions: Arc::<Sqlite>::clone(&store),
+        joining: gate.as_ref().map(|gate| gate.joining()),
         login: super::login::of(config)?,
         random: Arc::new(rand::random),
         view,
@@ -123,6 +131,7 @@ pub async fn build(
         bindings,
         vault,
         prover,
+        gate,
     })
 }
 

@@ -20,6 +20,8 @@ pub mod vault;
 
 use std::sync::Arc;
 
+use authority::ProxyName;
+use serde_json::Value;
 use tokio::sync::watch;
 
 use self::line::Line;
@@ -29,6 +31,8 @@ use self::ready::Announcement;
 use crate::config::{Config, Credentials, Envoy, Listen};
 use crate::envoy::{self, Bootstrap, Found, Health, Supervisor};
 use crate::failure::Failure;
+use crate::gate::Gate;
+use crate::gate::own::Own;
 use crate::runner;
 use crate::runners::{self, Parts};
 use crate::signals::Signals;
@@ -60,10 +64,15 @@ pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
     let credentials = credentials(&config, &manner, &state)?;
     let console_url = pages::url(&config, &listen);
     let line = line::build(&config, &manner, &credentials, &listen, &state).await?;
+    let own = match (&line.gate, &found) {
+        (Some(gate), Some(_)) => Some(own(gate, &state).await?),
+        _ => None,
+    };
     let envoy = match found {
-        Some(found) => Some(supervisor(found, &config, &listen, &state).await?),
+        Some(found) => Some(supervisor(found, &config, &listen, &state, own.as_ref()).await?),
         None => None,
     };
+    let own = own.map(|(own, _)| own);
     let (supervisor, health) = envoy.unzip();
     let readiness = readiness(&line, health);
     let zone = config.zone.clone();
@@ -71,8 +80,8 @@ pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
         Announcement { state, listen, console_url, zone, with_envoy: supervisor.is_some(), manner };
     let envoy = supervisor;
     let polling = config.polling;
-    let list =
-        runners::list(Parts { ports, line, envoy, metrics, readiness, announcement, polling });
+    let parts = Parts { ports, line, envoy, metrics, readiness, announcement, own, polling };
+    let list = runners::list(parts);
     Ok(runner::run(list, signals.first()).await?)
 }
 
@@ -88,15 +97,29 @@ fn credentials(config: &Config, manner: &Manner, state: &State) -> Result<Creden
     }
 }
 
+/// Our own proxy joins like any other; what it connects with lies beside its bootstrap.
+async fn own(gate: &Gate, state: &State) -> anyhow::Result<(Own, Value)> {
+    let identity = envoy::Identity::at(&state.path().join("envoy/identity"))?;
+    let joining = gate.joining();
+    let socket = identity.transport_socket(&joining.listener.server_name);
+    let name = ProxyName { group: envoy::GROUP.parse()?, node: NODE.parse()? };
+    Ok((Own::join(joining, name, identity).await?, socket))
+}
+
 async fn supervisor(
     found: Found,
     config: &Config,
     listen: &Listen,
     state: &State,
+    own: Option<&(Own, Value)>,
 ) -> anyhow::Result<(Supervisor, watch::Receiver<Health>)> {
     let bootstrap = Bootstrap {
         node: NODE.to_owned(),
-        xds: listen.xds,
+        group: envoy::GROUP.to_owned(),
+        region: "local".to_owned(),
+        zone: "local".to_owned(),
+        xds: (listen.xds.ip().to_string(), listen.xds.port()),
+        transport_socket: own.map(|(_, socket)| socket.clone()),
         admin: listen.envoy_admin,
         protocol: config.xds,
         polling: config.polling.clone(),

@@ -41,6 +41,13 @@ struct Parts {
 
 /// Runs a replica until a signal.
 pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
+    if config.xds_tls.shows.is_some() {
+        return Err(Failure::Usage(
+            "a replica of the control plane alone speaks no TLS in this release: leave `xds_tls.mode` at \
+             `off` and `listen.xds` on loopback, or run the roles in one process"
+                .to_owned(),
+        ));
+    }
     let signals = Signals::listen()?;
     let handle = probes::install_metrics()?;
     let state = State::at(&config.state);
@@ -82,9 +89,9 @@ pub fn check(plane: &Arc<Plane>) -> Check {
 /// The list.
 fn list(parts: Parts) -> Vec<Runner> {
     let Parts { metrics, xds, listen, plane, polling, replica, handle, readiness } = parts;
-    let answering = runners::xds(xds, &plane, polling);
+    let answering = runners::xds(xds, &plane, polling, None);
     let ready = Arc::clone(&readiness);
-    vec![
+    let mut list = vec![
         Runner::new("probes", "every part's metrics and readiness", "nothing", |stop| {
             probes::serve(metrics, handle, readiness, stop)
         }),
@@ -97,11 +104,12 @@ fn list(parts: Parts) -> Vec<Runner> {
                 Ok(())
             },
         ),
-        answering,
-        Runner::new("ready", "whether all are ready", "endpoints.json", |stop| {
-            announce(replica, listen, ready, stop)
-        }),
-    ]
+    ];
+    list.extend(answering);
+    list.push(Runner::new("ready", "whether all are ready", "endpoints.json", |stop| {
+        announce(replica, listen, ready, stop)
+    }));
+    list
 }
 
 /// Tells where the replica answers, from the start: it is ready when the store was read.

@@ -8,17 +8,21 @@ use broker::Sealing;
 use keys::{Keyring, Place, SealError, Sealed, Secret, Seed};
 use model::Millis;
 use rand::RngCore;
-use store::{Bindings, Reseal};
+use store::{Bindings, Nodes, Reseal};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::state::State;
+
+/// Where the key of the authority lies that signs certificates of proxies.
+pub const AUTHORITY: Place<'static> = Place { kind: "authority", id: "1" };
 
 /// The keyring, where it is kept, and what is sealed with it.
 pub struct Vault {
     ring: RwLock<Keyring>,
     state: State,
     bindings: Arc<dyn Bindings>,
+    nodes: Arc<dyn Nodes>,
     /// Held by whoever seals until that is kept.
     sealing: Arc<tokio::sync::RwLock<()>>,
     /// One rotation at a time.
@@ -30,9 +34,11 @@ impl Vault {
     pub async fn open(
         state: State,
         bindings: Arc<dyn Bindings>,
+        nodes: Arc<dyn Nodes>,
         now: Millis,
     ) -> anyhow::Result<Self> {
-        let sealing = bindings.sealing_keys().await?;
+        let mut sealing = bindings.sealing_keys().await?;
+        sealing.extend(nodes.authority().await?.map(|kept| kept.sealed.key()));
         let ring = match state.keyring()? {
             Some(ring) => ring,
             None if sealing.is_empty() => {
@@ -57,6 +63,7 @@ impl Vault {
             ring: RwLock::new(ring),
             state,
             bindings,
+            nodes,
             sealing: Arc::default(),
             turn: Mutex::default(),
         })
@@ -107,8 +114,19 @@ impl Vault {
             let anew = anew.collect::<Result<Vec<_>, SealError>>()?;
             self.bindings.reseal(anew).await?;
         }
+        self.reseal_authority(&ring).await?;
         ring.keep_newest();
         self.keep(ring)
+    }
+
+    async fn reseal_authority(&self, ring: &Keyring) -> anyhow::Result<()> {
+        while let Some(kept) = self.nodes.authority().await?
+            && kept.sealed.key() != ring.newest()
+        {
+            let new = ring.seal(AUTHORITY, &nonce(), &ring.open(AUTHORITY, &kept.sealed)?)?;
+            self.nodes.reseal_authority(kept.sealed, new).await?;
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! What Envoy is told before it asks: who it is, where its control plane is, and its limits.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Value, json};
 
@@ -18,8 +18,16 @@ const CONNECTIONS_MAX: u64 = 50_000;
 pub struct Bootstrap {
     /// `node.id`.
     pub node: String,
-    /// Where the control plane listens.
-    pub xds: SocketAddr,
+    /// `node.cluster`.
+    pub group: String,
+    /// `node.locality.region`.
+    pub region: String,
+    /// `node.locality.zone`.
+    pub zone: String,
+    /// Where the control plane listens: an address or a name, and a port.
+    pub xds: (String, u16),
+    /// How it is connected to; `None`: in clear.
+    pub transport_socket: Option<Value>,
     /// Where Envoy's admin interface shall listen.
     pub admin: SocketAddr,
     /// Delta, state of the world, or polling.
@@ -34,8 +42,8 @@ impl Bootstrap {
         json!({
             "node": {
                 "id": self.node,
-                "cluster": GROUP,
-                "locality": {"region": "local", "zone": "local"},
+                "cluster": self.group,
+                "locality": {"region": self.region, "zone": self.zone},
             },
             "admin": {"address": address(self.admin)},
             "dynamic_resources": self.dynamic(),
@@ -79,9 +87,11 @@ impl Bootstrap {
 
     fn control_plane(&self) -> Value {
         let http2 = json!({"connection_keepalive": {"interval": "15s", "timeout": "5s"}});
-        json!({
+        let (host, port) = &self.xds;
+        let is_name = host.parse::<IpAddr>().is_err();
+        let mut cluster = json!({
             "name": self.polling.cluster(),
-            "type": "STATIC",
+            "type": if is_name { "STRICT_DNS" } else { "STATIC" },
             "connect_timeout": "2s",
             "typed_extension_protocol_options": {
                 "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
@@ -91,9 +101,15 @@ impl Bootstrap {
             },
             "load_assignment": {
                 "cluster_name": "xds",
-                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(self.xds)}}]}],
+                "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"socket_address": {
+                    "address": host, "port_value": port,
+                }}}}]}],
             },
-        })
+        });
+        if let Some(socket) = &self.transport_socket {
+            cluster["transport_socket"] = socket.clone();
+        }
+        cluster
     }
 }
 

@@ -2,11 +2,13 @@
 
 mod bootstrap;
 mod find;
+mod identity;
 mod log;
 mod process;
 mod supervise;
 
-pub use bootstrap::Bootstrap;
+pub use bootstrap::{Bootstrap, GROUP};
 pub use find::{Found, find};
+pub use identity::Identity;
 pub use process::access_log;
 pub use supervise::{Health, Supervisor};

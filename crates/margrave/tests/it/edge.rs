@@ -85,7 +85,7 @@ impl Drop for Edge {
 }
 
 /// `MARGRAVE_ENVOY`, else the pinned one in the cache, else that of PATH.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("MARGRAVE_ENVOY") {
         return path.into();
     }

@@ -17,6 +17,7 @@ mod exits;
 mod exposure;
 mod identity;
 mod isolation;
+mod joining;
 mod line;
 mod login;
 mod plan;

@@ -37,8 +37,8 @@ use async_trait::async_trait;
 use model::Millis;
 
 use crate::{
-    Audit, Bindings, Blobs, Contexts, Credentials, Editions, Nodes, Proofs, Queue, Search, Sessions,
-    Store, Teams,
+    Audit, Bindings, Blobs, Contexts, Credentials, Editions, Nodes, Proofs, Queue, Search,
+    Sessions, Store, Teams,
 };
 
 /// All ports of one state.

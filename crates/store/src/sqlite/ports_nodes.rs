@@ -18,7 +18,7 @@ impl Nodes for Sqlite {
     }
 
     async fn keep_authority(&self, authority: KeptAuthority) -> Result<KeptAuthority, StoreError> {
-        self.inner.writer.write(move |tx| authority::keep(tx, authority.clone())).await
+        self.inner.writer.write(move |tx| authority::keep(tx, authority)).await
     }
 
     async fn reseal_authority(&self, old: Sealed, new: Sealed) -> Result<bool, StoreError> {

@@ -73,7 +73,8 @@ impl Args {
     }
 }
 
-fn read() -> Result<Secret, Failure> {
+/// A token from stdin; a terminal does not show it.
+pub fn read() -> Result<Secret, Failure> {
     let stdin = std::io::stdin();
     let mut bytes = Vec::new();
     let mut limited = stdin.lock().take(TOKEN_BYTES_MAX);
