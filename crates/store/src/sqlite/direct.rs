@@ -59,8 +59,9 @@ fn is_at_work(
 ) -> Result<bool, StoreError> {
     let Direction::Skip { step, .. } = direction else { return Ok(false) };
     let is_open = |state| matches!(state, StepState::Running | StepState::Undoing);
-    // A look at what waits changes nothing.
-    let acts = |it: &StepRecord| is_open(it.state) && it.waits_now().is_none();
+    // A look at what waits changes nothing, and what is delayed was saved as such after it had failed.
+    let rests = |it: &StepRecord| it.waits_now().is_some() || it.next_at.is_some();
+    let acts = |it: &StepRecord| is_open(it.state) && !rests(it);
     let acts = operation.steps.iter().any(|it| it.name == *step && acts(it));
     Ok(acts && jobs::is_held(tx.conn, &operation.id, now)?)
 }
