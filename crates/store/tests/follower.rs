@@ -1,7 +1,5 @@
 //! A store that another process writes, followed: also where it is missing, damaged or replaced.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::sync::Arc;
 use std::time::Duration;
 
