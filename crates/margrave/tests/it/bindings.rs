@@ -96,7 +96,7 @@ async fn a_private_key_is_seen_where_it_was_asked_for_and_nowhere_else() {
         seen.push(shown.body.to_string());
     }
     seen.push(platform.metrics().await);
-    let admin = platform.envoy().await;
+    let admin = platform.endpoints.admin.expect("an Envoy was started");
     for page in ["/config_dump?include_eds", "/clusters", "/listeners", "/stats"] {
         let url = format!("http://{admin}{page}");
         let text = reqwest::get(url).await.expect("answers").text().await.expect("text");

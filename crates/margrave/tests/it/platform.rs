@@ -51,6 +51,8 @@ pub(crate) struct Endpoints {
     pub(crate) xds: SocketAddr,
     pub(crate) public: SocketAddr,
     pub(crate) internal: SocketAddr,
+    /// Envoy's, where one was started.
+    pub(crate) admin: Option<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -456,6 +458,7 @@ fn placeholder() -> Endpoints {
         xds: nowhere,
         public: nowhere,
         internal: nowhere,
+        admin: None,
     }
 }
 
@@ -469,5 +472,6 @@ fn read_endpoints(state: &Path) -> Option<Endpoints> {
         xds: address("xds")?,
         public: address("public")?,
         internal: address("internal")?,
+        admin: address("admin"),
     })
 }

@@ -160,6 +160,8 @@ fn go_on(tx: &Tx<'_>, rollout: &mut Rollout) -> Result<bool, StoreError> {
 
 /// See [`EditionFeed::edition`].
 pub(super) fn content(conn: &Connection, number: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    // Numbers are the database's: none is higher.
+    let Ok(number) = i64::try_from(number) else { return Ok(None) };
     let mut statement = conn.prepare_cached("SELECT content FROM editions WHERE number = ?1")?;
     Ok(statement.query_row([number], |row| row.get(0)).optional()?)
 }
