@@ -132,7 +132,7 @@ pub(crate) async fn run(binary: &Path, args: Args) -> Result<()> {
     let came = sim.measured(0, Instant::now(), Totals::default()).await?;
     println!("{}", came.row("all come with nothing"));
     for (round, says) in ROUNDS {
-        if round == Round::PacketsLost && sim.net.is_none() {
+        if !sim.can(round) {
             continue;
         }
         println!("{}", sim.round(round).await.context(says)?.row(says));
@@ -220,6 +220,15 @@ impl Sim {
         Ok(Region { name, size, relay, told, _child: child })
     }
 
+    /// Whether there is anything for it to happen to.
+    fn can(&self, round: Round) -> bool {
+        match round {
+            Round::PacketsLost => self.net.is_some(),
+            Round::ReplicaKilled | Round::AllReplicasKilled => self.platform.replicas() > 0,
+            _ => true,
+        }
+    }
+
     fn totals(&self) -> Result<Totals> {
         let mut totals = Totals { cpu: self.platform.cost()?.0, ..Totals::default() };
         for region in &self.regions {
@@ -267,10 +276,7 @@ impl Sim {
             Round::HalfOfTheRegionsCut => self.cut(self.regions.len() / 2.., true)?,
             Round::ConnectionsLost => self.regions.iter().for_each(|region| region.relay.reset()),
             Round::PacketsLost => self.lose(3)?,
-            Round::ReplicaKilled if self.platform.replicas() > 0 => {
-                self.platform.kill_replica(0).await?;
-            }
-            Round::ReplicaKilled => {}
+            Round::ReplicaKilled => self.platform.kill_replica(0).await?,
             Round::AllReplicasKilled => self.kill_replicas().await?,
             Round::EverythingKilled => {
                 self.kill_replicas().await?;

@@ -55,6 +55,7 @@ impl Worker {
             began,
             jobs: JoinSet::new(),
             slots: Slots::default(),
+            past_at: Instant::now(),
             parked: JoinSet::new(),
             watches: Vec::new(),
             sweep_at: Instant::now(),
@@ -85,6 +86,8 @@ struct Running {
     jobs: JoinSet<Option<Parked>>,
     /// Whose they are.
     slots: Slots,
+    /// Not before this time jobs are looked for past those of full teams: that walks all these.
+    past_at: Instant,
     /// The watches over what waits for the fleet.
     parked: JoinSet<()>,
     watches: Vec<std::sync::Weak<Watch>>,
@@ -114,9 +117,15 @@ impl Running {
         self.sweep().await?;
         while self.jobs.len() < self.worker.config.concurrency.max(1) {
             let now = self.worker.now();
+            let full = self.full();
+            if !full.is_empty() && Instant::now() < self.past_at {
+                break;
+            }
             let (queue, most) = (&self.worker.ports.queue, self.worker.config.lease);
-            let lease = queue.lease_beside(now, most, &self.full()).await?;
-            let Some(lease) = lease else { break };
+            let Some(lease) = queue.lease_beside(now, most, &full).await? else {
+                self.past_at = Instant::now() + LOOK_PAST;
+                break;
+            };
             self.spawn(lease);
         }
         metrics::running(self.jobs.len());

@@ -25,7 +25,7 @@ use tonic::transport::server::Connected;
 use crate::identity::{Identity, Revoked};
 use crate::metrics;
 
-/// Handshakes at the same time; more wait to be accepted. One costs 20 kB and a third of a millisecond.
+/// Handshakes at the same time; more wait to be accepted. Each holds buffers and a signature's work.
 const HANDSHAKES_MAX: usize = 256;
 /// Whoever has not said who it is within this is let go, and makes room.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(5);

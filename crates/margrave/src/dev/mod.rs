@@ -45,6 +45,9 @@ const REPLICA: &str = "main";
 
 /// Runs the platform until a signal.
 pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
+    if !manner.relaxed.own_envoy && matches!(config.envoy, Envoy::At(_)) {
+        tracing::warn!("`envoy` names one for nothing: `margrave serve` starts none");
+    }
     // Every process of a platform must render the same, whatever its roles.
     let config = match manner.relaxed.own_envoy {
         true => config,
