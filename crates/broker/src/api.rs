@@ -20,6 +20,7 @@ mod proofs;
 mod render;
 mod rollouts;
 mod search;
+mod sources;
 mod teams;
 mod tokens;
 mod transfer;
@@ -73,6 +74,7 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         .route("/v1/nodes", get(nodes::list))
         .route("/v1/nodes/{node}", delete(nodes::revoke))
         .route("/v1/records", get(platform::records))
+        .route("/v1/sources", get(sources::list))
         .route("/v1/whoami", get(whoami::get))
         .route("/v1/dashboard-codes", post(whoami::code))
         .route("/v1/tokens", get(tokens::list).post(tokens::create))
@@ -156,6 +158,7 @@ pub(crate) fn routes() -> Router<Arc<Broker>> {
         rollouts::revert,
         rollouts::status,
         rollouts::list,
+        sources::list,
         platform::schema,
         platform::document,
         whoami::get,

@@ -122,6 +122,44 @@ pub struct FleetSummary {
     pub proxies: Vec<ProxyLine>,
 }
 
+/// A source of a document that templates see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceLine {
+    /// The name that templates use.
+    pub name: String,
+    /// `file`, `http`, `inline` or `exec`.
+    pub kind: String,
+    /// Where it is, without secrets.
+    pub place: String,
+    /// Whether any of it is secret.
+    pub is_secret: bool,
+    /// How often it is asked, in milliseconds.
+    pub interval_ms: u64,
+    /// The revision of its document; 0: there is none yet.
+    pub revision: u64,
+    /// The size of its document as it was fetched.
+    pub bytes: u64,
+    /// The first bytes of the SHA-256 of that; none of what is secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// What the source itself calls this version, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// When the document was last known to be what its source has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fetched_at: Option<Millis>,
+    /// How long ago that was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age_ms: Option<u64>,
+    /// Since when it fails; absent while it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Millis>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
 /// Something that proxies have that is ahead of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AheadLine {
@@ -202,6 +240,8 @@ pub trait View: Send + Sync {
     fn proxy(&self, id: &str) -> Option<ProxyDetail>;
     /// How an instance stands; `None` when it is not published. Waits for nothing.
     async fn standing(&self, id: &InstanceId) -> Option<Standing>;
+    /// How the sources of documents stand, by name.
+    async fn sources(&self) -> Result<Vec<SourceLine>, StoreError>;
     /// The DNS records that exist, or why they cannot be told.
     async fn records(&self) -> Result<Vec<RecordLine>, String>;
 }

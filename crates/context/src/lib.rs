@@ -6,15 +6,29 @@ mod lookup;
 mod memory;
 pub mod metrics;
 mod policy;
+mod polled;
+mod poller;
 mod resolver;
+mod scribe;
+mod sealing;
+mod source;
 mod sources;
+mod status;
 mod table;
 #[cfg(test)]
 mod testing;
 mod yaml;
 
-pub use documents::{Document, documents};
+pub use documents::{Document, ResealError, documents, open_all, reseal, sealing_keys};
 pub use lookup::{Lookup, SystemLookup};
 pub use policy::{AddressPolicy, Refused};
+pub use polled::Declared;
+pub use poller::{Poller, SOURCES_MAX};
 pub use resolver::{Forbidden, Jitter, Pending, Resolved, Resolver};
-pub use sources::FileSources;
+pub use scribe::SourcePorts;
+pub use sealing::{Sealing, SecretPath, Vault};
+pub use source::{
+    ExecSource, FetchError, Fetched, FileSource, Format, HeaderText, HttpSource, InlineSource,
+    Source, Validators,
+};
+pub use status::{SourceStatus, source_statuses};

@@ -5,59 +5,82 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use model::Millis;
 use serde_json::Value;
-use store::{Blobs, StoreError};
-use tokio::time::Instant;
+use store::{BlobWrite, StoreError};
 
-use crate::documents::{Document, documents, remove, write};
-use crate::metrics;
+use crate::documents::{self, Document, put};
+use crate::scribe::{Scribe, put_status};
+use crate::source::{self, Format};
+use crate::status::{self, SourceStatus};
 
 /// A larger file is not read: every render sees all documents.
-const MAX_FILE_BYTES: u64 = 1 << 20;
+const MAX_FILE_BYTES: usize = 1 << 20;
 /// More files than this are not read.
 const MAX_FILES: usize = 100;
 /// Between two looks at the files.
 const POLL: Duration = Duration::from_secs(2);
+/// That files are still good is written down no more often.
+const TOLD_EVERY_MILLIS: Millis = 10_000;
 
 /// Files and folders of files (`.json`, `.yaml`, `.yml`). A document is named by its file, without
 /// the extension.
-pub struct FileSources {
+pub(crate) struct FileSources {
     paths: Vec<PathBuf>,
-    blobs: Arc<dyn Blobs>,
+    /// Names of sources that are declared, and no business of files.
+    declared: BTreeSet<String>,
     seen: BTreeMap<PathBuf, Stamp>,
-    failing_since: BTreeMap<PathBuf, Instant>,
+    /// Paths that cannot be read, so that it is told once.
+    failing: BTreeSet<PathBuf>,
+    told_at: Millis,
 }
 
 /// What tells cheaply that a file is another.
 type Stamp = (SystemTime, u64);
 
+/// What one look found out.
+struct Look {
+    documents: BTreeMap<String, Document>,
+    statuses: BTreeMap<String, SourceStatus>,
+    now: Millis,
+    /// What is good is written down, too.
+    tells_all: bool,
+    writes: Vec<BlobWrite>,
+}
+
 impl FileSources {
     /// Sources that have not yet been read.
-    pub fn new(paths: Vec<PathBuf>, blobs: Arc<dyn Blobs>) -> Self {
-        Self { paths, blobs, seen: BTreeMap::new(), failing_since: BTreeMap::new() }
+    pub(crate) fn new(paths: Vec<PathBuf>, declared: BTreeSet<String>) -> Self {
+        let (seen, failing) = (BTreeMap::new(), BTreeSet::new());
+        Self { paths, declared, seen, failing, told_at: Millis::MIN }
     }
 
-    /// Keeps the store as the files are, until the future is dropped. What cannot be read keeps
-    /// its last good value.
-    pub async fn run(mut self) {
+    /// Keeps the store as the files are, until the lease is lost. What cannot be read keeps its last
+    /// good value.
+    pub(crate) async fn run(mut self, scribe: Scribe) {
         loop {
-            if let Err(error) = self.poll().await {
-                tracing::warn!(%error, "sources are not written");
-                // What was seen may not be in the store.
-                self.seen.clear();
+            match self.poll(&scribe).await {
+                Ok(()) => {}
+                Err(StoreError::Fenced) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "sources are not written");
+                    // What was seen may not be in the store.
+                    self.seen.clear();
+                }
             }
             tokio::time::sleep(POLL).await;
         }
     }
 
     /// Looks once, and writes what changed.
-    pub async fn poll(&mut self) -> Result<(), StoreError> {
-        let stored = documents(&*self.blobs).await?;
-        let mut names = BTreeSet::new();
-        let mut is_whole = true;
+    pub(crate) async fn poll(&mut self, scribe: &Scribe) -> Result<(), StoreError> {
+        let (documents, statuses) = scribe.all().await?;
+        let now = scribe.now();
+        let tells_all = now.saturating_sub(self.told_at) >= TOLD_EVERY_MILLIS;
+        let mut look = Look { documents, statuses, now, tells_all, writes: Vec::new() };
+        let (mut names, mut is_whole) = (self.declared.clone(), true);
         for path in self.paths.clone() {
             match files(&path) {
                 Err(error) => {
@@ -65,55 +88,110 @@ impl FileSources {
                     self.fails(&path, &error);
                 }
                 Ok(files) => {
-                    self.failing_since.remove(&path);
-                    for file in files {
-                        let name = name_of(&file);
-                        self.take(&file, &name, stored.get(&name)).await?;
-                        names.insert(name);
-                    }
+                    self.failing.remove(&path);
+                    files.iter().for_each(|file| self.take(file, &mut names, &mut look));
                 }
             }
         }
         if is_whole {
-            for gone in stored.keys().filter(|name| !names.contains(*name)) {
-                remove(&*self.blobs, gone).await?;
-            }
-            self.failing_since.retain(|path, _| path.exists());
+            look.remove_others(&names);
+            self.failing.retain(|path| path.exists());
         }
-        let longest = self.failing_since.values().map(Instant::elapsed).max();
-        metrics::sources(self.failing_since.len(), longest.unwrap_or_default());
+        if !look.writes.is_empty() {
+            scribe.all_of(look.writes).await?;
+        }
+        if tells_all {
+            self.told_at = now;
+        }
         Ok(())
     }
 
-    async fn take(
-        &mut self,
-        file: &Path,
-        name: &str,
-        stored: Option<&Document>,
-    ) -> Result<(), StoreError> {
+    fn take(&mut self, file: &Path, names: &mut BTreeSet<String>, look: &mut Look) {
+        let name = name_of(file);
+        if !names.insert(name.clone()) {
+            let error = io::Error::other(format!("another source has the name `{name}`"));
+            return self.fails(file, &error);
+        }
         let stamp = stamp_of(file).ok();
-        if stored.is_some() && stamp.is_some() && self.seen.get(file) == stamp.as_ref() {
-            return Ok(());
+        let is_known = look.documents.contains_key(&name);
+        if is_known && stamp.is_some() && self.seen.get(file) == stamp.as_ref() {
+            return look.good(&name, file, None);
         }
         match read(file) {
-            Err(error) => self.fails(file, &error),
-            Ok(value) => {
-                if stored.is_none_or(|stored| stored.value != value) {
-                    write(&*self.blobs, name, stored, value).await?;
-                }
-                self.failing_since.remove(file);
+            Err(error) => {
+                self.fails(file, &error);
+                look.failed(&name, file, &error);
+            }
+            Ok(found) => {
+                look.good(&name, file, Some(found));
+                self.failing.remove(file);
                 self.seen.extend(stamp.map(|stamp| (file.to_owned(), stamp)));
             }
         }
-        Ok(())
     }
 
     fn fails(&mut self, path: &Path, error: &io::Error) {
-        let path_said = path.display();
-        if !self.failing_since.contains_key(path) {
-            tracing::warn!(path = %path_said, %error, "a source cannot be read; its last value stays");
+        if self.failing.insert(path.to_owned()) {
+            let path = path.display();
+            tracing::warn!(%path, %error, "a source cannot be read; its last value stays");
         }
-        self.failing_since.entry(path.to_owned()).or_insert_with(Instant::now);
+    }
+}
+
+impl Look {
+    /// A file has this, or what it had before.
+    fn good(&mut self, name: &str, file: &Path, found: Option<(Value, u64)>) {
+        let before = self.statuses.remove(name).unwrap_or_default();
+        let mut status = SourceStatus {
+            fetched_at: Some(self.now),
+            failing_since: None,
+            problem: None,
+            ..of_file(file, &before)
+        };
+        let kept = self.documents.get(name);
+        if let Some((value, bytes)) = found
+            && (kept.is_none_or(|kept| kept.value != value) || before.bytes != bytes)
+        {
+            let is_same = kept.is_some_and(|kept| kept.value == value);
+            let revision = kept.map_or(before.revision, |kept| kept.revision);
+            status.revision = if is_same { revision } else { revision + 1 };
+            status.bytes = bytes;
+            let document = Document { revision: status.revision, value };
+            self.writes.push(put(name, &document));
+            self.writes.push(put_status(name, &status));
+        } else if self.tells_all || before.failing_since.is_some() {
+            self.writes.push(put_status(name, &status));
+        }
+    }
+
+    fn failed(&mut self, name: &str, file: &Path, error: &io::Error) {
+        let before = self.statuses.remove(name).unwrap_or_default();
+        let problem = Some(error.to_string());
+        if before.problem != problem {
+            let since = before.failing_since.unwrap_or(self.now);
+            let status =
+                SourceStatus { problem, failing_since: Some(since), ..of_file(file, &before) };
+            self.writes.push(put_status(name, &status));
+        }
+    }
+
+    /// What no source has any more goes.
+    fn remove_others(&mut self, names: &BTreeSet<String>) {
+        let all: BTreeSet<_> = self.documents.keys().chain(self.statuses.keys()).collect();
+        for gone in all.into_iter().filter(|name| !names.contains(*name)) {
+            self.writes.push(BlobWrite::Delete(documents::key(gone)));
+            self.writes.push(BlobWrite::Delete(status::key(gone)));
+        }
+    }
+}
+
+fn of_file(file: &Path, before: &SourceStatus) -> SourceStatus {
+    SourceStatus {
+        kind: "file".to_owned(),
+        place: file.display().to_string(),
+        is_secret: false,
+        interval_ms: u64::try_from(POLL.as_millis()).unwrap_or(u64::MAX),
+        ..before.clone()
     }
 }
 
@@ -146,63 +224,110 @@ fn stamp_of(file: &Path) -> io::Result<Stamp> {
     Ok((metadata.modified()?, metadata.len()))
 }
 
-fn read(file: &Path) -> io::Result<Value> {
-    if fs::metadata(file)?.len() > MAX_FILE_BYTES {
-        return Err(io::Error::other(format!("it is larger than {MAX_FILE_BYTES} bytes")));
-    }
-    let text = fs::read_to_string(file)?;
-    if file.extension().is_some_and(|extension| extension == "json") {
-        return serde_json::from_str(&text).map_err(io::Error::other);
-    }
-    crate::yaml::parse(&text).map_err(io::Error::other)
+/// Its value, and its size.
+fn read(file: &Path) -> io::Result<(Value, u64)> {
+    let text = source::read_file(file, MAX_FILE_BYTES).map_err(io::Error::other)?;
+    let is_json = file.extension().is_some_and(|extension| extension == "json");
+    let format = if is_json { Format::Json } else { Format::Yaml };
+    let value = format.read(&text).map_err(io::Error::other)?;
+    Ok((value, text.len() as u64))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
+    use store::Blobs as _;
 
     use super::*;
-    use crate::testing::Kept;
+    use crate::testing::{self, Clock, Kept};
 
-    async fn values(blobs: &Arc<Kept>) -> Value {
-        let all = documents(&**blobs).await.unwrap();
-        all.into_iter().map(|(name, found)| (name, json!([found.revision, found.value]))).collect()
+    struct World {
+        folder: tempfile::TempDir,
+        blobs: Arc<Kept>,
+        scribe: Scribe,
+        sources: FileSources,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let (blobs, clock) = (Arc::<Kept>::default(), Arc::<Clock>::default());
+            let scribe = testing::scribe(&blobs, &clock);
+            let paths = vec![folder.path().to_owned()];
+            let sources = FileSources::new(paths, ["declared".to_owned()].into());
+            Self { folder, blobs, scribe, sources }
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            fs::write(self.folder.path().join(name), text).unwrap();
+        }
+
+        /// What the store has after a look.
+        async fn look(&mut self) -> Value {
+            self.sources.poll(&self.scribe).await.unwrap();
+            let all = documents::documents(&*self.blobs).await.unwrap();
+            all.into_iter().map(|(name, it)| (name, json!([it.revision, it.value]))).collect()
+        }
+
+        async fn problem(&self, name: &str) -> Option<String> {
+            status::source_statuses(&*self.blobs).await.unwrap().remove(name)?.problem
+        }
     }
 
     #[tokio::test]
     async fn the_store_follows_the_files_and_keeps_the_last_good_value() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str| folder.path().join(name);
-        let blobs = Arc::<Kept>::default();
-        let mut sources = FileSources::new(vec![folder.path().to_owned()], blobs.clone());
-        fs::write(file("limits.json"), r#"{"rps": 5}"#).unwrap();
-        fs::write(file("teams.yaml"), "shop: [a, b]\n").unwrap();
-        fs::write(file("notes.txt"), "not a source").unwrap();
-        sources.poll().await.unwrap();
+        let mut world = World::new();
+        world.write("limits.json", r#"{"rps": 5}"#);
+        world.write("teams.yaml", "shop: [a, b]\n");
+        world.write("notes.txt", "not a source");
         let both = json!({"limits": [1, {"rps": 5}], "teams": [1, {"shop": ["a", "b"]}]});
-        assert_eq!(values(&blobs).await, both);
+        assert_eq!(world.look().await, both);
 
-        fs::write(file("limits.json"), r#"{"rps": "#).unwrap();
-        sources.poll().await.unwrap();
-        assert_eq!(values(&blobs).await, both, "a broken file changes nothing");
-        assert_eq!(sources.failing_since.len(), 1);
-
-        fs::write(file("limits.json"), r#"{"rps": 500}"#).unwrap();
-        fs::remove_file(file("teams.yaml")).unwrap();
-        sources.poll().await.unwrap();
-        assert_eq!(values(&blobs).await, json!({"limits": [2, {"rps": 500}]}));
-        assert!(sources.failing_since.is_empty());
+        for broken in [r#"{"rps": "#, "", r#"{"$sealed": ""}"#] {
+            world.write("limits.json", broken);
+            assert_eq!(world.look().await, both, "a broken file changes nothing");
+            assert!(world.problem("limits").await.is_some(), "{broken}");
+        }
+        world.write("limits.json", r#"{"rps": 500}"#);
+        fs::remove_file(world.folder.path().join("teams.yaml")).unwrap();
+        assert_eq!(world.look().await, json!({"limits": [2, {"rps": 500}]}));
+        assert_eq!(world.problem("limits").await, None);
+        let statuses = status::source_statuses(&*world.blobs).await.unwrap();
+        assert_eq!(statuses.keys().collect::<Vec<_>>(), ["limits"]);
+        assert_eq!((statuses["limits"].revision, statuses["limits"].bytes), (2, 12));
     }
 
     #[tokio::test]
     async fn a_folder_that_is_not_there_empties_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, blobs) = (folder.path().to_owned(), Arc::<Kept>::default());
-        fs::write(path.join("a.json"), "1").unwrap();
-        let mut sources = FileSources::new(vec![path], blobs.clone());
-        sources.poll().await.unwrap();
-        drop(folder);
-        sources.poll().await.unwrap();
-        assert_eq!(values(&blobs).await, json!({"a": [1, 1]}));
+        let mut world = World::new();
+        world.write("a.json", "1");
+        let one = json!({"a": [1, 1]});
+        assert_eq!(world.look().await, one);
+        fs::remove_dir_all(world.folder.path()).unwrap();
+        assert_eq!(world.look().await, one);
+    }
+
+    #[tokio::test]
+    async fn a_name_is_of_one_source() {
+        let mut world = World::new();
+        world.blobs.put("sources/declared", br#"{"revision":7,"value":7}"#).await.unwrap();
+        world.blobs.put("sources/gone", br#"{"revision":1,"value":1}"#).await.unwrap();
+        for name in ["declared.json", "a.json", "a.yaml"] {
+            world.write(name, "1");
+        }
+        assert_eq!(world.look().await, json!({"a": [1, 1], "declared": [7, 7]}));
+        assert_eq!(world.sources.failing.len(), 2, "{:?}", world.sources.failing);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_written_when_nothing_changes() {
+        let mut world = World::new();
+        world.write("a.json", "1");
+        world.look().await;
+        let written = world.blobs.writes();
+        world.look().await;
+        assert_eq!(world.blobs.writes(), written);
     }
 }

@@ -5,11 +5,13 @@
 
 mod caller;
 mod keyring;
+mod redactor;
 mod secret;
 mod wrap;
 
 pub use caller::{KeyPair, PairError, TOKEN_S_MAX, Token};
 pub use keyring::{KEYS_MAX, Keyring, KeyringError, Nonce, Place, SealError, Sealed};
+pub use redactor::{REDACTED, Redactor, SECRET_BYTES_MIN};
 pub use secret::Secret;
 pub use wrap::{PASSPHRASE_BYTES_MIN, Salt, WrapError};
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::ListenerExt;
+use context::Poller;
 use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
 use plane::{Plane, Rollouts};
@@ -146,6 +147,11 @@ fn rendered_with(
     [templates, rollouts]
 }
 
+fn polled(sources: Poller) -> Runner {
+    let (reads, writes) = ("files, URLs, programs", "documents in the store");
+    Runner::new("sources", reads, writes, |stop| sources.run(stop.cancelled_owned()).map(Ok))
+}
+
 /// The list.
 pub fn list(parts: Parts) -> Vec<Runner> {
     let Parts { ports, line, envoy, metrics, readiness, announcement, own, polling } = parts;
@@ -174,10 +180,7 @@ pub fn list(parts: Parts) -> Vec<Runner> {
         Runner::new("audit heads", "the head of the audit log", "a line of the log", |stop| {
             heads::tell(audit, stop)
         }),
-        Runner::new("sources", "files of sources", "documents in the store", |stop| async move {
-            stop.run_until_cancelled(sources.run()).await;
-            Ok(())
-        }),
+        polled(sources),
         Runner::new(
             "plane",
             "the store's change feed, upstream names, events of proxies",

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use context::Resolver;
+use context::{Resolver, Vault};
 use model::{InstanceId, Millis, Node, Spec};
 use render::{Complaint, Draft, Endpoints, Platform, Sources, Templates};
 use store::{Blobs, EditionFeed, Feed};
@@ -37,6 +37,8 @@ pub struct Config {
     pub templates: Templates,
     /// Now.
     pub clock: Arc<dyn Fn() -> Millis + Send + Sync>,
+    /// What opens the secrets of documents.
+    pub vault: Arc<dyn Vault>,
     /// For so long a group whose last proxy left is waited for, as proxies that reconnect need a
     /// moment. After it a group without proxies holds nothing up.
     pub grace: Duration,
@@ -61,6 +63,7 @@ impl Config {
 pub struct Plane {
     pub(crate) store: Arc<dyn Feed>,
     pub(crate) blobs: Arc<dyn Blobs>,
+    pub(crate) vault: Arc<dyn Vault>,
     pub(crate) resolver: Arc<Resolver>,
     pub(crate) renderer: Renderer,
     pub(crate) queue: Queue,
@@ -96,6 +99,7 @@ impl Plane {
         Ok(Arc::new(Self {
             store,
             blobs,
+            vault: config.vault,
             resolver,
             renderer: Renderer::default(),
             queue: Queue::default(),
@@ -157,6 +161,12 @@ impl Plane {
                 () = tokio::time::sleep_until(until) => {}
             }
         }
+    }
+
+    /// A text as people may see it, without what is secret in documents of sources.
+    pub fn shown(&self, text: &str) -> String {
+        let redactor = self.state().given.sources().redactor().clone();
+        redactor.text(text).into_owned()
     }
 
     /// The fleet as it is.

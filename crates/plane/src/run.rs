@@ -75,7 +75,7 @@ impl Plane {
 
     async fn follow(self: Arc<Self>) {
         self.asked("editions", || self.take_editions()).await;
-        self.renew(&self.documents().await);
+        self.renew(&self.opened(&self.documents().await));
         self.asked("addresses", || self.resolver.recall(&*self.blobs)).await;
         let mut pending = Vec::new();
         let mut census = None;
@@ -287,19 +287,30 @@ impl Plane {
         self.tell();
     }
 
-    async fn documents(&self) -> Sources {
-        let documents = self.asked("documents", || context::documents(&*self.blobs)).await;
-        let values = documents.into_iter().map(|(name, document)| (name, document.value));
-        values.collect::<BTreeMap<_, _>>().into()
+    /// Documents as they lie in the store, with secrets sealed.
+    async fn documents(&self) -> BTreeMap<String, context::Document> {
+        self.asked("documents", || context::documents(&*self.blobs)).await
+    }
+
+    /// As templates see them. What was secret before may still come up in what proxies say.
+    fn opened(&self, documents: &BTreeMap<String, context::Document>) -> Sources {
+        let (values, redactor) = context::open_all(&*self.vault, documents);
+        Sources::new(values, redactor).after(self.state().given.sources())
     }
 
     async fn follow_documents(self: Arc<Self>) {
+        let mut seen = None;
         loop {
             sleep(DOCUMENTS).await;
             let documents = self.documents().await;
-            if self.loaded.load(Ordering::Acquire) && documents != *self.state().given.sources() {
-                tracing::info!(documents = documents.documents().len(), "sources changed");
-                self.renew(&documents);
+            if !self.loaded.load(Ordering::Acquire) || seen.as_ref() == Some(&documents) {
+                continue;
+            }
+            let sources = self.opened(&documents);
+            seen = Some(documents);
+            if sources != *self.state().given.sources() {
+                tracing::info!(documents = sources.documents().len(), "sources changed");
+                self.renew(&sources);
             }
         }
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::NodeField;
 use crate::library::Library;
+use crate::shown::without_secrets;
 use crate::sources::Sources;
 use crate::{builtin, pipeline};
 
@@ -143,11 +144,13 @@ impl Templates {
         node: &Node,
         input: Input<'_>,
     ) -> Result<Vec<Draft>, Vec<Complaint>> {
-        pipeline::instance(&self.0, platform, node, input)
+        let rendered = pipeline::instance(&self.0, platform, node, input);
+        without_secrets(platform.sources.redactor(), rendered)
     }
 
     /// What a group gets beside its instances: listeners.
     pub fn group(&self, platform: &Platform, node: &Node) -> Result<Vec<Draft>, Vec<Complaint>> {
-        pipeline::group(&self.0, platform, node)
+        let rendered = pipeline::group(&self.0, platform, node);
+        without_secrets(platform.sources.redactor(), rendered)
     }
 }

@@ -26,6 +26,7 @@ mod poll;
 mod rules;
 mod schema;
 mod settle;
+mod shown;
 mod sources;
 mod view;
 mod walk;

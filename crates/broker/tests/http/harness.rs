@@ -14,7 +14,7 @@ use broker::{
     Asked, BackupFile, Config, Coverage, Edge, FleetSummary, GivenLine, Joining, Keeper, LetGo,
     Listener, Maintenance, PLAN_INTERNAL_ID, PLAN_PUBLIC_ID, Parts, Password, Prover, ProxyDetail,
     ProxyLine, RecordLine, RenderedLine, RolloutLine, RolloutPlan, RolloutRefused, RolloutStatus,
-    RolloutWish, Rollouts, SERVICE_ID, Standing, View,
+    RolloutWish, Rollouts, SERVICE_ID, SourceLine, Standing, View,
 };
 use http_body_util::BodyExt;
 use model::{
@@ -104,6 +104,9 @@ impl View for NothingToSee {
             notices: Vec::new(),
             proxies: Some(Coverage { have: 2, ready: 3 }),
         })
+    }
+    async fn sources(&self) -> Result<Vec<SourceLine>, StoreError> {
+        Ok(Vec::new())
     }
     async fn records(&self) -> Result<Vec<RecordLine>, String> {
         Ok(Vec::new())

@@ -36,6 +36,7 @@ mod schema;
 mod secret;
 mod serve;
 mod service;
+mod sources;
 mod status;
 mod team;
 mod token;
@@ -96,6 +97,7 @@ enum Command {
     Join(join::Args),
     JoinToken(join_token::Args),
     Node(node::Args),
+    Sources(sources::Args),
     Backup(backup::Args),
     Restore(restore::Args),
     Schema(schema::Args),
@@ -170,6 +172,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Join(args) => args.run(),
         Command::JoinToken(args) => args.run(),
         Command::Node(args) => args.run(),
+        Command::Sources(args) => args.run(),
         Command::Backup(args) => args.run(),
         Command::Restore(args) => args.run(),
         Command::Schema(args) => args.run(),

@@ -9,7 +9,7 @@ use utoipa::openapi::{RefOr, Schema};
 use super::audit::Verified;
 use super::{
     apply, backup, bind, delete, explain, fleet, join, join_token, login, logout, platform,
-    restore, token, unbind, validate, whoami,
+    restore, sources, token, unbind, validate, whoami,
 };
 use crate::client::Planned;
 use crate::client::api::{Instance, Operation};
@@ -64,6 +64,7 @@ const OUTPUTS: &[Row] = &[
     ("rollout revert", of::<broker::RolloutLine>),
     ("rollout start", of::<broker::RolloutLine>),
     ("rollout status", of::<broker::RolloutStatus>),
+    ("sources", of::<Vec<sources::Source>>),
     ("status", of::<Instance>),
     ("team list", of::<Vec<teams::Team>>),
     ("team set", of::<teams::Team>),

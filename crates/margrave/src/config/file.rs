@@ -6,7 +6,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::setting::{SETTINGS, Setting};
+use super::source::{self, SourceConfig};
 use crate::suggest;
+
+/// The table of declared sources, which are no settings: there may be any number.
+const SOURCE: &str = "source";
 
 /// One setting as the file has it.
 pub struct Entry {
@@ -20,9 +24,20 @@ pub struct Entry {
     pub column: usize,
 }
 
-/// The settings of a file, and what is wrong with it.
-pub fn read(path: &Path, text: &str) -> (Vec<Entry>, Vec<String>) {
-    let mut reader = Reader { path, text, entries: Vec::new(), problems: Vec::new() };
+/// What a file says.
+pub struct Read {
+    /// Its settings.
+    pub entries: Vec<Entry>,
+    /// The sources that it declares.
+    pub sources: Vec<SourceConfig>,
+    /// What is wrong with it.
+    pub problems: Vec<String>,
+}
+
+/// The settings of a file, its sources, and what is wrong with it.
+pub fn read(path: &Path, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Read {
+    let read = Read { entries: Vec::new(), sources: Vec::new(), problems: Vec::new() };
+    let mut reader = Reader { path, text, env, read };
     match DeTable::parse(text) {
         Ok(table) => reader.table("", table.get_ref()),
         Err(error) => {
@@ -30,14 +45,14 @@ pub fn read(path: &Path, text: &str) -> (Vec<Entry>, Vec<String>) {
             reader.problem(at, error.message());
         }
     }
-    (reader.entries, reader.problems)
+    reader.read
 }
 
 struct Reader<'a> {
     path: &'a Path,
     text: &'a str,
-    entries: Vec<Entry>,
-    problems: Vec<String>,
+    env: &'a dyn Fn(&str) -> Option<String>,
+    read: Read,
 }
 
 impl Reader<'_> {
@@ -47,11 +62,13 @@ impl Reader<'_> {
             let at = key.span().start;
             match (Setting::find(&full), value.get_ref()) {
                 (Some(setting), _) => self.setting(setting, at, value),
+                (None, _) if full == SOURCE => self.sources(value),
                 (None, DeValue::Table(inner)) if is_table(&full) => {
                     self.table(&format!("{full}."), inner);
                 }
                 _ => {
-                    let hint = suggest::near(&full, SETTINGS.iter().map(|setting| setting.key));
+                    let known = SETTINGS.iter().map(|setting| setting.key).chain([SOURCE]);
+                    let hint = suggest::near(&full, known);
                     self.problem(at, &format!("unknown setting `{full}`{hint}"));
                 }
             }
@@ -70,12 +87,19 @@ impl Reader<'_> {
             }
         };
         let (line, column) = place(self.text, at);
-        self.entries.push(Entry { setting, text, line, column });
+        self.read.entries.push(Entry { setting, text, line, column });
+    }
+
+    fn sources(&mut self, value: &Spanned<DeValue<'_>>) {
+        let around = source::Around { path: self.path, env: self.env };
+        let (sources, problems) = source::read(value, &around);
+        self.read.sources = sources;
+        problems.into_iter().for_each(|(at, what)| self.problem(at.start, &what));
     }
 
     fn problem(&mut self, at: usize, what: &str) {
         let (line, column) = place(self.text, at);
-        self.problems.push(format!("{}:{line}:{column}: {what}", self.path.display()));
+        self.read.problems.push(format!("{}:{line}:{column}: {what}", self.path.display()));
     }
 }
 
@@ -96,7 +120,7 @@ mod tests {
     use super::*;
 
     fn problems(text: &str) -> Vec<String> {
-        read(Path::new("m.toml"), text).1
+        read(Path::new("m.toml"), text, &|_| None).problems
     }
 
     #[test]

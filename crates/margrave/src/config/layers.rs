@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::file;
 use super::setting::{Kind, SETTINGS, Setting};
+use super::source::SourceConfig;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,19 +43,27 @@ pub struct Value {
 
 /// The winning value of every setting, by key.
 #[derive(Debug, Clone)]
-pub struct Layers(BTreeMap<&'static str, Value>);
+pub struct Layers(BTreeMap<&'static str, Value>, Vec<SourceConfig>);
 
 impl Layers {
     /// Only the defaults.
     pub fn defaults() -> Self {
         let value =
             |setting: &Setting| Value { text: setting.default.to_owned(), origin: Origin::Default };
-        Self(SETTINGS.iter().map(|setting| (setting.key, value(setting))).collect())
+        let values = SETTINGS.iter().map(|setting| (setting.key, value(setting))).collect();
+        Self(values, Vec::new())
     }
 
-    /// Lays a file over what is there; says everything that is wrong with it.
-    pub fn file(&mut self, path: &Path, text: &str) -> Vec<String> {
-        let (entries, problems) = file::read(path, text);
+    /// Lays a file over what is there; says everything that is wrong with it. Its sources may name
+    /// variables.
+    pub fn file(
+        &mut self,
+        path: &Path,
+        text: &str,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Vec<String> {
+        let file::Read { entries, sources, problems } = file::read(path, text, env);
+        self.1 = sources;
         for entry in entries {
             let mut text = entry.text;
             if entry.setting.kind == Kind::Path && text != super::NONE {
@@ -89,6 +98,11 @@ impl Layers {
         self.0.get(key).map_or(("", &Origin::Default), |value| (&value.text, &value.origin))
     }
 
+    /// The sources that the file declares.
+    pub fn sources(&self) -> &[SourceConfig] {
+        &self.1
+    }
+
     /// Every setting as `key=value`, secrets replaced, for the log.
     pub fn redacted(&self) -> String {
         let shown = SETTINGS.iter().filter(|setting| !self.get(setting.key).0.is_empty());
@@ -108,7 +122,7 @@ mod tests {
     fn each_layer_covers_the_one_below() {
         let mut layers = Layers::defaults();
         let file = "log = 'debug'\nxds = 'sotw'\nzone = 'file.test'\n[listen]\nbroker = 1\n";
-        assert_eq!(layers.file(Path::new("m.toml"), file), Vec::<String>::new());
+        assert_eq!(layers.file(Path::new("m.toml"), file, &|_| None), Vec::<String>::new());
         layers.env(&|name| match name {
             "MARGRAVE_LISTEN_BROKER" => Some("2".to_owned()),
             "MARGRAVE_ZONE" => Some("env.test".to_owned()),
@@ -126,7 +140,8 @@ mod tests {
     #[test]
     fn paths_of_a_file_are_relative_to_its_folder() {
         let mut layers = Layers::defaults();
-        layers.file(Path::new("/etc/margrave/m.toml"), "state = 'data'\nenvoy = 'none'\n");
+        layers
+            .file(Path::new("/etc/margrave/m.toml"), "state = 'data'\nenvoy = 'none'\n", &|_| None);
         assert_eq!(layers.get("state").0, "/etc/margrave/data");
         assert_eq!(layers.get("envoy").0, "none");
     }
@@ -134,7 +149,11 @@ mod tests {
     #[test]
     fn a_secret_is_never_shown() {
         let mut layers = Layers::defaults();
-        layers.file(Path::new("m.toml"), "[broker]\nusername = 'anna'\npassword = 'hunter2'\n");
+        layers.file(
+            Path::new("m.toml"),
+            "[broker]\nusername = 'anna'\npassword = 'hunter2'\n",
+            &|_| None,
+        );
         let shown = layers.redacted();
         assert!(shown.contains("broker.username=anna broker.password=<redacted>"), "{shown}");
         assert!(!shown.contains("hunter2"));

@@ -88,7 +88,7 @@ mod tests {
 
     fn check(file: &str) -> (Option<Settings>, Vec<String>) {
         let mut layers = Layers::defaults();
-        assert_eq!(layers.file(Path::new("m.toml"), file), Vec::<String>::new());
+        assert_eq!(layers.file(Path::new("m.toml"), file, &|_| None), Vec::<String>::new());
         let (config, problems) = parse::config(&layers);
         (config.login, problems)
     }

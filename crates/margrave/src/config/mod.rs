@@ -8,6 +8,7 @@ mod login;
 mod parse;
 mod rollout;
 mod setting;
+mod source;
 mod xds_tls;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ pub use layers::Layers;
 pub use setting::Setting;
 #[cfg(test)]
 pub use setting::{Kind, SETTINGS};
+pub use source::{Origin as SourceOrigin, SourceConfig};
 
 use crate::failure::Failure;
 use crate::gate::XdsTls;
@@ -63,6 +65,8 @@ pub struct Config {
     pub rollout: plane::Policy,
     /// Documents that templates see.
     pub sources: Option<PathBuf>,
+    /// Further ones, from elsewhere.
+    pub declared: Vec<SourceConfig>,
     /// Whether proxies load resources only when asked for them.
     pub on_demand: bool,
     /// How many proxies of a group are given a tenant's change first.
@@ -172,7 +176,7 @@ pub fn load(
     let mut layers = Layers::defaults();
     let mut problems = Vec::new();
     if let Some((path, text)) = read_file(file)? {
-        problems.extend(layers.file(&path, &text));
+        problems.extend(layers.file(&path, &text, env));
     }
     layers.env(env);
     layers.flags(&flags.0);

@@ -46,6 +46,7 @@ pub fn config(layers: &Layers) -> (Config, Vec<String>) {
         templates: read.path("templates"),
         rollout: rollout::policy(&mut read),
         sources: read.path("sources"),
+        declared: layers.sources().to_vec(),
         on_demand: read.parsed("on_demand", |text| text.parse().ok()),
         canaries: read.parsed("canaries", |text| text.parse().ok()),
         trusted_hops: read.parsed("trusted_hops", |text| text.parse().ok()),
@@ -272,7 +273,7 @@ mod tests {
 
     fn check(file: &str) -> (Config, Vec<String>) {
         let mut layers = Layers::defaults();
-        assert_eq!(layers.file(Path::new("m.toml"), file), Vec::<String>::new());
+        assert_eq!(layers.file(Path::new("m.toml"), file, &|_| None), Vec::<String>::new());
         config(&layers)
     }
 

@@ -6,12 +6,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use broker::{
     AheadLine, Coverage, DifferenceLine, FleetSummary, ProxyDetail, ProxyLine, RecordLine,
-    RefusedLine, RenderedLine, Standing,
+    RefusedLine, RenderedLine, SourceLine, Standing,
 };
 use model::{InstanceId, Operation, Spec, StepRecord};
 use plane::{Plane, ProxyState};
 use render::{Complaint, Draft};
+use store::{Blobs, StoreError};
 use worker::cloud::LocalCloud;
+
+use crate::clock;
 
 /// The plane as the worker sees it.
 pub struct PlaneFleet(pub Arc<Plane>);
@@ -43,6 +46,8 @@ pub struct PlaneView {
     pub plane: Arc<Plane>,
     /// The cloud.
     pub cloud: Arc<LocalCloud>,
+    /// Where documents of sources lie.
+    pub blobs: Arc<dyn Blobs>,
 }
 
 #[async_trait]
@@ -101,6 +106,11 @@ impl broker::View for PlaneView {
         Some(Standing { revision, served, quarantine, notices, proxies })
     }
 
+    async fn sources(&self) -> Result<Vec<SourceLine>, StoreError> {
+        let statuses = context::source_statuses(&*self.blobs).await?;
+        Ok(statuses.into_iter().map(|(name, status)| source(name, status)).collect())
+    }
+
     async fn records(&self) -> Result<Vec<RecordLine>, String> {
         let records = self.cloud.records().await.map_err(|error| error.to_string())?;
         let line = |record: worker::Record| RecordLine {
@@ -109,6 +119,24 @@ impl broker::View for PlaneView {
             exposure: record.exposure.as_str().to_owned(),
         };
         Ok(records.into_iter().map(line).collect())
+    }
+}
+
+fn source(name: String, status: context::SourceStatus) -> SourceLine {
+    SourceLine {
+        name,
+        age_ms: status.staleness_ms(clock::now()),
+        kind: status.kind,
+        place: status.place,
+        is_secret: status.is_secret,
+        interval_ms: status.interval_ms,
+        revision: status.revision,
+        bytes: status.bytes,
+        digest: status.digest,
+        etag: status.etag,
+        fetched_at: status.fetched_at,
+        failing_since: status.failing_since,
+        problem: status.problem,
     }
 }
 

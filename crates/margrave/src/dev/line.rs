@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use context::{AddressPolicy, FileSources, Resolver, SystemLookup};
+use context::{AddressPolicy, Poller, Resolver, SystemLookup};
 use model::OperationId;
 use plane::{Content, Opening, OpeningError, Plane, Rollouts};
 use render::{Complaint, Platform, Sources, Templates};
 use store::sqlite::{Options, Sqlite};
-use store::{Audit, Bindings, Blobs, Feed, Nodes, Recovery, Store, Teams};
+use store::{Audit, Bindings, Blobs, Feed, Recovery, Store, Teams};
 use uuid::Uuid;
 use worker::Worker;
 use worker::cloud::LocalCloud;
@@ -20,7 +20,7 @@ use super::manner::Manner;
 use super::pages;
 use super::rollouts::PlaneRollouts;
 use super::templates::Configured;
-use super::vault::Vault;
+use super::vault::{Documents, Vault};
 use crate::config::{AccessLog, Config, Credentials, Envoy, Listen};
 use crate::gate::Gate;
 use crate::proof::Prover;
@@ -34,7 +34,7 @@ pub struct Line {
     /// Pages for people.
     pub console: axum::Router,
     /// Documents that templates see.
-    pub sources: FileSources,
+    pub sources: Poller,
     /// The control plane.
     pub plane: Arc<Plane>,
     /// What is rendered with, as configured.
@@ -70,18 +70,15 @@ pub async fn build(
     manner.claim(&*store).await?;
     let blobs: Arc<dyn Blobs> = Arc::<Sqlite>::clone(&store);
     let as_store: Arc<dyn Store> = Arc::<Sqlite>::clone(&store);
+    let vault = vault(state, &store).await?;
     let Rendering { plane, configured, rollouts, version } =
-        rendering(config, manner, listen, state, &store).await?;
-    let sources = FileSources::new(config.sources.iter().cloned().collect(), Arc::clone(&blobs));
-    let cloud = Arc::new(LocalCloud::new(blobs));
-    let view = Arc::new(PlaneView { plane: Arc::clone(&plane), cloud: Arc::clone(&cloud) });
+        rendering(config, manner, listen, state, (&store, &vault)).await?;
+    let sources = super::sources::poller(config, &store, &vault)?;
+    let cloud = Arc::new(LocalCloud::new(Arc::clone(&blobs)));
+    let view = Arc::new(PlaneView { plane: Arc::clone(&plane), cloud: Arc::clone(&cloud), blobs });
     let console = pages::router(config, listen, &store, Arc::clone(&view));
     let bindings: Arc<dyn Bindings> = Arc::<Sqlite>::clone(&store);
-    let nodes: Arc<dyn Nodes> = Arc::<Sqlite>::clone(&store);
-    let opening =
-        Vault::open(state.clone(), Arc::clone(&bindings), Arc::clone(&nodes), clock::now());
-    let vault = Arc::new(opening.await?);
-    let gate = Gate::open(config, listen, nodes, &vault).await?;
+    let gate = Gate::open(config, listen, Arc::<Sqlite>::clone(&store), &vault).await?;
     let prover = prover(config, &store);
     let parts = broker::Parts {
         store: Arc::clone(&as_store),
@@ -148,15 +145,19 @@ async fn rendering(
     manner: &Manner,
     listen: &Listen,
     state: &State,
-    store: &Arc<Sqlite>,
+    (store, vault): (&Arc<Sqlite>, &Arc<Vault>),
 ) -> anyhow::Result<Rendering> {
     let configured = configured(config, listen, state)?;
     let content = configured.content()?;
     let opening = Opening::read(&**store, &content, &config.rollout, clock::now()).await;
     let opening = opening.map_err(not_opened)?;
-    let restored_from = Recovery::restored_from(&**store).await?;
-    let (feed, blobs) = (Arc::<Sqlite>::clone(store), Arc::<Sqlite>::clone(store));
-    let plane = plane(opening.base(), config.canaries, manner, listen, restored_from, feed, blobs)?;
+    let ground = Ground {
+        feed: Arc::<Sqlite>::clone(store),
+        blobs: Arc::<Sqlite>::clone(store),
+        vault: Arc::<Vault>::clone(vault),
+        restored_from: Recovery::restored_from(&**store).await?,
+    };
+    let plane = plane(opening.base(), config.canaries, manner, listen, ground)?;
     opening.give(&plane, &content);
     let (kept, policy) = (Arc::<Sqlite>::clone(store), config.rollout.clone());
     let rollouts = Rollouts::new(Arc::clone(&plane), kept, policy, Arc::new(clock::now));
@@ -169,16 +170,27 @@ pub fn configured(config: &Config, listen: &Listen, state: &State) -> anyhow::Re
     Ok(Configured { folder: config.templates.clone(), facts })
 }
 
+/// What a control plane stands on.
+pub struct Ground {
+    /// What there is to serve.
+    pub feed: Arc<dyn Feed>,
+    /// Documents.
+    pub blobs: Arc<dyn Blobs>,
+    /// What opens their secrets.
+    pub vault: Arc<dyn context::Vault>,
+    /// See [`plane::Config::restored_from`].
+    pub restored_from: Option<(u64, u64)>,
+}
+
 /// The control plane upon a feed, as it is before it knows what groups are given.
 pub fn plane(
     (templates, platform): (Templates, Platform),
     canaries: usize,
     manner: &Manner,
     listen: &Listen,
-    restored_from: Option<(u64, u64)>,
-    feed: Arc<dyn Feed>,
-    blobs: Arc<dyn Blobs>,
+    ground: Ground,
 ) -> anyhow::Result<Arc<Plane>> {
+    let Ground { feed, blobs, vault, restored_from } = ground;
     let policy = match manner.relaxed.loopback_upstreams {
         true => AddressPolicy::dev(own(listen)),
         false => AddressPolicy::strict(own(listen)),
@@ -192,9 +204,17 @@ pub fn plane(
         address_wait: plane::Config::ADDRESS_WAIT,
         restored_from,
         canaries,
+        vault,
     };
     let plane = Plane::new(settings, feed, blobs, resolver);
     plane.map_err(|complaints| unusable(&complaints))
+}
+
+async fn vault(state: &State, store: &Arc<Sqlite>) -> anyhow::Result<Arc<Vault>> {
+    let documents =
+        Documents { blobs: Arc::<Sqlite>::clone(store), leases: Arc::<Sqlite>::clone(store) };
+    let (bindings, nodes) = (Arc::<Sqlite>::clone(store), Arc::<Sqlite>::clone(store));
+    Ok(Arc::new(Vault::open(state.clone(), bindings, nodes, documents, clock::now()).await?))
 }
 
 fn open(state: &State, clock: &store::Clock) -> anyhow::Result<Sqlite> {

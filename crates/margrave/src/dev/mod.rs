@@ -8,6 +8,7 @@ pub mod line;
 mod login;
 pub mod manner;
 pub mod names;
+mod opener;
 mod pages;
 pub mod ports;
 pub mod probes;
@@ -15,6 +16,7 @@ pub mod ready;
 mod replica;
 pub mod roles;
 mod rollouts;
+mod sources;
 pub mod templates;
 pub mod vault;
 
@@ -72,7 +74,9 @@ pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
         _ => None,
     };
     let envoy = match found {
-        Some(found) => Some(supervisor(found, &config, &listen, &state, own.as_ref()).await?),
+        Some(found) => {
+            Some(supervisor(found, &config, &listen, &state, (&line, own.as_ref())).await?)
+        }
         None => None,
     };
     let own = own.map(|(own, _)| own);
@@ -114,7 +118,7 @@ async fn supervisor(
     config: &Config,
     listen: &Listen,
     state: &State,
-    own: Option<&(Own, Value)>,
+    (line, own): (&Line, Option<&(Own, Value)>),
 ) -> anyhow::Result<(Supervisor, watch::Receiver<Health>)> {
     let bootstrap = Bootstrap {
         node: NODE.to_owned(),
@@ -127,7 +131,9 @@ async fn supervisor(
         protocol: config.xds,
         polling: config.polling.clone(),
     };
-    Supervisor::new(found, state.path(), &bootstrap).await
+    let plane = Arc::clone(&line.plane);
+    let shown = Arc::new(move |text: &str| plane.shown(text));
+    Supervisor::new(found, state.path(), &bootstrap, shown).await
 }
 
 fn readiness(line: &Line, envoy: Option<watch::Receiver<Health>>) -> Arc<Readiness> {

@@ -13,8 +13,9 @@ use store::{Blobs, Feed};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::line;
+use super::line::{self, Ground};
 use super::manner::Manner;
+use super::opener::Opener;
 use super::ports;
 use super::probes::{self, Check, Readiness};
 use crate::config::{Config, Listen};
@@ -59,15 +60,10 @@ pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
     let content = line::configured(&config, &listen, &state)?.content()?;
     let templates = Templates::compile(&content.templates);
     let templates = templates.map_err(|complaints| line::unusable(&complaints))?;
-    let plane = line::plane(
-        (templates, content.facts),
-        config.canaries,
-        &manner,
-        &listen,
-        None,
-        feed,
-        blobs,
-    )?;
+    let vault = Arc::new(Opener::new(state.clone()));
+    let ground = Ground { feed, blobs, vault, restored_from: None };
+    let base = (templates, content.facts);
+    let plane = line::plane(base, config.canaries, &manner, &listen, ground)?;
     plane.follow_editions(store);
     let readiness = readiness(&plane);
     let polling = config.polling;

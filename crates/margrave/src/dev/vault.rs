@@ -8,7 +8,7 @@ use broker::Sealing;
 use keys::{Keyring, Place, SealError, Sealed, Secret, Seed};
 use model::Millis;
 use rand::RngCore;
-use store::{Bindings, Nodes, Reseal};
+use store::{Bindings, Blobs, Leases, Nodes, Reseal};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -23,10 +23,19 @@ pub struct Vault {
     state: State,
     bindings: Arc<dyn Bindings>,
     nodes: Arc<dyn Nodes>,
+    documents: Documents,
     /// Held by whoever seals until that is kept.
     sealing: Arc<tokio::sync::RwLock<()>>,
     /// One rotation at a time.
     turn: Mutex<()>,
+}
+
+/// Documents of sources, whose secrets are sealed.
+pub struct Documents {
+    /// Where they lie.
+    pub blobs: Arc<dyn Blobs>,
+    /// What writes them unless they are others by now.
+    pub leases: Arc<dyn Leases>,
 }
 
 impl Vault {
@@ -35,10 +44,12 @@ impl Vault {
         state: State,
         bindings: Arc<dyn Bindings>,
         nodes: Arc<dyn Nodes>,
+        documents: Documents,
         now: Millis,
     ) -> anyhow::Result<Self> {
         let mut sealing = bindings.sealing_keys().await?;
         sealing.extend(nodes.authority().await?.map(|kept| kept.sealed.key()));
+        sealing.extend(context::sealing_keys(&*documents.blobs).await?);
         let ring = match state.keyring()? {
             Some(ring) => ring,
             None if sealing.is_empty() => {
@@ -64,6 +75,7 @@ impl Vault {
             state,
             bindings,
             nodes,
+            documents,
             sealing: Arc::default(),
             turn: Mutex::default(),
         })
@@ -115,6 +127,8 @@ impl Vault {
             self.bindings.reseal(anew).await?;
         }
         self.reseal_authority(&ring).await?;
+        let Documents { blobs, leases } = &self.documents;
+        context::reseal(&**blobs, &**leases, self, &newest).await?;
         ring.keep_newest();
         self.keep(ring)
     }
@@ -158,6 +172,18 @@ impl broker::Vault for Vault {
             self.finish().await
         };
         rotated.await.map_err(|error: anyhow::Error| format!("{error:#}"))
+    }
+}
+
+#[async_trait]
+impl context::Vault for Vault {
+    async fn seal(&self, place: Place<'_>, secret: &Secret) -> Result<context::Sealing, SealError> {
+        let Sealing { sealed, held } = broker::Vault::seal(self, place, secret).await?;
+        Ok(context::Sealing { sealed, held: Box::new(held) })
+    }
+
+    fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<Secret, SealError> {
+        self.ring().open(place, sealed)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Envoy's own log lines, in ours.
 
+use std::sync::Arc;
+
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio_util::sync::CancellationToken;
 
@@ -20,12 +22,20 @@ pub fn level() -> &'static str {
 /// How many of the last lines are kept for the message of an Envoy that would not start.
 pub const TAIL_LINES: usize = 8;
 
+/// What may be shown of a line: what Envoy says may quote what it was given.
+pub type Shown = Arc<dyn Fn(&str) -> String + Send + Sync>;
+
 /// Passes lines on to the log until the end of the stream; returns the last of them. What Envoy
 /// says while it is ended by `stop` is no warning to anybody.
-pub async fn forward(stream: impl AsyncRead + Unpin, stop: CancellationToken) -> Vec<String> {
+pub async fn forward(
+    stream: impl AsyncRead + Unpin,
+    stop: CancellationToken,
+    shown: Shown,
+) -> Vec<String> {
     let mut lines = BufReader::new(stream).lines();
     let mut tail = std::collections::VecDeque::new();
     while let Ok(Some(line)) = lines.next_line().await {
+        let line = shown(&line);
         if stop.is_cancelled() {
             tracing::debug!(target: "envoy", "{line}");
         } else {

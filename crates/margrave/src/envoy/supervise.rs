@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -41,6 +42,7 @@ pub struct Supervisor {
     envoy: Found,
     files: Files,
     health: watch::Sender<Health>,
+    shown: log::Shown,
 }
 
 impl Supervisor {
@@ -49,13 +51,14 @@ impl Supervisor {
         envoy: Found,
         state: &Path,
         bootstrap: &Bootstrap,
+        shown: log::Shown,
     ) -> anyhow::Result<(Self, watch::Receiver<Health>)> {
         let files = Files::new(state)?;
         files.end_stale().await?;
         let text = serde_json::to_string_pretty(&bootstrap.json())?;
         std::fs::write(files.bootstrap(), text).context("cannot write Envoy's bootstrap")?;
         let (health, watch) = watch::channel(Health::Starting);
-        Ok((Self { envoy, files, health }, watch))
+        Ok((Self { envoy, files, health, shown }, watch))
     }
 
     /// Runs until `stop`, or until Envoy proves unable to start.
@@ -105,7 +108,7 @@ impl Supervisor {
         let mut child = self.files.start(&self.envoy)?;
         tracing::info!(pid = child.id(), version = %self.envoy.version, "Envoy started");
         let stderr = child.stderr.take().context("Envoy's stderr is piped")?;
-        let lines = tokio::spawn(log::forward(stderr, stop.clone()));
+        let lines = tokio::spawn(log::forward(stderr, stop.clone(), Arc::clone(&self.shown)));
         let mut was_live = false;
         let ended = tokio::select! {
             status = child.wait() => Some(status?),

@@ -27,6 +27,7 @@ mod restore;
 mod restored_bindings;
 mod rollout;
 mod sotw;
+mod sources;
 mod strings;
 mod teams;
 mod tenants;

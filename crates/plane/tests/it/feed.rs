@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use context::FileSources;
 use plane::Convergence;
 use render::Templates;
+use serde_json::{Value, json};
 use store::Blobs;
 
 use crate::world::{PATIENCE, Running, Told, World, spec, until, with_template};
@@ -165,10 +165,11 @@ The platform's own weight.
 #[tokio::test]
 async fn what_templates_read_of_sources_follows_the_store() {
     let world = World::new();
-    let file = world.folder().join("weights.json");
-    let mut files = FileSources::new(vec![file.clone()], world.store.clone());
-    std::fs::write(&file, "100").unwrap();
-    files.poll().await.unwrap();
+    let write = async |revision: u64, value: Value| {
+        let document = json!({"revision": revision, "value": value}).to_string();
+        world.store.put("sources/weights", document.as_bytes()).await.unwrap();
+    };
+    write(1, json!(100)).await;
     let templates = with_template("endpoints.json.j2", ENDPOINTS_BY_SOURCE);
     let mut running = world.start_with(templates, Arc::default());
     ready(&running).await;
@@ -177,8 +178,7 @@ async fn what_templates_read_of_sources_follows_the_store() {
     let before = running.held("a");
     assert_eq!(before.len(), 4, "{before:?}");
 
-    std::fs::write(&file, "\"many\"").unwrap();
-    files.poll().await.unwrap();
+    write(2, json!("many")).await;
     let is_quarantined =
         || running.plane.describe(&id("a")).is_some_and(|a| a.quarantine.is_some());
     until("refused: not a number", is_quarantined).await;
@@ -187,8 +187,7 @@ async fn what_templates_read_of_sources_follows_the_store() {
     let refused = running.plane.converged(&id("a"), newer, PATIENCE).await;
     assert!(matches!(refused, Convergence::Rejected { .. }), "{refused:?}");
 
-    std::fs::write(&file, "250").unwrap();
-    files.poll().await.unwrap();
+    write(3, json!(250)).await;
     let served = || running.plane.describe(&id("a")).and_then(|a| a.served);
     until("the newer one is served", || served() == Some(newer)).await;
     assert!(!is_quarantined());

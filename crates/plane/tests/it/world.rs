@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use context::{AddressPolicy, Lookup, Resolver};
+use context::{AddressPolicy, Lookup, Resolver, Sealing, Vault};
 use futures::future::join_all;
+use keys::{Keyring, Place, SealError, Sealed, Secret, Seed};
 use model::descriptor::{Address, Upstream};
 use model::{BindingId, InstanceId, Node, OperationKind, Spec};
 use plane::{Config, Plane};
@@ -28,7 +29,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A store, what publishes into it, and how many planes have been made.
 pub(crate) struct World {
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
     pub(crate) store: Arc<Shaky>,
     /// What its planes are started with.
     pub(crate) platform: Platform,
@@ -52,16 +53,12 @@ impl World {
             is_down: AtomicBool::new(false),
             restored_without: Mutex::default(),
         });
-        Self { folder, store, platform: platform(), now: AtomicI64::new(1) }
+        Self { _folder: folder, store, platform: platform(), now: AtomicI64::new(1) }
     }
 
     /// Editions and roll-outs of its store.
     pub(crate) fn editions(&self) -> Arc<dyn Editions> {
         Arc::new(self.store.sqlite.clone())
-    }
-
-    pub(crate) fn folder(&self) -> &std::path::Path {
-        self.folder.path()
     }
 
     /// Publishes a spec, as a worker would, or takes the instance away; returns the revision.
@@ -165,6 +162,7 @@ impl World {
             address_wait: Duration::from_millis(50),
             restored_from: None,
             canaries: 1,
+            vault: Arc::<Ring>::default(),
         };
         let plane = Plane::new(config, self.store.clone(), self.store.clone(), resolver).unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -238,6 +236,25 @@ pub(crate) fn with_template(name: &str, text: &str) -> Templates {
     let builtin = builtin.map(|(file, text)| ((*file).to_owned(), (*text).to_owned()));
     let files: Vec<_> = builtin.chain([(name.to_owned(), text.to_owned())]).collect();
     Templates::compile(&files).unwrap()
+}
+
+/// A keyring of one key.
+pub(crate) struct Ring(Keyring);
+
+impl Default for Ring {
+    fn default() -> Self {
+        Self(Keyring::new(&Seed::default(), 0))
+    }
+}
+
+#[async_trait]
+impl Vault for Ring {
+    async fn seal(&self, place: Place<'_>, secret: &Secret) -> Result<Sealing, SealError> {
+        Ok(Sealing { sealed: self.0.seal(place, &[7; 24], secret)?, held: Box::new(()) })
+    }
+    fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<Secret, SealError> {
+        self.0.open(place, sealed)
+    }
 }
 
 /// Answers what it was told; other names never answer.

@@ -16,6 +16,7 @@ mod editions;
 mod feed;
 mod fence;
 mod hostnames;
+mod leases;
 mod life;
 mod listing;
 mod nodes;
@@ -37,7 +38,7 @@ use async_trait::async_trait;
 use model::Millis;
 
 use crate::{
-    Audit, Bindings, Blobs, Contexts, Credentials, Editions, Nodes, Proofs, Queue, Search,
+    Audit, Bindings, Blobs, Contexts, Credentials, Editions, Leases, Nodes, Proofs, Queue, Search,
     Sessions, Store, Teams,
 };
 
@@ -56,6 +57,7 @@ pub trait State:
     + Proofs
     + Search
     + Contexts
+    + Leases
 {
 }
 impl<T> State for T where
@@ -72,6 +74,7 @@ impl<T> State for T where
         + Proofs
         + Search
         + Contexts
+        + Leases
 {
 }
 
@@ -116,6 +119,7 @@ const CASES: &[&[Case]] = &[
     feed::CASES,
     fence::CASES,
     hostnames::CASES,
+    leases::CASES,
     life::CASES,
     listing::CASES,
     nodes::CASES,

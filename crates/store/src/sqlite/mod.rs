@@ -22,6 +22,7 @@ mod feed;
 mod follower;
 mod forget;
 mod jobs;
+mod leases;
 #[cfg(feature = "contract")]
 mod memory;
 mod names;

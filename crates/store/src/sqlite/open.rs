@@ -14,7 +14,7 @@ use super::checkpoint::Checkpoints;
 use super::reader::{Readers, keep_statements};
 use super::request::NEWS_SLOTS;
 use super::writer::{Listeners, Writer};
-use super::{Inner, OpenError, Options, Sqlite, feed, jobs, schema};
+use super::{Inner, OpenError, Options, Sqlite, feed, jobs, leases, schema};
 use crate::Clock;
 
 /// How long the writer waits for a stranger, such as somebody's `sqlite3`, before it says that it
@@ -45,6 +45,7 @@ impl Sqlite {
         configure(&conn, &options)?;
         schema::migrate(&mut conn)?;
         jobs::take_over(&conn, (options.clock)())?;
+        leases::take_over(&conn)?;
         let checkpoints = Checkpoints::of(&mut conn)?;
         watch(&mut conn);
         let readers = Readers::open(path, options.readers.max(1), watch)?;

@@ -24,6 +24,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("schema/0011_offers.sql"),
     include_str!("schema/0012_editions.sql"),
     include_str!("schema/0013_nodes.sql"),
+    include_str!("schema/0014_leases.sql"),
 ];
 
 /// Brings the file to the newest schema, or says why not.

@@ -162,7 +162,9 @@ impl Delta {
         if let [parcel] = parcels[..] {
             let message = clip(message);
             let slot = state.slot(parcel.key);
-            tracing::warn!(stream = self.stream.0, name = %slot.name, %message, "refused");
+            // Without its words, which may quote what it was sent, secrets included: whoever takes
+            // in the events tells them.
+            tracing::warn!(stream = self.stream.0, name = %slot.name, "refused");
             self.report_refusal(state, parcel, message.clone());
             self.doom_refused(state, slot.owner, parcel.key, flight.origin);
             self.refused.insert(parcel.key, Refusal { changed: parcel.changed, message });

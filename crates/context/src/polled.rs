@@ -1,0 +1,236 @@
+//! One declared source, asked again and again. Whatever it does, only its own document grows old.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Millis, Version};
+use serde_json::Value;
+use store::StoreError;
+use tokio::task::JoinHandle;
+
+use crate::metrics;
+use crate::scribe::{Scribe, Unwritten};
+use crate::sealing::SecretPath;
+use crate::source::{FetchError, Fetched, Format, Source, Validators};
+use crate::status::SourceStatus;
+
+/// That a document is still good is written down no more often.
+const TOLD_EVERY_MILLIS: Millis = 10_000;
+/// Between two attempts to read a store that fails.
+const STORE_RETRY: Duration = Duration::from_secs(2);
+/// What is told to end has so long before it counts as stuck.
+const ABORT_MAX: Duration = Duration::from_millis(100);
+/// A longer reason is cut.
+const PROBLEM_CHARS_MAX: usize = 300;
+
+/// A source as it is declared.
+#[derive(Clone)]
+pub struct Declared {
+    /// The name that templates use, a DNS label.
+    pub name: String,
+    /// What it is written in.
+    pub format: Format,
+    /// How often it is asked.
+    pub interval: Duration,
+    /// Up to so much is waited beyond that.
+    pub jitter: Duration,
+    /// How long it may take, all together.
+    pub timeout: Duration,
+    /// How long its text may be.
+    pub bytes_max: usize,
+    /// What of it is secret.
+    pub secret_paths: Vec<SecretPath>,
+    /// Who has it.
+    pub source: Arc<dyn Source>,
+}
+
+/// A declared source, and what is known of it.
+pub(crate) struct Polled {
+    declared: Declared,
+    scribe: Scribe,
+    /// The document and its revision.
+    kept: Option<(u64, Value)>,
+    status: SourceStatus,
+    /// Told with it. They are not kept: another process may ask at another place.
+    validators: Validators,
+    told_at: Millis,
+    /// A question that was given up.
+    late: Option<JoinHandle<Result<Fetched, FetchError>>>,
+}
+
+impl Polled {
+    /// Asks until the lease is lost.
+    pub(crate) async fn run(declared: Declared, scribe: Scribe) {
+        let name = declared.name.clone();
+        let (kept, status) = loop {
+            match scribe.one(&name).await {
+                Ok(found) => break found,
+                Err(error) => tracing::warn!(source = name, %error, "the store cannot be read"),
+            }
+            tokio::time::sleep(STORE_RETRY).await;
+        };
+        let mut polled = Self::new(declared, scribe, kept, status);
+        loop {
+            match polled.poll().await {
+                Ok(()) => {}
+                Err(StoreError::Fenced) => return,
+                Err(error) => tracing::warn!(source = name, %error, "a source is not written"),
+            }
+            tokio::time::sleep(polled.pause()).await;
+        }
+    }
+
+    fn new(
+        declared: Declared,
+        scribe: Scribe,
+        kept: Option<(u64, Value)>,
+        before: SourceStatus,
+    ) -> Self {
+        let Declared { source, interval, secret_paths, .. } = &declared;
+        let status = SourceStatus {
+            kind: source.kind().to_owned(),
+            place: source.place(),
+            is_secret: !secret_paths.is_empty(),
+            interval_ms: u64::try_from(interval.as_millis()).unwrap_or(u64::MAX),
+            ..before
+        };
+        let validators = Validators::default();
+        Self { declared, scribe, kept, status, validators, told_at: Millis::MIN, late: None }
+    }
+
+    fn pause(&self) -> Duration {
+        self.declared.interval + self.declared.jitter.mul_f64(self.scribe.chance().clamp(0.0, 1.0))
+    }
+
+    /// Asks once, and writes what is to be written.
+    pub(crate) async fn poll(&mut self) -> Result<(), StoreError> {
+        let answer = self.ask().await;
+        let now = self.scribe.now();
+        let taken = match answer {
+            Ok(Fetched::Same) => self.still_good(now).await,
+            Ok(Fetched::New(text, validators)) => self.take(&text, validators, now).await,
+            Err(why) => Err(Unwritten::Source(why)),
+        };
+        match taken {
+            Ok(()) => Ok(()),
+            Err(Unwritten::Store(error)) => Err(error),
+            Err(Unwritten::Source(why)) => self.fails(&why, now).await,
+        }
+    }
+
+    /// In a task of its own, so that a panic is its own too; and never twice at once.
+    async fn ask(&mut self) -> Result<Fetched, FetchError> {
+        if self.late.as_ref().is_some_and(|late| !late.is_finished()) {
+            return Err("is still busy with an earlier question".into());
+        }
+        let (source, known) = (Arc::clone(&self.declared.source), self.validators.clone());
+        let (most, limit) = (self.declared.bytes_max, self.declared.timeout);
+        let mut asked = tokio::spawn(async move { source.fetch(&known, most).await });
+        match tokio::time::timeout(limit, &mut asked).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err("panicked".into()),
+            Err(_) => {
+                asked.abort();
+                // Not when it next waits for something, but when it is over.
+                if tokio::time::timeout(ABORT_MAX, &mut asked).await.is_err() {
+                    self.late = Some(asked);
+                }
+                Err(format!("does not answer within {limit:?}").into())
+            }
+        }
+    }
+
+    async fn still_good(&mut self, now: Millis) -> Result<(), Unwritten> {
+        let name = &self.declared.name;
+        metrics::polled(name, "same");
+        let was_failing = self.status.failing_since.take().is_some();
+        self.status.problem = None;
+        self.status.fetched_at = Some(now);
+        if was_failing {
+            tracing::info!(source = name, "a source answers again");
+        }
+        if was_failing || now.saturating_sub(self.told_at) >= TOLD_EVERY_MILLIS {
+            self.scribe.tell(name, &self.status).await?;
+            self.told_at = now;
+        }
+        Ok(())
+    }
+
+    async fn take(
+        &mut self,
+        text: &[u8],
+        validators: Validators,
+        now: Millis,
+    ) -> Result<(), Unwritten> {
+        if text.len() > self.declared.bytes_max {
+            let why = format!("is larger than {} bytes", self.declared.bytes_max);
+            return Err(Unwritten::Source(why.into()));
+        }
+        let value = self.declared.format.read(text).map_err(Unwritten::Source)?;
+        let (revision, is_same) = match &self.kept {
+            Some((revision, kept)) if *kept == value => (*revision, true),
+            Some((revision, _)) => (revision + 1, false),
+            None => (self.status.revision + 1, false),
+        };
+        let sealed_as = self.declared.fingerprint();
+        if is_same && self.status.sealed_as == sealed_as {
+            self.validators = validators;
+            return self.still_good(now).await;
+        }
+        let digest = format!("{:016x}", Version::hash_of(text));
+        let status = SourceStatus {
+            revision,
+            bytes: text.len() as u64,
+            digest: (!self.status.is_secret).then_some(digest),
+            fetched_at: Some(now),
+            failing_since: None,
+            problem: None,
+            etag: validators.etag.clone(),
+            sealed_as,
+            ..self.status.clone()
+        };
+        let Declared { name, secret_paths, .. } = &self.declared;
+        self.scribe.write(name, secret_paths, value.clone(), &status).await?;
+        metrics::polled(name, if is_same { "same" } else { "changed" });
+        if self.status.failing_since.is_some() {
+            tracing::info!(source = name, "a source answers again");
+        }
+        tracing::info!(source = name, revision, bytes = text.len(), "a source was read");
+        (self.kept, self.status, self.told_at) = (Some((revision, value)), status, now);
+        self.validators = validators;
+        Ok(())
+    }
+
+    /// The last good value stays. What fails is told when it begins, and when the reason is another.
+    async fn fails(&mut self, why: &FetchError, now: Millis) -> Result<(), StoreError> {
+        let name = &self.declared.name;
+        metrics::polled(name, "failed");
+        let problem: String = why.0.chars().take(PROBLEM_CHARS_MAX).collect();
+        if self.status.problem.as_ref() == Some(&problem) {
+            return Ok(());
+        }
+        if self.status.failing_since.is_none() {
+            let place = &self.status.place;
+            tracing::warn!(
+                source = name,
+                place,
+                problem,
+                "a source fails; its last good value stays"
+            );
+        }
+        self.status.failing_since.get_or_insert(now);
+        self.status.problem = Some(problem);
+        self.scribe.tell(name, &self.status).await
+    }
+}
+
+impl Declared {
+    /// What of a document is sealed: if that is another than it was, it is written anew.
+    fn fingerprint(&self) -> u64 {
+        Version::hash_of(format!("{:?}", self.secret_paths).as_bytes())
+    }
+}
+
+#[cfg(test)]
+#[path = "polled_tests.rs"]
+mod tests;

@@ -1,0 +1,127 @@
+//! Whoever polls sources writes what they have through this: documents and how sources stand, in one
+//! transaction each time, and only while it holds the lease.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::Millis;
+use serde_json::Value;
+use store::{BlobWrite, Blobs, Holding, Leases, StoreError};
+
+use crate::documents::{self, Document};
+use crate::sealing::{self, SecretPath, Vault};
+use crate::source::FetchError;
+use crate::status::{self, SourceStatus};
+
+/// What polling needs of the rest of the platform.
+#[derive(Clone)]
+pub struct SourcePorts {
+    /// Where documents lie.
+    pub blobs: Arc<dyn Blobs>,
+    /// Who may write them.
+    pub leases: Arc<dyn Leases>,
+    /// What seals them.
+    pub vault: Arc<dyn Vault>,
+    /// Now.
+    pub clock: store::Clock,
+    /// In `0.0..1.0`, to spread what would otherwise happen at once.
+    pub jitter: crate::Jitter,
+    /// This process, unlike any other.
+    pub holder: String,
+}
+
+/// Writes, as long as the lease is held.
+#[derive(Clone)]
+pub(crate) struct Scribe {
+    ports: SourcePorts,
+    holding: Arc<Holding>,
+}
+
+/// Why a document was not written.
+#[derive(Debug)]
+pub(crate) enum Unwritten {
+    /// The source is at fault.
+    Source(FetchError),
+    /// The store is.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Unwritten {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Scribe {
+    pub(crate) fn new(ports: SourcePorts, holding: Holding) -> Self {
+        Self { ports, holding: Arc::new(holding) }
+    }
+
+    pub(crate) fn now(&self) -> Millis {
+        (self.ports.clock)()
+    }
+
+    pub(crate) fn chance(&self) -> f64 {
+        (self.ports.jitter)()
+    }
+
+    /// Every document as it lies there, and how every source stands.
+    pub(crate) async fn all(
+        &self,
+    ) -> Result<(BTreeMap<String, Document>, BTreeMap<String, SourceStatus>), StoreError> {
+        let blobs = &*self.ports.blobs;
+        Ok((documents::documents(blobs).await?, status::source_statuses(blobs).await?))
+    }
+
+    /// A document, opened, with its revision; and how its source stands.
+    pub(crate) async fn one(
+        &self,
+        name: &str,
+    ) -> Result<(Option<(u64, Value)>, SourceStatus), StoreError> {
+        let (mut documents, mut statuses) = self.all().await?;
+        let opened = documents.remove(name).and_then(|Document { revision, value }| {
+            match sealing::open(&*self.ports.vault, name, &value) {
+                Ok(opened) => Some((revision, opened.value)),
+                Err(error) => {
+                    tracing::error!(source = name, %error, "a document cannot be opened; it is fetched anew");
+                    None
+                }
+            }
+        });
+        Ok((opened, statuses.remove(name).unwrap_or_default()))
+    }
+
+    /// Writes a document, its secrets sealed, and how its source stands.
+    pub(crate) async fn write(
+        &self,
+        name: &str,
+        secret_paths: &[SecretPath],
+        mut value: Value,
+        status: &SourceStatus,
+    ) -> Result<(), Unwritten> {
+        let sealed = sealing::seal(&*self.ports.vault, name, secret_paths, &mut value).await;
+        let held = sealed.map_err(Unwritten::Source)?;
+        let document = Document { revision: status.revision, value };
+        let writes = vec![documents::put(name, &document), put_status(name, status)];
+        let written = self.all_of(writes).await;
+        drop(held);
+        match written {
+            Err(StoreError::TooLarge(why)) => Err(Unwritten::Source(why.into())),
+            other => Ok(other?),
+        }
+    }
+
+    /// Writes how a source stands.
+    pub(crate) async fn tell(&self, name: &str, status: &SourceStatus) -> Result<(), StoreError> {
+        self.all_of(vec![put_status(name, status)]).await
+    }
+
+    /// Writes, all or nothing.
+    pub(crate) async fn all_of(&self, writes: Vec<BlobWrite>) -> Result<(), StoreError> {
+        self.ports.leases.write_held(&self.holding, writes).await
+    }
+}
+
+pub(crate) fn put_status(name: &str, status: &SourceStatus) -> BlobWrite {
+    BlobWrite::Put(status::key(name), serde_json::to_vec(status).unwrap_or_default())
+}
