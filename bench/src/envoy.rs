@@ -57,8 +57,18 @@ impl Envoy {
 
 /// Resident memory of a process, in MB.
 pub(crate) fn memory_mb(pid: u32) -> Result<f64> {
+    status_mb(pid, "VmRSS")
+}
+
+/// The most resident memory that a process ever had, in MB.
+pub(crate) fn peak_mb(pid: u32) -> Result<f64> {
+    status_mb(pid, "VmHWM")
+}
+
+fn status_mb(pid: u32, what: &str) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).context("VmRSS")?;
+    let line =
+        status.lines().find(|line| line.starts_with(what)).with_context(|| what.to_owned())?;
     let kilobytes: f64 = line.split_whitespace().nth(1).context("a number")?.parse()?;
     Ok(kilobytes / 1024.0)
 }

@@ -3,157 +3,237 @@
 //! come back at once.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 
-use crate::crowd::{Crowd, learn};
+use crate::crowd::{Load, Way};
 use crate::floor::Floor;
-use crate::product::Product;
-use crate::proxy::Known;
-use crate::{envoy, scenario};
+use crate::moment::Moment;
+use crate::product::{self, Product};
+use crate::scenario;
 
-/// Between what was made and a look at what it costs.
-const SETTLE: Duration = Duration::from_secs(3);
-/// For so long the processor's use by idle streams is counted.
-const IDLE: Duration = Duration::from_secs(10);
+/// Between two looks at who is there.
+const LOOK: Duration = Duration::from_millis(50);
 /// Longer than a crowd takes to come back.
-const PATIENCE: Duration = Duration::from_secs(900);
+const PATIENCE: Duration = Duration::from_secs(1800);
 /// Where no tenant's upstream is.
 const UPSTREAM: &str = "127.0.0.1:9";
 
+/// How large.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    /// Tenants present.
+    #[arg(long, default_value_t = 20_000)]
+    tenants: usize,
+    /// Proxies, one measurement each.
+    #[arg(long, value_delimiter = ',', default_value = "2000")]
+    streams: Vec<usize>,
+    /// Changes of each kind measured with each number of proxies.
+    #[arg(long, default_value_t = 20)]
+    rounds: usize,
+    /// The proxies speak state-of-the-world in place of delta: a set that changes is sent whole.
+    #[arg(long)]
+    sotw: bool,
+    /// For so many seconds the processor's use by idle streams is counted.
+    #[arg(long, default_value_t = 10)]
+    idle: u64,
+}
+
+/// What changes.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    /// A route configuration: sent alone, in either protocol.
+    Route,
+    /// The set of scopes: sent whole in state-of-the-world.
+    Hostname,
+}
+
+const CHANGES: [(Change, &str); 2] = [
+    (Change::Route, "a tenant's route changes"),
+    (Change::Hostname, "a tenant has a hostname more"),
+];
+
+struct Bench {
+    args: Args,
+    product: Product,
+}
+
 /// Runs everything.
 #[expect(clippy::print_stdout, reason = "the figures are what a bench is for")]
-pub(crate) async fn run(
-    binary: &Path,
-    tenants: usize,
-    streams: &[usize],
-    rounds: usize,
-) -> Result<()> {
+pub(crate) async fn run(binary: &Path, args: Args) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (product, _) = Product::start(binary, folder.path(), &["--envoy", "none"]).await?;
-    let product = Arc::new(product);
-    let empty = product.memory_mb()?;
-    product.seed(0, tenants, UPSTREAM.parse()?).await?;
-    tokio::time::sleep(SETTLE).await;
-    let full = product.memory_mb()?;
-    let (known, bytes) = learn(product.listener("xds")?).await?;
+    let mut bench = Bench { args, product };
+    let Args { tenants, ref streams, .. } = bench.args;
+    let empty = bench.product.memory_mb()?;
+    let took = bench.product.fill(0, tenants, UPSTREAM.parse()?).await?;
+    bench.rest().await;
+    let full = bench.product.memory_mb()?;
     println!(
-        "{tenants} tenants: {full:.0} MB, {:.1} kB a tenant; a proxy that comes with nothing is given {} resources, {:.1} MB",
+        "{tenants} tenants, made in {:.1} s: {full:.0} MB, {:.1} kB a tenant",
+        took.as_secs_f64(),
         (full - empty) * 1024.0 / tenants as f64,
-        known.len(),
-        bytes as f64 / 1e6,
     );
-    drop(known);
-    for &size in streams {
-        crowd(&product, tenants, size, rounds).await?;
+    for size in streams.clone() {
+        bench.crowd(size).await?;
     }
-    let mut last = Arc::into_inner(product).context("nobody else holds it")?;
-    last.stop().await
+    bench.product.stop().await
 }
 
-#[expect(clippy::print_stdout, reason = "the figures are what a bench is for")]
-async fn crowd(product: &Product, tenants: usize, size: usize, rounds: usize) -> Result<()> {
-    let address = product.listener("xds")?;
-    let before = product.memory_mb()?;
-    let mut crowd = Crowd::new(address, Arc::new(learn(address).await?.0));
-    let came = come(product, &mut crowd, size).await?;
-    println!("{size} streams");
-    println!("  all come with what they had: {came}");
-    tokio::time::sleep(SETTLE).await;
-    let (cpu, memory) = (product.cpu()?, product.memory_mb()?);
-    tokio::time::sleep(IDLE).await;
-    let idle = (product.cpu()? - cpu).as_secs_f64() / IDLE.as_secs_f64();
-    println!(
-        "  idle: {:.1} kB a stream, {:.2} % of a core",
-        (memory - before) * 1024.0 / size as f64,
-        idle * 100.0
-    );
-    changes(product, &mut crowd, tenants, size, rounds).await?;
-    crowd.leave().await;
-    let known: Known = learn(address).await?.0;
-    let mut again = Crowd::new(address, Arc::new(known));
-    println!("  all come back at once: {}", come(product, &mut again, size).await?);
-    again.leave().await;
-    gone(product).await
-}
+impl Bench {
+    fn way(&self) -> Way {
+        if self.args.sotw { Way::Sotw } else { Way::Delta }
+    }
 
-/// All connect; tells until when all were live, and what that took.
-async fn come(product: &Product, crowd: &mut Crowd, size: usize) -> Result<String> {
-    gone(product).await?;
-    let (began, cpu) = (Instant::now(), product.cpu()?);
-    crowd.join(size).await?;
-    let said = began.elapsed();
-    envoy::until("all are live", PATIENCE, || async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        product.live().await.is_ok_and(|live| live >= size)
-    })
-    .await?;
-    let used = (product.cpu()? - cpu).as_secs_f64();
-    Ok(format!(
-        "all live after {:.1} s (said what they have after {:.1} s), {:.0} bytes sent to each, {:.1} ms of the server's processor each",
-        began.elapsed().as_secs_f64(),
-        said.as_secs_f64(),
-        crowd.bytes() as f64 / size as f64,
-        used * 1e3 / size as f64,
-    ))
-}
+    /// Until what was begun has ended.
+    async fn rest(&self) {
+        tokio::time::sleep(Duration::from_secs(self.args.idle) / 3).await;
+    }
 
-/// Until nobody is connected.
-async fn gone(product: &Product) -> Result<()> {
-    envoy::until("all are gone", PATIENCE, || async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        product.proxies().await.is_ok_and(|proxies| proxies.is_empty())
-    })
-    .await?;
-    Ok(())
-}
+    async fn load(&self) -> Result<Load> {
+        let (load, learned) = Load::start(self.product.listener("xds")?, self.way()).await?;
+        self.says(&format!(
+            "  a proxy that comes with nothing is given {} resources, {:.1} MB",
+            learned.resources,
+            learned.bytes as f64 / 1e6
+        ));
+        Ok(load)
+    }
 
-/// Changes of single tenants, in turn with the floor.
-#[expect(clippy::print_stdout, reason = "the figures are what a bench is for")]
-async fn changes(
-    product: &Product,
-    crowd: &mut Crowd,
-    tenants: usize,
-    size: usize,
-    rounds: usize,
-) -> Result<()> {
-    let (mut ours, mut bytes, mut used) = (Series::default(), 0.0, 0.0);
-    let mut floor: Option<Floor> = None;
-    let mut raw = Series::default();
-    for round in 0..=rounds {
-        let (n, mark) = (round * 7 % tenants, format!("c{size}-{round}"));
-        crowd.await_name(format!("public/t{n}"));
-        let (_, cpu) = (crowd.bytes(), product.cpu()?);
-        product.accept("PATCH", n, UPSTREAM.parse()?, &mark).await?;
+    #[expect(clippy::print_stdout, reason = "the figures are what a bench is for")]
+    fn says(&self, line: &str) {
+        println!("{line}");
+    }
+
+    async fn crowd(&self, size: usize) -> Result<()> {
+        let product = &self.product;
+        self.says(&format!("{size} streams, {:?}", self.way()));
+        let mut load = self.load().await?;
+        self.gone().await?;
+        let before = product.memory_mb()?;
+        self.says(&format!("  all come with what they had: {}", self.come(&mut load, size).await?));
+        self.rest().await;
+        let (cpu, memory) = (product.cpu()?, product.memory_mb()?);
+        let idle = Duration::from_secs(self.args.idle);
+        tokio::time::sleep(idle).await;
+        let idle = (product.cpu()? - cpu).as_secs_f64() / idle.as_secs_f64();
+        self.says(&format!(
+            "  idle: {:.1} kB a stream, {:.2} % of a core",
+            (memory - before) * 1024.0 / size as f64,
+            idle * 100.0
+        ));
+        for (change, says) in CHANGES {
+            self.says(&format!("  {says}, ms until p50 / p99 / last have it"));
+            self.changes(&mut load, change, size).await?;
+        }
+        load.leave().await?;
+        drop(load);
+        let mut again = self.load().await?;
+        self.gone().await?;
+        self.says(&format!("  all come back at once: {}", self.come(&mut again, size).await?));
+        again.leave().await?;
+        self.gone().await
+    }
+
+    /// All connect; tells until when all were live, and what that took.
+    async fn come(&self, load: &mut Load, size: usize) -> Result<String> {
+        let product = &self.product;
+        let (began, cpu) = (Instant::now(), product.cpu()?);
+        load.join(size).await?;
+        self.are_live(size).await?;
+        let took = began.elapsed().as_secs_f64();
+        let (used, peak) = ((product.cpu()? - cpu).as_secs_f64(), product.peak_mb()?);
+        Ok(format!(
+            "all live after {took:.1} s, {:.0} bytes sent to each, {:.1} ms of the server's processor each, its memory at most {peak:.0} MB",
+            load.bytes().await? as f64 / size as f64,
+            used * 1e3 / size as f64,
+        ))
+    }
+
+    /// Until so many are there, and have everything. It is looked so seldom that looking costs little.
+    async fn are_live(&self, size: usize) -> Result<()> {
         let began = Instant::now();
-        let times = crowd.arrivals(began).await?;
-        product.end(n).await?;
-        let took = crowd.bytes() as f64 / size as f64;
-        let floor = match &mut floor {
-            Some(floor) => floor,
-            none => none.insert(Floor::new(size, took as usize).await?),
-        };
-        let least = floor.round().await?;
-        // The first is for warming up.
-        if round > 0 {
-            ours.push(&times);
-            raw.push(&least);
-            bytes += took;
-            used += (product.cpu()? - cpu).as_secs_f64();
+        loop {
+            let asked = Instant::now();
+            let (connected, live) = self.product.proxies().await?;
+            if (connected, live) == (size, size) {
+                return Ok(());
+            }
+            if began.elapsed() > PATIENCE {
+                bail!("{connected} of {size} are connected, {live} are live");
+            }
+            tokio::time::sleep(LOOK.max(asked.elapsed() * 10)).await;
         }
     }
-    let each = (rounds * size) as f64;
-    println!("  a tenant changes, ms until p50 / p99 / last have it");
-    println!("    margrave     {}", ours.row());
-    println!("    raw sockets  {}    ratio of p99: {:.2}", raw.row(), ours.p99() / raw.p99());
-    println!(
-        "    {:.0} bytes to each, {:.0} us of the server's processor each",
-        bytes / rounds as f64,
-        used * 1e6 / each
-    );
-    Ok(())
+
+    /// Until nobody is connected.
+    async fn gone(&self) -> Result<()> {
+        self.are_live(0).await
+    }
+
+    /// Changes of single tenants, in turn with the floor.
+    async fn changes(&self, load: &mut Load, change: Change, size: usize) -> Result<()> {
+        let Args { rounds, .. } = self.args;
+        let (mut ours, mut raw) = (Series::default(), Series::default());
+        let (mut bytes, mut used) = (0.0, Duration::ZERO);
+        let mut floor: Option<Floor> = None;
+        for round in 0..=rounds {
+            let cpu = self.product.cpu()?;
+            load.bytes().await?;
+            let times = self.change(load, change, size, round).await?;
+            let cpu = self.product.cpu()? - cpu;
+            let took = load.bytes().await? as f64 / size as f64;
+            let floor = match &mut floor {
+                Some(floor) => floor,
+                none => none.insert(Floor::new(size, took as usize).await?),
+            };
+            let (began, least) = floor.round().await?;
+            // The first is for warming up.
+            if round > 0 {
+                ours.push(&times);
+                raw.push(&least.into_iter().map(|at| at.since(began)).collect::<Vec<_>>());
+                bytes += took;
+                used += cpu;
+            }
+        }
+        let each = used.as_secs_f64() * 1e6 / (rounds * size) as f64;
+        let bytes = bytes / rounds as f64;
+        self.says(&format!("    margrave     {}", ours.row()));
+        let ratio = ours.p99() / raw.p99();
+        self.says(&format!("    raw sockets  {}    ratio of p99: {ratio:.2}", raw.row()));
+        self.says(&format!(
+            "    {bytes:.0} bytes to each, {each:.0} us of the server's processor each"
+        ));
+        Ok(())
+    }
+
+    /// One change, accepted; how long after that each had it.
+    async fn change(
+        &self,
+        load: &mut Load,
+        change: Change,
+        size: usize,
+        round: usize,
+    ) -> Result<Vec<Duration>> {
+        let (tenants, product) = (self.args.tenants, &self.product);
+        let mark = format!("c{size}-{round}");
+        let (n, more) = match change {
+            Change::Route => (round * 7 % tenants, None),
+            Change::Hostname => (tenants - 1 - round % tenants, Some(product::host_of(&mark))),
+        };
+        let awaited = more.clone().unwrap_or_else(|| format!("t{n}"));
+        let mut wish = product::parameters(n, UPSTREAM.parse()?, &mark);
+        if let Some(hosts) = wish["hostnames"].as_array_mut() {
+            hosts.extend(more.map(Into::into));
+        }
+        load.await_name(format!("public/{awaited}")).await?;
+        product.change(n, &wish).await?;
+        let began = Moment::now();
+        let times = load.arrivals().await?;
+        product.end(n).await?;
+        Ok(times.into_iter().map(|at| at.since(began)).collect())
+    }
 }
 
 /// Rounds; of each, when half, 99 of 100 and all had it. Told are the medians over the rounds.

@@ -10,11 +10,14 @@ mod crowd;
 mod envoy;
 mod fleet;
 mod floor;
+mod helper;
+mod moment;
 mod product;
 mod provisions;
 mod proxy;
 mod scenario;
 mod sim;
+mod sotw;
 mod upstream;
 mod wire;
 
@@ -46,17 +49,13 @@ enum What {
         rounds: usize,
     },
     /// One change to thousands of proxies.
-    Fleet {
-        /// Tenants present.
-        #[arg(long, default_value_t = 20_000)]
-        tenants: usize,
-        /// Proxies, one measurement each.
-        #[arg(long, value_delimiter = ',', default_value = "2000")]
-        streams: Vec<usize>,
-        /// Changes measured with each number of proxies.
-        #[arg(long, default_value_t = 20)]
-        rounds: usize,
-    },
+    Fleet(fleet::Args),
+    /// The proxies of `fleet`, in a process of their own.
+    #[command(hide = true)]
+    Crowd(crowd::Args),
+    /// The readers of raw sockets of `fleet`, in a process of their own.
+    #[command(hide = true)]
+    FloorReaders(floor::Args),
     /// A fleet in regions that are cut off and killed while tenants change.
     Sim(sim::Args),
     /// One region of `sim`, in a process of its own.
@@ -79,19 +78,25 @@ enum What {
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    if let What::SimRegion(region) = arguments.what {
-        return sim::region(region).await;
-    }
-    let binary = &arguments.binary.context("--binary or MARGRAVE_BIN names the release binary")?;
     match arguments.what {
         What::SimRegion(region) => sim::region(region).await,
+        What::Crowd(args) => crowd::serve(args).await,
+        What::FloorReaders(args) => floor::read(args).await,
+        what => measure(what, arguments.binary).await,
+    }
+}
+
+async fn measure(what: What, binary: Option<PathBuf>) -> Result<()> {
+    let binary = &binary.context("--binary or MARGRAVE_BIN names the release binary")?;
+    match what {
         What::Sim(args) => sim::run(binary, args).await,
         What::Live { tenants, rounds } => scenario::run(binary, &tenants, rounds).await,
-        What::Fleet { tenants, streams, rounds } => {
-            fleet::run(binary, tenants, &streams, rounds).await
-        }
+        What::Fleet(args) => fleet::run(binary, args).await,
         What::Provisions { present, clients, seconds } => {
             provisions::run(binary, &present, &clients, Duration::from_secs(seconds)).await
+        }
+        What::SimRegion(_) | What::Crowd(_) | What::FloorReaders(_) => {
+            anyhow::bail!("a helper measures nothing")
         }
     }
 }

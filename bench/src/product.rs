@@ -19,6 +19,10 @@ pub(crate) const PASSWORD: &str = "only-for-the-bench";
 pub(crate) const SERVED: [&str; 2] = ["--listen-public=10080", "--listen-internal=11080"];
 /// Requests in flight while tenants are made.
 const SEEDING_PARALLEL: usize = 64;
+/// The same when nobody waits for each.
+const FILLING_PARALLEL: usize = 128;
+/// Tenants of one team, so that no team's share of the workers is in the way.
+const PER_TEAM: usize = 20;
 /// Longer than any start or operation takes.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -131,21 +135,14 @@ impl Product {
         envoy::memory_mb(self.child.id().context("running")?)
     }
 
+    /// The most that it ever had.
+    pub(crate) fn peak_mb(&self) -> Result<f64> {
+        envoy::peak_mb(self.child.id().context("running")?)
+    }
+
     /// Processor time that it has used.
     pub(crate) fn cpu(&self) -> Result<Duration> {
         envoy::cpu(self.child.id().context("running")?)
-    }
-
-    /// The proxies that are connected, as the platform's API tells them.
-    pub(crate) async fn proxies(&self) -> Result<Vec<Value>> {
-        let (_, fleet) = self.call("GET", "/v1/fleet", None).await?;
-        fleet["proxies"].as_array().cloned().context("proxies")
-    }
-
-    /// How many of them have everything.
-    pub(crate) async fn live(&self) -> Result<usize> {
-        let proxies = self.proxies().await?;
-        Ok(proxies.iter().filter(|proxy| proxy["state"] == "live").count())
     }
 
     /// The metrics page.
@@ -177,7 +174,16 @@ impl Product {
         upstream: SocketAddr,
         mark: &str,
     ) -> Result<()> {
-        match self.ask(method, n, upstream, mark).await? {
+        self.wished(method, n, &parameters(n, upstream, mark)).await
+    }
+
+    /// Sends an update of a tenant; returns once the broker has accepted it.
+    pub(crate) async fn change(&self, n: usize, parameters: &Value) -> Result<()> {
+        self.wished("PATCH", n, parameters).await
+    }
+
+    async fn wished(&self, method: &str, n: usize, parameters: &Value) -> Result<()> {
+        match self.ask(method, n, parameters).await? {
             (202, _) => Ok(()),
             (status, body) => bail!("{method} t{n} was answered with {status}: {body}"),
         }
@@ -191,27 +197,21 @@ impl Product {
         upstream: SocketAddr,
         mark: &str,
     ) -> Result<bool> {
-        match self.ask(method, n, upstream, mark).await? {
+        match self.ask(method, n, &parameters(n, upstream, mark)).await? {
             (202, _) => Ok(true),
             (200 | 404 | 409 | 410 | 422, _) => Ok(false),
             (status, body) => bail!("{method} t{n} was answered with {status}: {body}"),
         }
     }
 
-    async fn ask(
-        &self,
-        method: &str,
-        n: usize,
-        upstream: SocketAddr,
-        mark: &str,
-    ) -> Result<(u16, Value)> {
+    async fn ask(&self, method: &str, n: usize, parameters: &Value) -> Result<(u16, Value)> {
         let service = &self.catalog["services"][0];
         let plans = service["plans"].as_array().context("plans")?;
         let public = plans.iter().find(|plan| plan["name"] == "public").context("public")?;
         let body = json!({
             "service_id": service["id"], "plan_id": public["id"],
-            "organization_guid": "bench", "space_guid": "bench",
-            "parameters": parameters(n, upstream, mark),
+            "organization_guid": "bench", "space_guid": format!("team-{}", n / PER_TEAM),
+            "parameters": parameters,
         });
         let mut path = format!("/v2/service_instances/t{n}?accepts_incomplete=true");
         if method == "DELETE" {
@@ -259,6 +259,31 @@ impl Product {
         }
     }
 
+    /// How many proxies are connected, and how many of them have everything.
+    pub(crate) async fn proxies(&self) -> Result<(usize, usize)> {
+        let (_, fleet) = self.call("GET", "/v1/fleet", None).await?;
+        let proxies = fleet["proxies"].as_array().context("proxies")?;
+        let live = proxies.iter().filter(|proxy| proxy["state"] == "live").count();
+        Ok((proxies.len(), live))
+    }
+
+    /// Makes tenants `from..to`, through the broker, and awaits that all are.
+    pub(crate) async fn fill(
+        &self,
+        from: usize,
+        to: usize,
+        upstream: SocketAddr,
+    ) -> Result<Duration> {
+        let began = Instant::now();
+        stream::iter(from..to)
+            .map(|n| self.accept("PUT", n, upstream, "seed"))
+            .buffer_unordered(FILLING_PARALLEL)
+            .try_collect::<()>()
+            .await?;
+        self.settled().await?;
+        Ok(began.elapsed())
+    }
+
     /// Makes tenants `from..to`, through the broker, and awaits that each is live.
     pub(crate) async fn seed(
         self: &Arc<Self>,
@@ -293,5 +318,10 @@ pub(crate) fn parameters(n: usize, upstream: SocketAddr, mark: &str) -> Value {
 
 /// A tenant's hostname.
 pub(crate) fn host(n: usize) -> String {
-    format!("t{n}.example.com")
+    host_of(&format!("t{n}"))
+}
+
+/// A hostname of the platform.
+pub(crate) fn host_of(name: &str) -> String {
+    format!("{name}.example.com")
 }

@@ -66,7 +66,8 @@ const EDS: i32 = 3;
 pub(crate) struct Known(BTreeMap<String, BTreeMap<String, String>>);
 
 impl Known {
-    fn of(&self, type_url: &str) -> impl Iterator<Item = (&String, &String)> {
+    /// What it has of a type.
+    pub(crate) fn of(&self, type_url: &str) -> impl Iterator<Item = (&String, &String)> {
         self.0.get(type_url).into_iter().flatten()
     }
 
@@ -116,6 +117,11 @@ impl Known {
 /// Whether a type is asked for by names.
 pub(crate) fn is_named(type_url: &str) -> bool {
     matches!(type_url, type_urls::ENDPOINT | type_urls::ROUTE)
+}
+
+/// A proxy of this name, in the default group.
+pub(crate) fn node(id: &str) -> Node {
+    Node { id: id.to_owned(), cluster: String::new() }
 }
 
 /// The first word of a stream: who speaks, asking for all clusters. `known`: comes back with these.

@@ -1,9 +1,12 @@
-//! Many proxies at once, each with a connection of its own, and how long a change takes to them all.
+//! Many proxies at once, each with a connection of its own, and when each has a change.
+
+mod load;
+mod speaker;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
@@ -13,11 +16,12 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::proxy::{Known, Proxy, first_word};
-use crate::wire::Response;
+pub(crate) use self::load::{Args, Load, serve};
+pub(crate) use self::speaker::Way;
 
-const METHOD: &str =
-    "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+use self::speaker::Script;
+use crate::moment::Moment;
+
 /// Connections that are being made at the same time: as many as a listener's queue holds.
 const CONNECTING: usize = 128;
 /// Nothing more comes if nothing came for so long.
@@ -27,37 +31,44 @@ const RETRY: Duration = Duration::from_millis(100);
 /// Longer than any change takes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// A resource that all wait for.
+#[derive(Debug, Default, Clone)]
+struct Awaited {
+    name: Arc<str>,
+    /// How many were awaited before.
+    round: u64,
+}
+
 /// What all streams share.
 struct Shared {
     address: SocketAddr,
-    base: Arc<Known>,
+    script: Script,
     hello: Arc<[Bytes]>,
-    /// A resource of this name is waited for.
-    awaited: RwLock<String>,
-    told: mpsc::UnboundedSender<Instant>,
+    awaited: RwLock<Awaited>,
+    told: mpsc::UnboundedSender<Moment>,
     bytes: AtomicU64,
 }
 
 /// Many proxies.
-pub(crate) struct Crowd {
+struct Crowd {
     shared: Arc<Shared>,
-    times: mpsc::UnboundedReceiver<Instant>,
+    times: mpsc::UnboundedReceiver<Moment>,
     streams: JoinSet<Result<()>>,
     size: usize,
 }
 
 impl Crowd {
-    /// Nobody yet: they will all come with what `base` has.
-    pub(crate) fn new(address: SocketAddr, base: Arc<Known>) -> Self {
+    /// Nobody yet: they will all come with what the script has.
+    fn new(address: SocketAddr, script: Script) -> Self {
         let (told, times) = mpsc::unbounded_channel();
-        let hello = base.comes_back();
+        let hello = script.comes();
         let (awaited, bytes) = (RwLock::default(), AtomicU64::new(0));
-        let shared = Arc::new(Shared { address, base, hello, awaited, told, bytes });
+        let shared = Arc::new(Shared { address, script, hello, awaited, told, bytes });
         Self { shared, times, streams: JoinSet::new(), size: 0 }
     }
 
     /// All connect; returns once each has said what it has.
-    pub(crate) async fn join(&mut self, size: usize) -> Result<()> {
+    async fn join(&mut self, size: usize) -> Result<()> {
         let (ready, mut heard) = mpsc::channel(CONNECTING);
         let mut next = 0;
         let mut arrived = 0;
@@ -77,28 +88,29 @@ impl Crowd {
     }
 
     /// All go at once.
-    pub(crate) async fn leave(&mut self) {
+    async fn leave(&mut self) {
         self.streams.shutdown().await;
         self.size = 0;
     }
 
     /// Bytes that were received since this was asked last.
-    pub(crate) fn bytes(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         self.shared.bytes.swap(0, Ordering::Relaxed)
     }
 
-    /// From now on each tells when it has acknowledged a resource of this name.
-    pub(crate) fn await_name(&mut self, name: String) {
-        *self.shared.awaited.write().unwrap_or_else(PoisonError::into_inner) = name;
+    /// From now on each tells, once, when it has acknowledged a resource of this name.
+    fn await_name(&mut self, name: &str) {
+        let mut awaited = self.shared.awaited.write().unwrap_or_else(PoisonError::into_inner);
+        *awaited = Awaited { name: name.into(), round: awaited.round + 1 };
         while self.times.try_recv().is_ok() {}
     }
 
-    /// When each had it, since `began`, in order.
-    pub(crate) async fn arrivals(&mut self, began: Instant) -> Result<Vec<Duration>> {
+    /// When each had it, in order.
+    async fn arrivals(&mut self) -> Result<Vec<Moment>> {
         let mut times = Vec::with_capacity(self.size);
         while times.len() < self.size {
             tokio::select! {
-                Some(time) = self.times.recv() => times.push(time.duration_since(began)),
+                Some(time) = self.times.recv() => times.push(time),
                 Some(ended) = self.streams.join_next() => {
                     ended?.context("a proxy")?;
                     bail!("a stream was ended by the server");
@@ -114,43 +126,41 @@ impl Crowd {
 impl Shared {
     /// Comes back with what it had when its stream is ended, as a canary's is.
     async fn proxy(self: Arc<Self>, id: String, ready: mpsc::Sender<()>) -> Result<()> {
-        let mut ready = Some(ready);
+        let (mut ready, mut told) = (Some(ready), 0);
         loop {
-            self.talk(&id, ready.take()).await?;
+            self.talk(&id, ready.take(), &mut told).await?;
             tokio::time::sleep(RETRY).await;
         }
     }
 
-    async fn talk(&self, id: &str, ready: Option<mpsc::Sender<()>>) -> Result<()> {
-        let (mut say, mut hear, _kept) = open(self.address).await?;
-        say.send_data(first_word(id, ""), false)?;
+    /// One stream. `told`: the last round of which it told that it has what is awaited.
+    async fn talk(&self, id: &str, ready: Option<mpsc::Sender<()>>, told: &mut u64) -> Result<()> {
+        let (mut say, mut hear, _kept) = open_as(self.address, self.script.way()).await?;
+        say.send_data(self.script.first_word(id), false)?;
         for frame in self.hello.iter() {
             say.send_data(frame.clone(), false)?;
         }
         if let Some(ready) = ready {
             let _ = ready.send(()).await;
         }
-        let mut proxy = Proxy::new(self.base.clone());
+        let mut speaker = self.script.speaker();
         while let Some(chunk) = hear.data().await {
             let chunk = chunk?;
             self.bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
             hear.flow_control().release_capacity(chunk.len())?;
+            let awaited = self.awaited.read().unwrap_or_else(PoisonError::into_inner).clone();
             let mut rest: &[u8] = &chunk;
-            while let Some(response) = proxy.take(std::mem::take(&mut rest))? {
-                for word in proxy.answer(&response)? {
+            while let Some(heard) = speaker.take(std::mem::take(&mut rest), &awaited.name)? {
+                for word in heard.says {
                     say.send_data(word, false)?;
                 }
-                if self.is_awaited(&response) {
-                    let _ = self.told.send(Instant::now());
+                if heard.found && *told != awaited.round {
+                    *told = awaited.round;
+                    let _ = self.told.send(Moment::now());
                 }
             }
         }
         Ok(())
-    }
-
-    fn is_awaited(&self, response: &Response) -> bool {
-        let awaited = self.awaited.read().unwrap_or_else(PoisonError::into_inner);
-        response.resources.iter().any(|resource| resource.name == *awaited)
     }
 }
 
@@ -165,7 +175,12 @@ impl Drop for Kept {
     }
 }
 
+/// A stream of deltas on a connection of its own.
 pub(crate) async fn open(address: SocketAddr) -> Result<(SendStream<Bytes>, RecvStream, Kept)> {
+    open_as(address, Way::Delta).await
+}
+
+async fn open_as(address: SocketAddr, way: Way) -> Result<(SendStream<Bytes>, RecvStream, Kept)> {
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
     let (client, connection) = handshake(socket).await?;
@@ -173,33 +188,10 @@ pub(crate) async fn open(address: SocketAddr) -> Result<(SendStream<Bytes>, Recv
         let _ = connection.await;
     }));
     let mut client: SendRequest<Bytes> = client.ready().await?;
-    let request = http::Request::post(format!("http://{address}{METHOD}"))
+    let request = http::Request::post(format!("http://{address}{}", way.method()))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .body(())?;
     let (response, say) = client.send_request(request, false)?;
     Ok((say, response.await?.into_body(), kept))
-}
-
-/// One proxy that comes with nothing is given all that there is; what it then has, and the bytes
-/// that it took.
-pub(crate) async fn learn(address: SocketAddr) -> Result<(Known, u64)> {
-    let (mut say, mut hear, _kept) = open(address).await?;
-    say.send_data(first_word("learner", ""), false)?;
-    for frame in Known::default().comes_back().iter() {
-        say.send_data(frame.clone(), false)?;
-    }
-    let (mut proxy, mut bytes) = (Proxy::learner(), 0);
-    while let Ok(Some(chunk)) = tokio::time::timeout(QUIET, hear.data()).await {
-        let chunk = chunk?;
-        bytes += chunk.len() as u64;
-        hear.flow_control().release_capacity(chunk.len())?;
-        let mut rest: &[u8] = &chunk;
-        while let Some(response) = proxy.take(std::mem::take(&mut rest))? {
-            for word in proxy.answer(&response)? {
-                say.send_data(word, false)?;
-            }
-        }
-    }
-    Ok((proxy.learns.take().unwrap_or_default(), bytes))
 }

@@ -1,0 +1,55 @@
+//! Each measurement in its smallest form: that it runs to its end and prints all its figures. What the
+//! figures are is for quiet machines.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The product: `MARGRAVE_BIN`, or where a test run of the workspace has put it.
+fn product() -> PathBuf {
+    let beside = || PathBuf::from(env!("CARGO_BIN_EXE_bench")).with_file_name("margrave");
+    let product = std::env::var_os("MARGRAVE_BIN").map_or_else(beside, PathBuf::from);
+    assert!(product.exists(), "{}: `cargo build --package margrave` makes it", product.display());
+    product
+}
+
+/// What is printed.
+fn measure(arguments: &str) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_bench"))
+        .arg("--binary")
+        .arg(product())
+        .args(arguments.split(' '))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!said.contains("NaN") && !said.contains("inf"), "{said}");
+    said
+}
+
+/// The number before `unit` in the line that contains `what`.
+fn figure(said: &str, what: &str, unit: &str) -> f64 {
+    let line = said.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{said}"));
+    let before = line.split_once(unit).unwrap_or_else(|| panic!("{line}")).0;
+    before.split_whitespace().next_back().unwrap().parse().unwrap()
+}
+
+#[test]
+fn one_change_to_many_proxies() {
+    let said = measure("fleet --tenants 30 --streams 6 --rounds 2 --idle 1");
+    assert_eq!(figure(&said, "come back at once", "bytes sent to each"), 0.0, "{said}");
+    assert_eq!(said.matches("ratio of p99").count(), 2, "{said}");
+}
+
+/// A set that changes is sent whole, and a route configuration alone.
+#[test]
+fn one_change_to_many_proxies_in_state_of_the_world() {
+    let said = measure("fleet --sotw --tenants 30 --streams 6 --rounds 2 --idle 1");
+    let bytes: Vec<f64> = said
+        .lines()
+        .filter(|line| line.contains("bytes to each"))
+        .map(|line| figure(line, "bytes to each", "bytes to each"))
+        .collect();
+    assert!(bytes.len() == 2 && bytes[1] > 5.0 * bytes[0], "{said}");
+}
