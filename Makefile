@@ -6,6 +6,7 @@ export CARGO_TERM_COLOR ?= auto
 BIN = $(CARGO_TARGET_DIR)/debug/margrave
 
 FUZZ_SECONDS ?= 300
+MEASURE = MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_SOVEREIGN=$$(tools/fetch.py sovereign) MARGRAVE_BIN=$(CARGO_TARGET_DIR)/release/margrave $(CARGO_TARGET_DIR)/release/bench
 
 .PHONY: help demo test lint fmt build envoy soak soak-kill soak-simulation soak-descriptors soak-store soak-xds bench fuzz golden clean-cache advisories sim
 
@@ -16,7 +17,7 @@ demo: build envoy ## the whole platform with a real Envoy, an example applied, a
 	@MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_BIN=$(BIN) tools/demo.sh
 
 test: envoy lint ## everything that CI runs
-	MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_SCHEMATHESIS=$$(tools/fetch.py schemathesis) MARGRAVE_XDS_CLIENTS=$$(tools/fetch.py xds-clients) cargo test --workspace --all-features --locked --no-fail-fast
+	MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_SCHEMATHESIS=$$(tools/fetch.py schemathesis) MARGRAVE_XDS_CLIENTS=$$(tools/fetch.py xds-clients) MARGRAVE_SOVEREIGN=$$(tools/fetch.py sovereign) cargo test --workspace --all-features --locked --no-fail-fast
 
 lint: fmt ## formatting, lints, layers, licences, duplicates (no network beyond what a build needs)
 	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
@@ -64,7 +65,7 @@ golden: ## rewrites every golden file; review the diff
 advisories: ## known vulnerabilities (needs the advisory database)
 	$$(tools/fetch.py cargo-deny) check advisories
 
-bench: envoy ## ratios: change → live beside a bare server, what an Envoy costs, provisions accepted beside a bare disk, one change to 2,000 proxies beside raw sockets; BENCH="provisions --clients 16" for one
+bench: envoy ## ratios: change → live beside a bare server, what an Envoy costs, provisions accepted beside a bare disk, one change to 2,000 proxies beside raw sockets, and all beside Sovereign; BENCH="provisions --clients 16" for one
 	cargo build --release --locked --package margrave --package bench
-	MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_BIN=$(CARGO_TARGET_DIR)/release/margrave $(CARGO_TARGET_DIR)/release/bench $(or $(BENCH),live)
-	$(if $(BENCH),,for it in provisions fleet; do MARGRAVE_BIN=$(CARGO_TARGET_DIR)/release/margrave $(CARGO_TARGET_DIR)/release/bench $$it || exit 1; done)
+	$(MEASURE) $(or $(BENCH),live)
+	$(if $(BENCH),,for it in provisions fleet "fleet --sotw --tenants 1000" sovereign; do $(MEASURE) $$it || exit 1; done)

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Puts a pinned program into the cache folder and prints its path.
 
-    tools/fetch.py envoy | cargo-deny | schemathesis | xds-clients
+    tools/fetch.py envoy | cargo-deny | schemathesis | xds-clients | sovereign
 
-`xds-clients` is a Python that has the libraries which the independent clients of our tests are written on.
+`xds-clients` is a Python that has the libraries which the independent clients of our tests are written on. `sovereign` is the
+control plane that a bench measures beside ours.
 
 Needs Python 3 with pip, or nothing at all when the program is there already.
 """
@@ -47,7 +48,7 @@ def download(requirement, into):
 
 
 # program in Python -> what it begins with, inside its folder of libraries
-PYTHONS = {"schemathesis": "{library}/bin/schemathesis", "xds-clients": ""}
+PYTHONS = {"schemathesis": "{library}/bin/schemathesis", "xds-clients": "", "sovereign": "{library}/bin/sovereign"}
 
 LAUNCHER = """#!/bin/sh
 PYTHONPATH={library} exec {python} {entry} "$@"

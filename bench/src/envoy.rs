@@ -65,10 +65,18 @@ pub(crate) fn peak_mb(pid: u32) -> Result<f64> {
     status_mb(pid, "VmHWM")
 }
 
+/// Resident memory of a process, shared pages by its part of them, in MB.
+pub(crate) fn proportional_mb(pid: u32) -> Result<f64> {
+    field_mb(&format!("/proc/{pid}/smaps_rollup"), "Pss:")
+}
+
 fn status_mb(pid: u32, what: &str) -> Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line =
-        status.lines().find(|line| line.starts_with(what)).with_context(|| what.to_owned())?;
+    field_mb(&format!("/proc/{pid}/status"), what)
+}
+
+fn field_mb(path: &str, what: &str) -> Result<f64> {
+    let text = std::fs::read_to_string(path)?;
+    let line = text.lines().find(|line| line.starts_with(what)).with_context(|| what.to_owned())?;
     let kilobytes: f64 = line.split_whitespace().nth(1).context("a number")?.parse()?;
     Ok(kilobytes / 1024.0)
 }

@@ -18,6 +18,7 @@ mod proxy;
 mod scenario;
 mod sim;
 mod sotw;
+mod sovereign;
 mod upstream;
 mod wire;
 
@@ -56,6 +57,8 @@ enum What {
     /// The readers of raw sockets of `fleet`, in a process of their own.
     #[command(hide = true)]
     FloorReaders(floor::Args),
+    /// Beside Sovereign, with the same services and the same Envoy.
+    Sovereign(sovereign::Args),
     /// A fleet in regions that are cut off and killed while tenants change.
     Sim(sim::Args),
     /// One region of `sim`, in a process of its own.
@@ -91,6 +94,7 @@ async fn measure(what: What, binary: Option<PathBuf>) -> Result<()> {
     match what {
         What::Sim(args) => sim::run(binary, args).await,
         What::Live { tenants, rounds } => scenario::run(binary, &tenants, rounds).await,
+        What::Sovereign(args) => sovereign::run(binary, args).await,
         What::Fleet(args) => fleet::run(binary, args).await,
         What::Provisions { present, clients, seconds } => {
             provisions::run(binary, &present, &clients, Duration::from_secs(seconds)).await

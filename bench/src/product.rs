@@ -130,19 +130,24 @@ impl Product {
         Ok(self.endpoints[exposure].as_str().context("a listener")?.parse()?)
     }
 
+    /// Its process.
+    pub(crate) fn process(&self) -> Result<u32> {
+        self.child.id().context("running")
+    }
+
     /// Resident memory of the process, in MB.
     pub(crate) fn memory_mb(&self) -> Result<f64> {
-        envoy::memory_mb(self.child.id().context("running")?)
+        envoy::memory_mb(self.process()?)
     }
 
     /// The most that it ever had.
     pub(crate) fn peak_mb(&self) -> Result<f64> {
-        envoy::peak_mb(self.child.id().context("running")?)
+        envoy::peak_mb(self.process()?)
     }
 
     /// Processor time that it has used.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        envoy::cpu(self.child.id().context("running")?)
+        envoy::cpu(self.process()?)
     }
 
     /// The metrics page.

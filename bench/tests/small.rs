@@ -14,12 +14,25 @@ fn product() -> PathBuf {
     product
 }
 
+/// A pinned program: where `make test` says that it is, or where it is put now.
+fn fetched(variable: &str, program: &str) -> PathBuf {
+    let fetch = || {
+        let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/fetch.py");
+        let said = Command::new(tool).arg(program).output().unwrap();
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        PathBuf::from(String::from_utf8(said.stdout).unwrap().trim())
+    };
+    std::env::var_os(variable).map_or_else(fetch, PathBuf::from)
+}
+
 /// What is printed.
 fn measure(arguments: &str) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_bench"))
         .arg("--binary")
         .arg(product())
         .args(arguments.split(' '))
+        .env("MARGRAVE_ENVOY", fetched("MARGRAVE_ENVOY", "envoy"))
+        .env("MARGRAVE_SOVEREIGN", fetched("MARGRAVE_SOVEREIGN", "sovereign"))
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -52,4 +65,13 @@ fn one_change_to_many_proxies_in_state_of_the_world() {
         .map(|line| figure(line, "bytes to each", "bytes to each"))
         .collect();
     assert!(bytes.len() == 2 && bytes[1] > 5.0 * bytes[0], "{said}");
+}
+
+/// An Envoy that polls Sovereign is served the same as one that Margrave pushes to.
+#[test]
+fn beside_sovereign() {
+    let said = measure("sovereign --services 5 --rounds 2 --seconds 2");
+    for who in ["Margrave", "Sovereign, jinja", "Sovereign, python"] {
+        assert!(said.lines().any(|line| line.starts_with(who)), "{said}");
+    }
 }
