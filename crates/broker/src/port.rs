@@ -37,8 +37,12 @@ pub struct ProxyLine {
     /// Its Envoy's version; empty when not told.
     pub envoy_version: String,
     /// `live`, `behind`, `rejecting`, `silent`: something has been on its way to it for half a
-    /// minute or longer; or `unconfirmed`: it polls, and never says what it makes of what it is given.
+    /// minute or longer; `unconfirmed`: it polls, and never says what it makes of what it is given;
+    /// or `stale`: its replica has told nothing for ten seconds.
     pub state: String,
+    /// The replica that it is connected to, where that is another than the one that answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replica: Option<String>,
     /// When it connected.
     pub connected_at: Millis,
     /// It is given tenants' changes before the others of its group.

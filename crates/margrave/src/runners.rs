@@ -10,11 +10,12 @@ use context::Poller;
 use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
 use plane::{Plane, Rollouts};
-use store::{Bindings, Teams};
+use store::{Bindings, SummaryFolder, Teams};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::dev::line::Line;
+use crate::dev::others::Others;
 use crate::dev::ports::Ports;
 use crate::dev::probes::{self, Readiness};
 use crate::dev::ready::Announcement;
@@ -77,6 +78,13 @@ fn kept(
     let (reads, writes) = ("proofs that are due, TXT records", "the feed with what is proven");
     let proofs = Runner::new("proofs", reads, writes, |stop| prover.run(stop));
     [vault, expiry, names, proofs]
+}
+
+/// How the proxies of other replicas stand.
+fn followed(others: Arc<Others>, plane: Arc<Plane>, summaries: SummaryFolder) -> Runner {
+    let (reads, writes) = ("what other replicas tell of their proxies", "nothing");
+    let summaries = Arc::new(summaries);
+    Runner::new("replicas", reads, writes, |stop| others.follow(plane, summaries, stop))
 }
 
 /// Answers proxies; with a gate, those alone who have joined.
@@ -170,9 +178,11 @@ pub fn list(parts: Parts) -> Vec<Runner> {
         vault,
         prover,
         gate,
+        others,
     } = line;
     let proxies = Arc::clone(&plane);
     let rendered = rendered_with(&plane, configured, rollouts);
+    let replicas = followed(others, Arc::clone(&plane), announcement.state.summaries());
     let mut list = vec![
         Runner::new("probes", "every part's metrics and readiness", "nothing", move |stop| {
             probes::serve(ports.metrics, metrics, readiness, stop)
@@ -193,6 +203,7 @@ pub fn list(parts: Parts) -> Vec<Runner> {
     ];
     list.extend(rendered);
     list.extend(kept(bindings, vault, teams, prover));
+    list.push(replicas);
     list.extend(
         ports
             .xds

@@ -10,6 +10,7 @@ use keys::{Keyring, Secret};
 use rand::Rng;
 use rand::distr::Alphanumeric;
 use serde::{Deserialize, Serialize};
+use store::SummaryFolder;
 
 use crate::config::Credentials;
 use crate::private;
@@ -20,6 +21,10 @@ pub const DEFAULT: &str = ".margrave";
 const USERNAME: &str = "developer";
 /// 32 characters of 62 are 190 bits.
 const PASSWORD_CHARACTERS: usize = 32;
+/// The folder of what replicas of the control plane keep and tell.
+const REPLICAS: &str = "replicas";
+/// The file of what a replica has served.
+pub const LAST_GOOD: &str = "last-good.db";
 /// The file of the keyring.
 const KEYRING: &str = "keys.json";
 /// The largest file of ours that is read, in bytes.
@@ -77,9 +82,25 @@ impl State {
         }
     }
 
+    /// Forgets what replicas had of the store that was here.
+    pub fn forget_last_good(&self) {
+        let replicas = std::fs::read_dir(self.0.join(REPLICAS)).into_iter().flatten().flatten();
+        for replica in replicas {
+            for end in ["", "-wal", "-shm"] {
+                // Missing is as good as removed.
+                let _ = std::fs::remove_file(replica.path().join(format!("{LAST_GOOD}{end}")));
+            }
+        }
+    }
+
+    /// What replicas of the control plane tell of their proxies.
+    pub fn summaries(&self) -> SummaryFolder {
+        SummaryFolder::at(self.0.join(REPLICAS))
+    }
+
     /// What a replica of the control plane keeps here for itself alone, as long as this lives.
     pub fn replica(&self, name: &str) -> anyhow::Result<Replica> {
-        let folder = self.0.join("replicas").join(name);
+        let folder = self.0.join(REPLICAS).join(name);
         match lock(&folder)? {
             Some(lock) => Ok(Replica { name: name.to_owned(), folder, _lock: lock }),
             None => bail!(
@@ -188,6 +209,24 @@ impl Replica {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Its folder.
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The keys with which this replica seals what it keeps; `make` makes the first. One that cannot
+    /// be read is replaced: nothing that it sealed is missed for long.
+    pub fn keyring_or(&self, make: impl FnOnce() -> Keyring) -> anyhow::Result<Keyring> {
+        let path = self.folder.join(KEYRING);
+        let kept = std::fs::read(&path).map(Secret::new).ok();
+        if let Some(ring) = kept.and_then(|kept| Keyring::from_json(kept.expose()).ok()) {
+            return Ok(ring);
+        }
+        let ring = make();
+        private::replace(&path, ring.to_json().expose())?;
+        Ok(ring)
     }
 
     /// Tells where the replica answers.

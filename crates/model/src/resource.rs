@@ -65,6 +65,11 @@ pub struct Version {
 }
 
 impl Version {
+    /// Whether it is of a later epoch or revision.
+    pub fn is_after(self, other: Self) -> bool {
+        (self.epoch, self.revision) > (other.epoch, other.revision)
+    }
+
     /// The hash of a resource's bytes.
     pub fn hash_of(body: &[u8]) -> u64 {
         let digest = Sha256::digest(body);

@@ -61,7 +61,8 @@ impl State {
     /// than all that it ever published, and what was made after the backup that it was restored
     /// from.
     pub(crate) fn watch_for_loss(&mut self) {
-        self.guard = Guard { epoch: self.epoch, lost_after: self.restored_from };
+        let waits = self.may_lag;
+        self.guard = Guard { epoch: self.epoch, lost_after: self.restored_from, waits };
         self.guard_groups();
     }
 
@@ -123,6 +124,7 @@ impl State {
     /// An operator has decided: what is held back goes.
     fn let_go(&mut self) -> (Vec<InstanceId>, usize) {
         self.restored_from = None;
+        self.confirm_earlier();
         self.guard = Guard::default();
         self.guard_groups();
         let streams = self.groups.values().flat_map(|group| group.streams.values());

@@ -28,7 +28,13 @@ impl From<Draft> for Wish {
 
 impl From<&Kept> for Wish {
     fn from(kept: &Kept) -> Self {
-        let Resource { type_url, name, version, body } = kept.resource.clone();
+        Self::from(&kept.resource)
+    }
+}
+
+impl From<&Resource> for Wish {
+    fn from(resource: &Resource) -> Self {
+        let Resource { type_url, name, version, body } = resource.clone();
         Self { type_url, name, hash: version.hash, body, after: 0 }
     }
 }
@@ -58,8 +64,11 @@ impl Diff {
             match kept.remove(&(type_url.clone(), name.clone())) {
                 Some(same) if same.resource.version.hash == hash => diff.unchanged.push(same),
                 before => {
-                    let before = before.map_or(after, |kept| kept.resource.version.revision);
-                    let version = Version { epoch, revision: revision.max(before), hash };
+                    // Also where the store is of an earlier epoch than what was served.
+                    let before = before.map(|kept| kept.resource.version);
+                    let before = before.map_or((epoch, after), |it| (it.epoch, it.revision));
+                    let (epoch, revision) = (epoch, revision.max(after)).max(before);
+                    let version = Version { epoch, revision, hash };
                     diff.set.push(Resource { type_url, name, version, body });
                 }
             }

@@ -114,6 +114,11 @@ impl Flights {
         self.flights.range(..=seq).flat_map(|(_, flight)| flight.waiting.iter().copied()).collect()
     }
 
+    /// Whose changes are on their way.
+    pub(crate) fn owners(&self) -> impl Iterator<Item = &Owner> {
+        self.seqs.keys()
+    }
+
     /// How many changes are on their way.
     pub(crate) fn len(&self) -> usize {
         self.flights.len()

@@ -77,10 +77,10 @@ enum Course {
 
 /// What one owner has in this group.
 #[derive(Debug, Default)]
-struct Held {
-    resources: Vec<Kept>,
+pub(crate) struct Held {
+    pub(crate) resources: Vec<Kept>,
     /// What every proxy had before, while not every proxy has `resources`.
-    before: Option<Vec<Kept>>,
+    pub(crate) before: Option<Vec<Kept>>,
 }
 
 /// The proxies that get the same resources.
@@ -99,8 +99,10 @@ pub(crate) struct Group {
     pub(crate) pollers: Pollers,
     pub(crate) flights: Flights,
     pub(crate) canaries: Canaries,
-    held: HashMap<Owner, Held>,
-    claims: Claims,
+    pub(crate) held: HashMap<Owner, Held>,
+    pub(crate) claims: Claims,
+    /// Owners whose resources have landed, and are not kept yet.
+    pub(crate) unkept: BTreeSet<Owner>,
     /// The highest revision of a scope that its owner has let go: whoever has that scope next may
     /// be rendered from an older one, and must not seem older.
     let_go: u64,
@@ -126,6 +128,7 @@ impl Group {
             canaries: Canaries::default(),
             held: HashMap::new(),
             claims: Claims::default(),
+            unkept: BTreeSet::new(),
             let_go: 0,
             refusals: BTreeMap::new(),
             ready: 0,
@@ -169,6 +172,7 @@ impl Group {
         let course = if is_trial { Course::Trial } else { Course::Change };
         let resources = self.send(owner, diff, course);
         self.held.insert(owner.clone(), Held { resources, before });
+        self.mark(owner);
         true
     }
 
@@ -180,6 +184,7 @@ impl Group {
         for taken in held.resources.extract_if(.., |kept| is_it(kept)) {
             self.let_go = self.let_go.max(taken.resource.version.revision);
         }
+        self.mark(owner);
     }
 
     /// Takes away all that the owner has.
@@ -191,6 +196,7 @@ impl Group {
         } else {
             self.send(owner, diff, Course::Removal);
         }
+        self.unkept.insert(owner.clone());
     }
 
     /// Takes away all that the owner has, and tells proxies that name it why.
@@ -411,6 +417,7 @@ impl Group {
             if let Some(held) = self.held.get_mut(&owner) {
                 held.before = None;
             }
+            self.unkept.insert(owner.clone());
             outcomes.push(Outcome::Landed(owner));
         }
         outcomes

@@ -13,6 +13,7 @@ mod claims;
 mod diff;
 mod edition;
 mod flights;
+mod good;
 mod group;
 mod grouping;
 mod live;
@@ -28,6 +29,7 @@ mod rollout;
 mod run;
 mod state;
 mod statuses;
+mod summary;
 mod tenant;
 mod trial;
 mod verdict;
@@ -44,6 +46,7 @@ pub use rollout::{
     Limits, Opening, OpeningError, Planned, Policy, Refusal, RolloutError, Rollouts, Sample,
     Status, Wish,
 };
+pub use summary::Summary;
 pub use view::{Description, FleetView, Proxy, ProxyState, Refused};
 
 /// The group of proxies that name none (`node.cluster`). It is there from the start.

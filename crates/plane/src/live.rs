@@ -87,6 +87,9 @@ impl State {
         let any_known = self.groups.values().any(|group| group.is_known);
         let counts = |group: &Group| group.open && (group.is_known || !any_known);
         let groups = self.groups.iter().filter(|(_, group)| counts(group));
+        let is_elsewhere =
+            |name: &str, group: &Group| group.streams.is_empty() && self.elsewhere.contains(name);
+        let groups = groups.filter(|(name, group)| !is_elsewhere(name, group));
         let standings = groups.map(|(name, group)| Standing::of(name, group, owner));
         let fleet = standings.fold(Standing::default(), Standing::and);
         if let Some(why) = fleet.why_behind() {

@@ -51,6 +51,19 @@ pub fn describe() {
         "margrave_templates_refused",
         "Whether the templates of the configuration cannot be used, and others are"
     );
+    describe_counter!(
+        "margrave_plane_last_good_ignored_total",
+        "Parts of the last good configuration that were damaged or not ours, and left out"
+    );
+    describe_counter!(
+        "margrave_plane_last_good_failures_total",
+        "Attempts to keep the last good configuration that failed"
+    );
+    describe_gauge!("margrave_plane_last_good_bytes", "Size of the last good configuration");
+    describe_gauge!(
+        "margrave_plane_store_behind",
+        "Whether the store is behind what was served before, which is served until it has come as far"
+    );
     describe_gauge!(
         "margrave_plane_ahead",
         "Instances and hostnames that proxies have in a version that is ahead of the store"
@@ -121,4 +134,24 @@ pub(crate) fn fleet(view: &FleetView) {
     for (state, count) in view.counts() {
         gauge!("margrave_plane_proxies", "state" => state).set(count as f64);
     }
+}
+
+/// So much of what was good last could not be used.
+pub fn good_ignored(rows: usize) {
+    counter!("margrave_plane_last_good_ignored_total").increment(rows as u64);
+}
+
+/// What is good could not be kept.
+pub(crate) fn good_failed() {
+    counter!("margrave_plane_last_good_failures_total").increment(1);
+}
+
+/// How large the file of what is good is.
+pub(crate) fn good_bytes(bytes: u64) {
+    gauge!("margrave_plane_last_good_bytes").set(bytes as f64);
+}
+
+/// Whether the store is behind what was served before.
+pub(crate) fn store_behind(is_behind: bool) {
+    gauge!("margrave_plane_store_behind").set(f64::from(u8::from(is_behind)));
 }

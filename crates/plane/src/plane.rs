@@ -7,7 +7,7 @@ use std::time::Duration;
 use context::{Resolver, Vault};
 use model::{InstanceId, Millis, Node, Spec};
 use render::{Complaint, Draft, Endpoints, Platform, Sources, Templates};
-use store::{Blobs, EditionFeed, Feed};
+use store::{Blobs, EditionFeed, Feed, LastGood};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use xds::{Ads, Answers, Cache, ClientStatus, Directory, Event, Limits};
@@ -50,6 +50,8 @@ pub struct Config {
     /// How many proxies of a group of three or more are given a tenant's change before the others:
     /// canaries. 0: everybody gets everything at once.
     pub canaries: usize,
+    /// Where what is good is kept, to be served at once after a restart.
+    pub last_good: Option<Arc<dyn LastGood>>,
 }
 
 impl Config {
@@ -64,6 +66,7 @@ pub struct Plane {
     pub(crate) store: Arc<dyn Feed>,
     pub(crate) blobs: Arc<dyn Blobs>,
     pub(crate) vault: Arc<dyn Vault>,
+    pub(crate) last_good: Option<Arc<dyn LastGood>>,
     pub(crate) resolver: Arc<Resolver>,
     pub(crate) renderer: Renderer,
     pub(crate) queue: Queue,
@@ -94,12 +97,14 @@ impl Plane {
         let mut state = State::new(edition, config.restored_from);
         state.grouping = grouping;
         state.canaries = config.canaries;
+        state.may_lag = store.may_lag();
         state.groups.insert(DEFAULT_GROUP.into(), group);
         let (told, events) = mpsc::channel(EVENTS);
         Ok(Arc::new(Self {
             store,
             blobs,
             vault: config.vault,
+            last_good: config.last_good,
             resolver,
             renderer: Renderer::default(),
             queue: Queue::default(),

@@ -27,10 +27,6 @@ const RETRY_LAST: Duration = Duration::from_secs(5);
 /// At start all names together are waited for so long. Those that led somewhere in the life before
 /// are not waited for.
 const START_ADDRESS_WAIT: Duration = Duration::from_secs(5);
-/// Fewer removals at once than this are never held back.
-const REMOVALS_MIN: usize = 10;
-/// More than one instance in so many, gone at once, is held back.
-const REMOVALS_PART: usize = 20;
 /// How often documents of sources are read.
 const DOCUMENTS: Duration = Duration::from_secs(2);
 /// How often canaries are looked after: a fraction of how long one is waited for.
@@ -45,6 +41,7 @@ impl Plane {
     /// the store has been read and rendered; a store that fails is asked again for ever, and what
     /// was read before is served meanwhile.
     pub async fn run(self: Arc<Self>, shutdown: impl Future<Output = ()> + Send) {
+        self.recall_good().await;
         let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().listen());
         tasks.spawn(self.clone().follow());
@@ -56,6 +53,7 @@ impl Plane {
         tasks.spawn(self.clone().keep_editions());
         tasks.spawn(self.clone().keep_house());
         tasks.spawn(self.clone().keep_canaries());
+        tasks.spawn(self.clone().keep_good());
         tokio::select! {
             () = shutdown => {}
             Some(ended) = tasks.join_next() => {
@@ -84,9 +82,11 @@ impl Plane {
             let (page, read_at) = (self.page(cursor.as_ref()).await, Instant::now());
             if page.reset {
                 let epoch = self.asked("epoch", || self.store.epoch()).await;
+                let restored_from = self.asked("restore", || self.store.restored_from()).await;
                 {
                     let mut state = self.state();
                     state.begin(epoch);
+                    state.restored_from = state.restored_from.or(restored_from);
                     state.watch_for_loss();
                 }
                 census = Some(HashSet::new());
@@ -97,6 +97,10 @@ impl Plane {
             pending.extend(self.take_in(page.changes));
             let read_to = cursor.insert(page.cursor);
             if page.more {
+                continue;
+            }
+            self.state().read_to_the_end(page.reached);
+            if self.waits_for_store(read_to).await {
                 continue;
             }
             if let Some(census) = census.take() {
@@ -113,15 +117,12 @@ impl Plane {
         }
     }
 
-    /// The feed began anew: what it does not know is gone. So much at once is more likely a fault
-    /// of the store than anybody's wish, and is left to an operator.
+    /// The feed began anew: what it does not know is gone, unless that is left to an operator.
     fn drop_others(&self, census: &HashSet<InstanceId>) {
         let mut state = self.state();
-        let known = state.tenants.len();
-        let gone: Vec<InstanceId> =
-            state.tenants.keys().filter(|id| !census.contains(id)).cloned().collect();
-        if gone.len() >= REMOVALS_MIN && gone.len() * REMOVALS_PART > known {
-            tracing::error!(gone = gone.len(), known, "too many instances are gone; all are kept");
+        let (gone, is_held) = state.census(census);
+        if is_held {
+            tracing::error!(gone = gone.len(), "too many instances are gone; all are kept");
             metrics::removals_held(gone.len());
             state.held_removals = gone.into_iter().collect();
             return;

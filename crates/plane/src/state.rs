@@ -11,6 +11,7 @@ use xds::{Event, Guard, Owner, StreamId};
 
 use crate::diff::Wish;
 use crate::edition::{Edition, Given};
+use crate::good::Earlier;
 use crate::group::{Group, Outcome, Refusal, Stamp};
 use crate::grouping::Grouping;
 use crate::renderer::{Set, Stage};
@@ -47,6 +48,14 @@ pub(crate) struct State {
     /// Instances that the store does not know any more: so many at once that they are served until
     /// an operator confirms.
     pub(crate) held_removals: BTreeSet<InstanceId>,
+    /// Whether the store may have come further than its feed tells.
+    pub(crate) may_lag: bool,
+    /// Groups that have proxies at other replicas.
+    pub(crate) elsewhere: BTreeSet<String>,
+    /// What the life before has left.
+    pub(crate) earlier: Earlier,
+    /// What groups had that are forgotten, and is still kept.
+    pub(crate) unkept: Vec<(Arc<str>, Owner)>,
 }
 
 impl State {
@@ -64,6 +73,10 @@ impl State {
             restored_from,
             guard: Guard::default(),
             held_removals: BTreeSet::new(),
+            may_lag: false,
+            elsewhere: BTreeSet::new(),
+            earlier: Earlier::default(),
+            unkept: Vec::new(),
         }
     }
 
@@ -73,12 +86,21 @@ impl State {
         self.position = 0;
     }
 
+    /// All was taken in, up to the revision that was given last.
+    pub(crate) fn read_to_the_end(&mut self, revision: u64) {
+        self.position = self.position.max(revision);
+        self.guard_groups();
+    }
+
     /// Takes in one entry of the feed. An instance that is gone goes at once; returns whether there
     /// is one to be rendered.
     pub(crate) fn publish(&mut self, published: Published) -> bool {
         let Published { instance, revision, spec, good, callers, withheld } = published;
         self.position = self.position.max(revision);
         let Some(spec) = spec.map(Arc::new) else {
+            if self.was_newer(&instance, revision) {
+                return false;
+            }
             self.remove(&instance);
             return false;
         };
@@ -208,7 +230,11 @@ impl State {
         self.groups.retain(|name, group| {
             let is_alone = group.streams.is_empty() && group.pollers.len() == 0;
             let is_over = is_alone && group.alone_since.elapsed() >= after;
-            &**name == crate::DEFAULT_GROUP || !group.open || !is_over
+            let stays = &**name == crate::DEFAULT_GROUP || !group.open || !is_over;
+            if !stays {
+                self.unkept.extend(group.held.keys().map(|owner| (name.clone(), owner.clone())));
+            }
+            stays
         });
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use model::{InstanceId, Millis};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use xds::{Owner, StreamId};
 
 use crate::ahead::AheadView;
@@ -19,7 +19,7 @@ const SILENT: Duration = Duration::from_secs(30);
 const REFUSED_MAX: usize = 10;
 
 /// How a proxy stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProxyState {
     /// It has all that it should have.
@@ -35,7 +35,7 @@ pub enum ProxyState {
 }
 
 /// What a proxy refuses, alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// Whose it is: an instance's id, or `platform/group`.
     pub owner: String,
@@ -48,7 +48,7 @@ pub struct Refused {
 }
 
 /// A connected proxy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proxy {
     /// `node.id`.
     pub id: String,

@@ -10,6 +10,7 @@ mod error;
 pub mod metrics;
 mod port;
 pub mod sqlite;
+mod summaries;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use model::Millis;
 
 pub use error::StoreError;
 pub use port::*;
+pub use summaries::SummaryFolder;
 
 /// What time it is, in milliseconds since the Unix epoch. Handed in, so that time can be simulated.
 pub type Clock = Arc<dyn Fn() -> Millis + Send + Sync>;

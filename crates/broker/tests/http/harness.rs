@@ -86,6 +86,7 @@ impl View for NothingToSee {
             region: String::new(),
             envoy_version: "1.40.0".to_owned(),
             state: "live".to_owned(),
+            replica: None,
             connected_at: 0,
             canary: false,
             lacks: 0,

@@ -114,6 +114,8 @@ impl Args {
         };
         let ring = self.keyring()?;
         let restored = backup::restore(&order).map_err(refused)?;
+        // What proxies have is judged by what they say: what was served before is another store's.
+        state.forget_last_good();
         if let Some(ring) = &ring {
             wrapped::place(&self.state, ring, &aside)?;
         }

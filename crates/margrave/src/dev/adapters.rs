@@ -1,5 +1,6 @@
 //! What broker and worker need of the control plane, in their own words.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,10 +15,11 @@ use render::{Complaint, Draft};
 use store::{Blobs, StoreError};
 use worker::cloud::LocalCloud;
 
+use super::others::Others;
 use crate::clock;
 
 /// The plane as the worker sees it.
-pub struct PlaneFleet(pub Arc<Plane>);
+pub struct PlaneFleet(pub Arc<Plane>, pub Arc<Others>);
 
 #[async_trait]
 impl worker::Fleet for PlaneFleet {
@@ -32,7 +34,7 @@ impl worker::Fleet for PlaneFleet {
         within: Duration,
     ) -> worker::Convergence {
         use plane::Convergence as Plane;
-        match self.0.converged(instance, revision, within).await {
+        match self.1.converged(&self.0, instance, revision, within).await {
             Plane::Live { proxies, notice } => worker::Convergence::Live { proxies, notice },
             Plane::Behind { have, ready, why } => worker::Convergence::Behind { have, ready, why },
             Plane::Rejected { reason } => worker::Convergence::Rejected { reason },
@@ -48,6 +50,8 @@ pub struct PlaneView {
     pub cloud: Arc<LocalCloud>,
     /// Where documents of sources lie.
     pub blobs: Arc<dyn Blobs>,
+    /// The other replicas.
+    pub others: Arc<Others>,
 }
 
 #[async_trait]
@@ -84,12 +88,13 @@ impl broker::View for PlaneView {
             quarantined: fleet.quarantined,
             removals_held: fleet.removals_held,
             ahead: fleet.ahead.into_iter().map(ahead).collect(),
-            proxies: fleet.proxies.into_iter().map(proxy).collect(),
+            proxies: self.all(fleet.proxies),
         }
     }
 
     fn proxy(&self, id: &str) -> Option<ProxyDetail> {
-        let plane::ProxyReport { proxy: line, resources, differs, more } = self.plane.proxy(id)?;
+        let Some(report) = self.plane.proxy(id) else { return self.elsewhere(id) };
+        let plane::ProxyReport { proxy: line, resources, differs, more } = report;
         let differs = differs.into_iter().map(difference).collect();
         Some(ProxyDetail { proxy: proxy(line), resources, differs, more })
     }
@@ -98,7 +103,7 @@ impl broker::View for PlaneView {
         use plane::Convergence::{Behind, Live, Rejected};
         let plane::Description { revision, served, quarantine, notices } =
             self.plane.describe(id)?;
-        let proxies = match self.plane.converged(id, revision, Duration::ZERO).await {
+        let proxies = match self.others.converged(&self.plane, id, revision, Duration::ZERO).await {
             Live { proxies, .. } => Some(Coverage { have: proxies, ready: proxies }),
             Behind { have, ready, .. } => Some(Coverage { have, ready }),
             Rejected { .. } => None,
@@ -140,6 +145,36 @@ fn source(name: String, status: context::SourceStatus) -> SourceLine {
     }
 }
 
+impl PlaneView {
+    /// The proxies here and those of other replicas.
+    fn all(&self, here: Vec<plane::Proxy>) -> Vec<ProxyLine> {
+        let there = self.others.proxies(&here);
+        let there = there.into_iter().map(|(replica, is_stale, it)| other(replica, is_stale, it));
+        let mut all: Vec<ProxyLine> = there.collect();
+        all.extend(here.into_iter().map(proxy));
+        all.sort_by(|a, b| (&a.group, &a.id).cmp(&(&b.group, &b.id)));
+        all
+    }
+
+    /// A proxy of another replica: which alone knows what it has in depth.
+    fn elsewhere(&self, id: &str) -> Option<ProxyDetail> {
+        let there = self.others.proxies(&[]).into_iter().find(|(_, _, proxy)| proxy.id == id);
+        let (replica, is_stale, found) = there?;
+        let proxy = other(replica, is_stale, found);
+        Some(ProxyDetail { proxy, resources: BTreeMap::new(), differs: Vec::new(), more: 0 })
+    }
+}
+
+/// A proxy of another replica; one that told nothing for too long is not believed.
+fn other(replica: String, is_stale: bool, found: plane::Proxy) -> ProxyLine {
+    let mut line = proxy(found);
+    line.replica = Some(replica);
+    if is_stale {
+        line.state = "stale".to_owned();
+    }
+    line
+}
+
 fn ahead(ahead: plane::AheadView) -> AheadLine {
     let plane::AheadView { kind, name, version, kept, proxies } = ahead;
     let (epoch, revision) = version.unzip();
@@ -175,6 +210,7 @@ fn proxy(proxy: plane::Proxy) -> ProxyLine {
         region: proxy.region,
         envoy_version: proxy.envoy_version,
         state: state.to_owned(),
+        replica: None,
         connected_at: proxy.connected_at,
         canary: proxy.canary,
         lacks: proxy.lacks,

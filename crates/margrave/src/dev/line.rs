@@ -8,15 +8,17 @@ use context::{AddressPolicy, Poller, Resolver, SystemLookup};
 use model::OperationId;
 use plane::{Content, Opening, OpeningError, Plane, Rollouts};
 use render::{Complaint, Platform, Sources, Templates};
-use store::sqlite::{Options, Sqlite};
-use store::{Audit, Bindings, Blobs, Feed, Recovery, Store, Teams};
+use store::sqlite::{GoodFile, Options, Sqlite};
+use store::{Audit, Bindings, Blobs, Feed, LastGood, Recovery, Teams};
 use uuid::Uuid;
 use worker::Worker;
 use worker::cloud::LocalCloud;
 
 use super::adapters::{PlaneFleet, PlaneView};
+use super::good;
 use super::keeper::Keeper;
 use super::manner::Manner;
+use super::others::Others;
 use super::pages;
 use super::rollouts::PlaneRollouts;
 use super::templates::Configured;
@@ -24,7 +26,7 @@ use super::vault::{Documents, Vault};
 use crate::config::{AccessLog, Config, Credentials, Envoy, Listen};
 use crate::gate::Gate;
 use crate::proof::Prover;
-use crate::state::State;
+use crate::state::{Replica, State};
 use crate::{clock, envoy};
 
 /// The parts of the line that live behind no port of their own.
@@ -55,6 +57,8 @@ pub struct Line {
     pub prover: Arc<Prover>,
     /// Who may ask for configuration, where xDS speaks TLS.
     pub gate: Option<Arc<Gate>>,
+    /// What other replicas tell.
+    pub others: Arc<Others>,
 }
 
 /// Opens the store and builds the rest upon it.
@@ -63,25 +67,27 @@ pub async fn build(
     manner: &Manner,
     credentials: &Credentials,
     listen: &Listen,
-    state: &State,
+    (state, replica): (&State, &Replica),
 ) -> anyhow::Result<Line> {
     let clock: store::Clock = Arc::new(clock::now);
     let store = Arc::new(open(state, &clock)?);
     manner.claim(&*store).await?;
     let blobs: Arc<dyn Blobs> = Arc::<Sqlite>::clone(&store);
-    let as_store: Arc<dyn Store> = Arc::<Sqlite>::clone(&store);
     let vault = vault(state, &store).await?;
     let Rendering { plane, configured, rollouts, version } =
-        rendering(config, manner, listen, state, (&store, &vault)).await?;
+        rendering(config, manner, listen, (state, replica), (&store, &vault)).await?;
     let sources = super::sources::poller(config, &store, &vault)?;
     let cloud = Arc::new(LocalCloud::new(Arc::clone(&blobs)));
-    let view = Arc::new(PlaneView { plane: Arc::clone(&plane), cloud: Arc::clone(&cloud), blobs });
+    let others = Others::new(replica.name());
+    let (shown, told) = (Arc::clone(&plane), Arc::clone(&others));
+    let local = Arc::clone(&cloud);
+    let view = Arc::new(PlaneView { plane: shown, cloud: local, blobs, others: told });
     let console = pages::router(config, listen, &store, Arc::clone(&view));
     let bindings: Arc<dyn Bindings> = Arc::<Sqlite>::clone(&store);
     let gate = Gate::open(config, listen, Arc::<Sqlite>::clone(&store), &vault).await?;
     let prover = prover(config, &store);
     let parts = broker::Parts {
-        store: Arc::clone(&as_store),
+        store: Arc::<Sqlite>::clone(&store),
         search: Arc::<Sqlite>::clone(&store),
         contexts: Arc::<Sqlite>::clone(&store),
         bindings: Arc::clone(&bindings),
@@ -104,15 +110,8 @@ pub async fn build(
     };
     let settings = broker_config(config, credentials, listen, pages::url(config, listen), version);
     let broker = broker::router(settings, parts);
-    let ports = worker::Ports {
-        store: as_store,
-        queue: Arc::<Sqlite>::clone(&store),
-        cloud,
-        fleet: Arc::new(PlaneFleet(Arc::clone(&plane))),
-        clock,
-        jitter: Arc::new(chance),
-    };
-    let worker = Worker::new(ports, worker::Config::default());
+    let fleet = PlaneFleet(Arc::clone(&plane), Arc::clone(&others));
+    let worker = worker(&store, cloud, fleet, clock);
     let teams: Arc<dyn Teams> = Arc::<Sqlite>::clone(&store);
     let audit: Arc<dyn Audit> = store;
     Ok(Line {
@@ -129,7 +128,20 @@ pub async fn build(
         vault,
         prover,
         gate,
+        others,
     })
+}
+
+fn worker(
+    store: &Arc<Sqlite>,
+    cloud: Arc<LocalCloud>,
+    fleet: PlaneFleet,
+    clock: store::Clock,
+) -> Worker {
+    let (jobs, queue) = (Arc::<Sqlite>::clone(store), Arc::<Sqlite>::clone(store));
+    let (fleet, jitter) = (Arc::new(fleet), Arc::new(chance));
+    let ports = worker::Ports { store: jobs, queue, cloud, fleet, clock, jitter };
+    Worker::new(ports, worker::Config::default())
 }
 
 /// The control plane, and what decides with what it renders.
@@ -144,7 +156,7 @@ async fn rendering(
     config: &Config,
     manner: &Manner,
     listen: &Listen,
-    state: &State,
+    (state, replica): (&State, &Replica),
     (store, vault): (&Arc<Sqlite>, &Arc<Vault>),
 ) -> anyhow::Result<Rendering> {
     let configured = configured(config, listen, state)?;
@@ -156,6 +168,7 @@ async fn rendering(
         blobs: Arc::<Sqlite>::clone(store),
         vault: Arc::<Vault>::clone(vault),
         restored_from: Recovery::restored_from(&**store).await?,
+        last_good: good::open(replica),
     };
     let plane = plane(opening.base(), config.canaries, manner, listen, ground)?;
     opening.give(&plane, &content);
@@ -180,6 +193,8 @@ pub struct Ground {
     pub vault: Arc<dyn context::Vault>,
     /// See [`plane::Config::restored_from`].
     pub restored_from: Option<(u64, u64)>,
+    /// What was good last.
+    pub last_good: Option<GoodFile>,
 }
 
 /// The control plane upon a feed, as it is before it knows what groups are given.
@@ -190,7 +205,7 @@ pub fn plane(
     listen: &Listen,
     ground: Ground,
 ) -> anyhow::Result<Arc<Plane>> {
-    let Ground { feed, blobs, vault, restored_from } = ground;
+    let Ground { feed, blobs, vault, restored_from, last_good } = ground;
     let policy = match manner.relaxed.loopback_upstreams {
         true => AddressPolicy::dev(own(listen)),
         false => AddressPolicy::strict(own(listen)),
@@ -205,6 +220,7 @@ pub fn plane(
         restored_from,
         canaries,
         vault,
+        last_good: last_good.map(|file| Arc::new(file) as Arc<dyn LastGood>),
     };
     let plane = Plane::new(settings, feed, blobs, resolver);
     plane.map_err(|complaints| unusable(&complaints))

@@ -52,9 +52,9 @@ pub struct Manner {
 }
 
 impl Manner {
-    /// Everything in one process, relaxed.
-    pub fn dev() -> Self {
-        Self { command: "dev", relaxed: Relaxations::ALL, roles: Roles::all() }
+    /// These parts, relaxed.
+    pub fn dev(roles: Roles) -> Self {
+        Self { command: "dev", relaxed: Relaxations::ALL, roles }
     }
 
     /// These parts, without relaxations.
@@ -74,6 +74,15 @@ impl Manner {
         }
         store.put(MADE_BY, self.command.as_bytes()).await?;
         Ok(())
+    }
+
+    /// Refuses the state of the other manner, where it can be read.
+    pub async fn may_read(&self, blobs: &dyn Blobs) -> anyhow::Result<()> {
+        match blobs.get(MADE_BY).await {
+            Ok(Some(noted)) => self.accepts(&String::from_utf8_lossy(&noted)),
+            // What is served was good, whatever has become of the store.
+            Ok(None) | Err(_) => Ok(()),
+        }
     }
 
     fn accepts(&self, made_by: &str) -> anyhow::Result<()> {
@@ -115,7 +124,7 @@ mod tests {
     #[tokio::test]
     async fn each_manner_refuses_the_state_of_the_other() {
         let folder = tempfile::tempdir().unwrap();
-        let (dev, serve) = (Manner::dev(), Manner::serve(Roles::all()));
+        let (dev, serve) = (Manner::dev(Roles::all()), Manner::serve(Roles::all()));
         for (name, mine, other) in [("a", &dev, &serve), ("b", &serve, &dev)] {
             let options = Options::new(Arc::new(|| 1));
             let store = Sqlite::open(folder.path().join(name), options).unwrap();

@@ -2,6 +2,7 @@
 
 mod adapters;
 pub mod expiry;
+mod good;
 pub mod heads;
 mod keeper;
 pub mod line;
@@ -9,6 +10,7 @@ mod login;
 pub mod manner;
 pub mod names;
 mod opener;
+pub mod others;
 mod pages;
 pub mod ports;
 pub mod probes;
@@ -63,12 +65,13 @@ pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
     let found = envoy::find(&config.envoy, &crate::command::env)?;
     let state = State::at(&config.state);
     let _lock = state.take()?;
-    let _replica = state.replica(config.replica.as_deref().unwrap_or(REPLICA))?;
+    let replica = state.replica(config.replica.as_deref().unwrap_or(REPLICA))?;
     let ports = ports::take(&config.listen, &manner.roles, found.is_some())?;
     let listen = ports.listen;
     let credentials = credentials(&config, &manner, &state)?;
     let console_url = pages::url(&config, &listen);
-    let line = line::build(&config, &manner, &credentials, &listen, &state).await?;
+    let kept = (&state, &replica);
+    let line = line::build(&config, &manner, &credentials, &listen, kept).await?;
     let own = match (&line.gate, &found) {
         (Some(gate), Some(_)) => Some(own(gate, &state).await?),
         _ => None,

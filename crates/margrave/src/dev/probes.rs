@@ -75,6 +75,14 @@ pub fn describe() {
     plane::metrics::describe();
     xds::metrics::describe();
     crate::proof::metrics::describe();
+    metrics::describe_gauge!(
+        "margrave_replicas",
+        "Other replicas of the control plane that tell of their proxies"
+    );
+    metrics::describe_gauge!(
+        "margrave_replicas_staleness_seconds",
+        "How long the most silent of the other replicas has told nothing"
+    );
     metrics::describe_counter!(
         "margrave_envoy_restarts_total",
         "How often the Envoy of this process ended by itself and was started again"

@@ -8,16 +8,17 @@ use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
 use plane::Plane;
 use render::Templates;
-use store::sqlite::Follower;
-use store::{Blobs, Feed};
+use store::sqlite::{Follower, GoodFile, OwnBlobs};
+use store::{Blobs, Feed, SummaryFolder};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::good;
 use super::line::{self, Ground};
 use super::manner::Manner;
 use super::opener::Opener;
-use super::ports;
 use super::probes::{self, Check, Readiness};
+use super::{others, ports};
 use crate::config::{Config, Listen};
 use crate::failure::Failure;
 use crate::runner::{self, Runner};
@@ -36,6 +37,7 @@ struct Parts {
     plane: Arc<Plane>,
     polling: plane::Polling,
     replica: Replica,
+    summaries: Arc<SummaryFolder>,
     handle: PrometheusHandle,
     readiness: Arc<Readiness>,
 }
@@ -55,20 +57,37 @@ pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
     let replica = state.replica(config.replica.as_deref().unwrap_or(NAME))?;
     let (metrics, xds, listen) = ports::take_replica(&config.listen)?;
     let store = Arc::new(Follower::new(config.store.clone().unwrap_or_else(|| state.database())));
-    let blobs: Arc<dyn Blobs> = Arc::<Follower>::clone(&store);
-    let feed: Arc<dyn Feed> = Arc::<Follower>::clone(&store);
-    let content = line::configured(&config, &listen, &state)?.content()?;
-    let templates = Templates::compile(&content.templates);
-    let templates = templates.map_err(|complaints| line::unusable(&complaints))?;
-    let vault = Arc::new(Opener::new(state.clone()));
-    let ground = Ground { feed, blobs, vault, restored_from: None };
-    let base = (templates, content.facts);
-    let plane = line::plane(base, config.canaries, &manner, &listen, ground)?;
+    manner.may_read(&*store).await?;
+    let last_good = good::open(&replica);
+    let plane = plane(&config, &manner, &listen, &state, (&store, last_good))?;
     plane.follow_editions(store);
     let readiness = readiness(&plane);
     let polling = config.polling;
-    let parts = Parts { metrics, xds, listen, plane, polling, replica, handle, readiness };
+    let summaries = Arc::new(state.summaries());
+    let parts =
+        Parts { metrics, xds, listen, plane, polling, replica, summaries, handle, readiness };
     Ok(runner::run(list(parts), signals.first()).await?)
+}
+
+/// The plane, upon a store that it only reads, and what it keeps for itself.
+fn plane(
+    config: &Config,
+    manner: &Manner,
+    listen: &Listen,
+    state: &State,
+    (store, last_good): (&Arc<Follower>, Option<GoodFile>),
+) -> anyhow::Result<Arc<Plane>> {
+    let feed: Arc<dyn Feed> = Arc::<Follower>::clone(store);
+    let mut blobs: Arc<dyn Blobs> = Arc::<Follower>::clone(store);
+    if let Some(own) = last_good.clone() {
+        blobs = Arc::new(OwnBlobs { store: blobs, own });
+    }
+    let content = line::configured(config, listen, state)?.content()?;
+    let templates = Templates::compile(&content.templates);
+    let templates = templates.map_err(|complaints| line::unusable(&complaints))?;
+    let vault = Arc::new(Opener::new(state.clone()));
+    let ground = Ground { feed, blobs, vault, restored_from: None, last_good };
+    line::plane((templates, content.facts), config.canaries, manner, listen, ground)
 }
 
 /// Whether its proxies are answered.
@@ -84,7 +103,9 @@ pub fn check(plane: &Arc<Plane>) -> Check {
 
 /// The list.
 fn list(parts: Parts) -> Vec<Runner> {
-    let Parts { metrics, xds, listen, plane, polling, replica, handle, readiness } = parts;
+    let Parts { metrics, xds, listen, plane, polling, replica, summaries, handle, readiness } =
+        parts;
+    let (told, name) = (Arc::clone(&plane), replica.name().to_owned());
     let answering = runners::xds(xds, &plane, polling, None);
     let ready = Arc::clone(&readiness);
     let mut list = vec![
@@ -102,6 +123,9 @@ fn list(parts: Parts) -> Vec<Runner> {
         ),
     ];
     list.extend(answering);
+    list.push(Runner::new("summary", "how the proxies here stand", "its summary", |stop| {
+        others::tell(told, summaries, name, stop)
+    }));
     list.push(Runner::new("ready", "whether all are ready", "endpoints.json", |stop| {
         announce(replica, listen, ready, stop)
     }));

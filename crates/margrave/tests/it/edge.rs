@@ -53,9 +53,14 @@ pub(crate) struct Edge {
 impl Edge {
     /// Starts one that finds no platform yet.
     pub(crate) async fn start() -> Self {
+        Self::start_at(([127, 0, 0, 1], 0).into()).await
+    }
+
+    /// Starts one whose internal listener shall be there.
+    pub(crate) async fn start_at(internal: SocketAddr) -> Self {
         let held = TcpSocket::new_v4().expect("a socket");
         held.set_reuseport(true).expect("shared");
-        held.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        held.bind(internal).expect("a free port");
         let internal = held.local_addr().expect("bound");
         let relay = Relay::start().await;
         let folder = tempfile::tempdir().expect("a folder");

@@ -22,6 +22,7 @@ mod line;
 mod login;
 mod plan;
 mod proof;
+mod replicas;
 mod rest;
 mod restore;
 mod restored_bindings;

@@ -7,6 +7,7 @@ mod canaries;
 mod differ;
 mod envoy;
 mod feed;
+mod good;
 mod line;
 mod proxies;
 mod rollouts;

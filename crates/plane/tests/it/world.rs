@@ -19,7 +19,7 @@ use store::contract::sample;
 use store::sqlite::{Options, Sqlite};
 use store::{
     Accept, Accepted, Bind, Bindings, Binds, Blobs, Changes, Cursor, Editions, Filter,
-    HostnameOwner, Page, Queue, Save, Store, StoreError, Write,
+    HostnameOwner, LastGood, Page, Queue, Save, Store, StoreError, Write,
 };
 use tokio::sync::{Notify, oneshot};
 use xds::{Cache, Directory};
@@ -29,11 +29,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A store, what publishes into it, and how many planes have been made.
 pub(crate) struct World {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     pub(crate) store: Arc<Shaky>,
     /// What its planes are started with.
     pub(crate) platform: Platform,
     now: AtomicI64,
+    /// Where its planes keep what is good.
+    pub(crate) last_good: Option<Arc<dyn LastGood>>,
 }
 
 /// A running plane.
@@ -53,7 +55,11 @@ impl World {
             is_down: AtomicBool::new(false),
             restored_without: Mutex::default(),
         });
-        Self { _folder: folder, store, platform: platform(), now: AtomicI64::new(1) }
+        Self { folder, store, platform: platform(), now: AtomicI64::new(1), last_good: None }
+    }
+
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// Editions and roll-outs of its store.
@@ -163,6 +169,7 @@ impl World {
             restored_from: None,
             canaries: 1,
             vault: Arc::<Ring>::default(),
+            last_good: self.last_good.clone(),
         };
         let plane = Plane::new(config, self.store.clone(), self.store.clone(), resolver).unwrap();
         let (stop, stopped) = oneshot::channel();

@@ -20,6 +20,11 @@ pub trait Feed: Send + Sync {
     /// See [`Store::changed`].
     async fn changed(&self, cursor: &Cursor, timeout: Duration);
 
+    /// Whether the store may have come further than this feed tells: it is another process's.
+    fn may_lag(&self) -> bool {
+        false
+    }
+
     /// See [`Recovery::restored_from`](crate::Recovery::restored_from), where this feed tells it.
     async fn restored_from(&self) -> Result<Option<(u64, u64)>, StoreError> {
         Ok(None)

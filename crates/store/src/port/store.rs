@@ -165,6 +165,8 @@ pub struct Changes {
     /// and those after it, is gone. So it is without a cursor, and with one from before a restore
     /// or so old that tombstones after it were forgotten.
     pub reset: bool,
+    /// The revision last given, to whatever it was: nothing higher was ever made.
+    pub reached: u64,
     /// Where to go on; never skips a change, also when several commit at once.
     pub cursor: Cursor,
     /// Whether another page was ready at once.

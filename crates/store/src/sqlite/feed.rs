@@ -56,7 +56,8 @@ pub(super) fn changes(
     let seen = if more { changes.last().map(|change| change.revision) } else { None };
     let revision = seen.unwrap_or(meta.revision);
     let cursor = Position { revision, ..start }.cursor();
-    Ok(Changes { changes, reset: known.is_none(), cursor, more })
+    let reached = meta.revision;
+    Ok(Changes { changes, reset: known.is_none(), reached, cursor, more })
 }
 
 fn position(meta: &Meta) -> Position {

@@ -102,6 +102,10 @@ impl Feed for Follower {
         }
     }
 
+    fn may_lag(&self) -> bool {
+        true
+    }
+
     async fn restored_from(&self) -> Result<Option<(u64, u64)>, StoreError> {
         self.readers()?.here(recovery::restored_from).await
     }

@@ -21,6 +21,8 @@ mod fault;
 mod feed;
 mod follower;
 mod forget;
+mod good;
+mod good_row;
 mod jobs;
 mod leases;
 #[cfg(feature = "contract")]
@@ -71,6 +73,7 @@ use crate::Clock;
 
 pub use audit_file::{each_entry, verify};
 pub use follower::Follower;
+pub use good::{GoodFile, NewNonce, OwnBlobs};
 
 /// How to open a store.
 #[derive(Clone)]

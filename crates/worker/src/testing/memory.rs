@@ -311,6 +311,7 @@ impl Store for Memory {
             state.published.values().filter(|p| p.revision > after).cloned().collect();
         changes.sort_by_key(|change| change.revision);
         Ok(Changes {
+            reached: changes.last().map_or(0, |change| change.revision),
             changes,
             reset: after == 0,
             cursor: Cursor(state.revision.to_string()),

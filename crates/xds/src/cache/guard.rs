@@ -14,6 +14,9 @@ pub struct Guard {
     /// What is known to be lost: made after this epoch and revision, and before this epoch. So it
     /// is with what was made between a backup and its restore.
     pub lost_after: Option<(u64, u64)>,
+    /// What is beyond all that is known here, in this epoch, may only not be known yet: whoever has
+    /// it waits until as much is known.
+    pub waits: bool,
 }
 
 impl Guard {
@@ -37,7 +40,7 @@ mod tests {
 
     #[test]
     fn what_was_made_between_a_backup_and_its_restore_is_lost() {
-        let guard = Guard { epoch: 3, lost_after: Some((1, 20)) };
+        let guard = Guard { epoch: 3, lost_after: Some((1, 20)), waits: false };
         let version = |epoch, revision| Some(Version { epoch, revision, hash: u64::MAX });
         for (version, is_lost, is_beyond) in [
             (version(1, 19), false, false),

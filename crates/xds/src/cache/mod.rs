@@ -5,6 +5,7 @@ mod excuse;
 mod fork;
 mod graves;
 mod guard;
+mod lag;
 mod recall;
 mod state;
 mod table;
@@ -19,6 +20,8 @@ use tokio::sync::watch;
 pub(crate) use content::Content;
 pub(crate) use graves::Floor;
 pub use guard::Guard;
+pub(crate) use lag::Lag;
+use lag::Laggards;
 pub(crate) use state::{OwnerId, State, View};
 pub(crate) use table::{Key, any_fields};
 
@@ -77,6 +80,7 @@ pub struct Cache {
     options: Options,
     /// See [`Cache::reach`].
     reached: AtomicU64,
+    laggards: Laggards,
     recalls: Recalls,
     /// See [`Cache::fork`].
     is_fork: bool,
@@ -126,7 +130,10 @@ impl Cache {
 
     /// Revisions have come so far: nothing higher was ever made here.
     pub fn reach(&self, revision: u64) {
-        self.reached.fetch_max(revision, Ordering::AcqRel);
+        let before = self.reached.fetch_max(revision, Ordering::AcqRel);
+        if revision > before && self.laggards.any() {
+            self.beat.send_modify(|_| {});
+        }
     }
 
     pub(crate) fn reached(&self) -> u64 {

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tonic::Status;
 
-use crate::cache::{Cache, Floor, Guard, Key, OwnerId, State};
+use crate::cache::{Cache, Floor, Guard, Key, Lag, OwnerId, State};
 use crate::event::{Event, StreamId};
 use crate::expect::{Interest, expects_more};
 use crate::kind::{Kind, Step};
@@ -141,6 +141,8 @@ pub(crate) struct Delta {
     keeps: bool,
     /// And whatever else is gone: it has seen more than is known here.
     keeps_all: bool,
+    /// It has seen what is not known here yet, and is told nothing before it is.
+    lag: Option<Lag>,
     /// A lane ended with something unanswered: until then nothing is told as settled.
     hushed_until: Option<Instant>,
     /// Types of which everything was asked for on a lane that ended.
@@ -179,6 +181,7 @@ impl Delta {
             settled: Vec::new(),
             keeps: false,
             keeps_all: false,
+            lag: None,
             hushed_until: None,
             missing: BTreeSet::new(),
             synced: None,
@@ -278,6 +281,9 @@ impl Talk for Delta {
         let state = cache.read();
         self.settle_floor(&state)?;
         self.settle_guard()?;
+        if let Some(lag) = &self.lag {
+            return lag.settle().map(|()| None);
+        }
         self.read_log(&state, now);
         let response = self.next(&state, now);
         self.settle_floor(&state)?;

@@ -12,7 +12,7 @@ use super::Delta;
 use super::round::{Due, Farewell};
 use super::subscription::Subscription;
 use crate::bits::Bits;
-use crate::cache::{Key, State};
+use crate::cache::{Key, Lag, State};
 use crate::event::{Ahead, Event};
 use crate::kind::{Kind, Step};
 use crate::lane::Lane;
@@ -166,11 +166,14 @@ impl Delta {
                 key.and_then(|key| Some((key, state.slot(key).content.as_ref()?)))
             else {
                 vanished.insert(name, version);
+                self.lag = Lag::with(self.lag.take(), &self.cache, version);
                 continue;
             };
             held.insert(key.slot);
             if version.is_none_or(|version| version.hash != content.version.hash) {
                 changed.push(key);
+                let newer = version.filter(|it| it.is_after(content.version));
+                self.lag = Lag::with(self.lag.take(), &self.cache, newer);
                 if guard.is_lost(version) || guard.is_beyond(version, reached) {
                     ahead.push(self.ahead(state, table, name, version, false));
                 }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tonic::Status;
 
-use crate::cache::{Cache, Floor, Key, OwnerId, State};
+use crate::cache::{Cache, Floor, Key, Lag, OwnerId, State};
 use crate::event::{Event, StreamId};
 use crate::expect::{Interest, expects_more};
 use crate::lane::Lane;
@@ -54,6 +54,8 @@ pub(crate) struct StateOfTheWorld {
     unsettled: Vec<(OwnerId, u64)>,
     warming: Warming,
     last_nonce: u64,
+    /// The client has seen what is not known here yet, and is told nothing before it is.
+    lag: Option<Lag>,
     events: Vec<Event>,
     /// A lane ended with something unanswered: until then nothing is told as settled.
     hushed_until: Option<Instant>,
@@ -78,6 +80,7 @@ impl StateOfTheWorld {
             unsettled: Vec::new(),
             warming: Warming::default(),
             last_nonce: 0,
+            lag: None,
             events: Vec::new(),
             hushed_until: None,
             missing: BTreeSet::new(),
@@ -182,6 +185,9 @@ impl Talk for StateOfTheWorld {
         let cache = self.cache.clone();
         let state = cache.read();
         self.settle_floor(&state)?;
+        if let Some(lag) = &self.lag {
+            return lag.settle().map(|()| None);
+        }
         let response = self.next(&state, now);
         self.settle_floor(&state)?;
         match response {

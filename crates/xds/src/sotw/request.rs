@@ -5,7 +5,7 @@ use tonic::Status;
 use super::StateOfTheWorld;
 use super::subscription::{Due, Subscription};
 use crate::bits::Bits;
-use crate::cache::Key;
+use crate::cache::{Key, Lag};
 use crate::kind::Kind;
 use crate::lane::Lane;
 use crate::metrics;
@@ -31,6 +31,7 @@ impl StateOfTheWorld {
         };
         self.subscribe(at, request)?;
         if known.is_none() {
+            self.wait_for_more(table, &request.version);
             self.resume(at, &request.version);
         }
         let names: usize = self.subscriptions.iter().map(|s| s.names.len()).sum();
@@ -134,6 +135,16 @@ impl StateOfTheWorld {
             }
         }
         Ok(())
+    }
+
+    /// A client that has seen what is newer than all that is here waits until as much is known.
+    fn wait_for_more(&mut self, table: u16, version: &str) {
+        let state = self.cache.read();
+        let table = state.table(table);
+        let newest = table.version_of(table.digest());
+        let seen = Version::parse(version).filter(|seen| seen.is_after(newest));
+        drop(state);
+        self.lag = Lag::with(self.lag.take(), &self.cache, seen);
     }
 
     /// A client that comes back and has everything, as it is now, gets nothing.

@@ -16,6 +16,7 @@
 //! | `synced`, `settled OWNER`, `rejected OWNER name` | the next event about it |
 //! | `guard EPOCH REVISION` | here nothing was made after these |
 //! | `guard EPOCH REVISION after EPOCH.REVISION` | and what was made after that, before this epoch, was lost |
+//! | `guard EPOCH REVISION waits` | the same, and more may come to be known |
 //! | `unguard` | whatever was kept may go |
 //! | `kept TYPE name`, `older TYPE name` | the next event about what a client came back with |
 //! | `ended` | delta only: the server ends the stream |
@@ -108,8 +109,9 @@ pub(crate) async fn run<S: Speaker>(mut server: Server, name: &str, script: &str
                     (number(epoch), number(revision))
                 };
                 server.cache.reach(number(revision));
-                let lost_after = after.last().map(|text| order(text));
-                server.cache.guard(Guard { epoch: number(epoch), lost_after });
+                let waits = after == ["waits"];
+                let lost_after = after.last().filter(|_| !waits).map(|text| order(text));
+                server.cache.guard(Guard { epoch: number(epoch), lost_after, waits });
             }
             ["unguard"] => server.cache.guard(Guard::default()),
             ["kept", kind, name] => server.ahead(type_url(kind), name, true).await,

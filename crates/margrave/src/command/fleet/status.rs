@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::output::{self, Format};
 
 /// The states, in the order of their columns.
-const STATES: [&str; 5] = ["live", "behind", "rejecting", "silent", "unconfirmed"];
+const STATES: [&str; 6] = ["live", "behind", "rejecting", "silent", "unconfirmed", "stale"];
 /// Proxies that do not have everything and are told without `--all`.
 const TOLD_MAX: usize = 50;
 
@@ -84,8 +84,12 @@ pub struct Proxy {
     /// Its Envoy's version; empty when not told.
     pub envoy_version: String,
     /// `live`, `behind`, `rejecting`, `silent`: something has been on its way to it for half a
-    /// minute or longer; or `unconfirmed`: it polls, and never says what it makes of what it is given.
+    /// minute or longer; `unconfirmed`: it polls, and never says what it makes of what it is given;
+    /// or `stale`: its replica has told nothing for ten seconds.
     pub state: String,
+    /// The replica that it is connected to, where that is another than the one that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<String>,
     /// When it connected, in milliseconds since the Unix epoch.
     pub connected_at: Millis,
     /// It is given tenants' changes before the others of its group.
@@ -202,7 +206,10 @@ fn line(proxy: &Proxy) -> Vec<String> {
 
 /// Why a proxy does not have everything, or what else is to be known of it, in a few words.
 pub fn why(proxy: &Proxy) -> String {
-    let Proxy { refuses, lacks, state, canary, .. } = proxy;
+    let Proxy { refuses, lacks, state, canary, replica, .. } = proxy;
+    if let ("stale", Some(replica)) = (state.as_str(), replica) {
+        return format!("its replica `{replica}` tells nothing any more");
+    }
     match (refuses.first(), lacks, state.as_str()) {
         (Some(Refused { owner, message, .. }), ..) => format!("refuses {owner}: {message}"),
         (None, 0, "live") if *canary => "a canary: is given changes first".to_owned(),
@@ -248,6 +255,8 @@ mod tests {
             json!([{"owner": "shop", "typeUrl": "t", "name": "n", "message": "no such filter"}]);
         let mut polls = proxy("p5", "eu", "unconfirmed", 0);
         polls["version"] = "1.7-00000000000000aa".into();
+        let mut stale = proxy("p6", "us", "stale", 0);
+        stale["replica"] = json!("a");
         let told = text(
             &fleet(json!([
                 proxy("p1", "eu", "live", 0),
@@ -255,22 +264,24 @@ mod tests {
                 proxy("p3", "us", "silent", 0),
                 polls,
                 bad,
+                stale,
             ])),
             false,
         );
         let expected = "\
 revision 7, 3 instances, 1 quarantined
 
-REGION  LIVE  BEHIND  REJECTING  SILENT  UNCONFIRMED
-eu      1     1       0          0       1
-us      0     0       1          1       0
-all     1     1       1          1       1
+REGION  LIVE  BEHIND  REJECTING  SILENT  UNCONFIRMED  STALE
+eu      1     1       0          0       1            0
+us      0     0       1          1       0            1
+all     1     1       1          1       1            1
 
 PROXY  GROUP    REGION  ENVOY   STATE        WHY
 p2     default  eu      1.40.0  behind       has not acknowledged 2 changes
 p3     default  us      1.40.0  silent       has not acknowledged its first state
 p5     default  eu      1.40.0  unconfirmed  polls, and was given 1.7-00000000000000aa
-p4     default  us      1.40.0  rejecting    refuses shop: no such filter";
+p4     default  us      1.40.0  rejecting    refuses shop: no such filter
+p6     default  us      1.40.0  stale        its replica `a` tells nothing any more";
         assert_eq!(told, expected);
         assert!(text(&fleet(json!([])), false).ends_with("no proxy is connected"));
         let mut first = proxy("p1", "eu", "live", 0);

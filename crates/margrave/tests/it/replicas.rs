@@ -1,0 +1,185 @@
+//! Replicas of the control plane beside the process that writes: one whose store is gone, and one
+//! that lags.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::backend::Backend;
+use crate::edge::Edge;
+use crate::platform::{Options, Platform};
+use crate::{service, wire};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Proxies that have all that they should have; set every five seconds.
+const LIVE: &str = "margrave_plane_proxies{state=\"live\"}";
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+/// A replica: killed at the end.
+struct Replica {
+    child: Child,
+    xds: SocketAddr,
+    metrics: String,
+}
+
+impl Replica {
+    /// Starts it, and returns when it tells where it answers.
+    async fn start(state: &Path, name: &str, internal: SocketAddr, more: &[&str]) -> Self {
+        let told = state.join("replicas").join(name).join("endpoints.json");
+        let _ = std::fs::remove_file(&told);
+        let log = std::fs::File::create(state.join(format!("{name}.log"))).expect("a log file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_margrave"));
+        command.args(["dev", "--role", "plane", "--replica", name, "--state"]).arg(state);
+        command.args(["--listen-xds", "0", "--listen-metrics", "0", "--envoy", "none"]);
+        command.arg("--listen-internal").arg(internal.to_string()).args(more);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
+        let child = command.spawn().expect("it starts");
+        until("the replica tells where it answers", async || told.exists()).await;
+        let told = std::fs::read(told).expect("read");
+        let told: Value = serde_json::from_slice(&told).expect("JSON");
+        let text = |key: &str| told[key].as_str().expect("text").to_owned();
+        Self { child, xds: text("xds").parse().expect("an address"), metrics: text("metrics") }
+    }
+
+    /// The sum of a metric over its labels.
+    async fn metric(&self, name: &str) -> f64 {
+        let page = reqwest::get(format!("{}/metrics", self.metrics)).await.expect("metrics");
+        let page = page.text().await.expect("text");
+        let lines = page.lines().filter(|line| line.starts_with(name));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// SIGKILL.
+    async fn kill(&mut self) {
+        self.child.kill().await.expect("killed");
+    }
+}
+
+/// A platform without an Envoy of its own, whose replicas serve proxies that listen there.
+async fn platform_for(internal: SocketAddr) -> Platform {
+    let options = Options::default()
+        .argument("--envoy", "none")
+        .argument("--listen-internal", internal.to_string());
+    Platform::start_with(options).await
+}
+
+/// Waits until the platform tells that its only proxy is so, at this replica.
+async fn is_told(platform: &Platform, replica: &str, state: &str) {
+    until(&format!("a proxy at {replica} is {state}"), async || {
+        let fleet = platform.call("GET", "/v1/fleet", None).await.body;
+        let proxies = fleet["proxies"].as_array().expect("a list");
+        proxies.len() == 1 && proxies[0]["replica"] == replica && proxies[0]["state"] == state
+    })
+    .await;
+}
+
+async fn answers(address: SocketAddr, backend: &str) {
+    let host = "shop.example.com";
+    until(&format!("{backend} answers"), async || {
+        wire::get(address, host, "/").await.backend() == Some(backend)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_is_killed_serves_again_without_its_store() {
+    let backend = Backend::start("one").await;
+    let edge = Edge::start().await;
+    let mut platform = platform_for(edge.internal).await;
+    let state = platform.state().to_owned();
+    let mut replica = Replica::start(&state, "a", edge.internal, &[]).await;
+    edge.lead_to(replica.xds);
+    is_told(&platform, "a", "live").await;
+    // The operation succeeds when the proxies of the replica have it.
+    platform.provision("shop", &service("shop", &backend.url(), "internal")).await;
+    assert_eq!(wire::get(edge.internal, "shop.example.com", "/").await.backend(), Some("one"));
+    let told = platform.margrave(&["fleet", "status", "--all"]).await.stdout;
+    assert!(String::from_utf8_lossy(&told).contains("live"), "{}", String::from_utf8_lossy(&told));
+    platform.stop().await;
+    // What was gathered is written a tenth of a second later.
+    let good = state.join("replicas/a/last-good.db");
+    let size = || {
+        ["", "-wal"].map(|end| {
+            let found = std::fs::metadata(format!("{}{end}", good.display()));
+            found.map_or(0, |found| found.len())
+        })
+    };
+    let mut before = [0, 0];
+    until("what is good is kept", async || {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        size() == std::mem::replace(&mut before, size())
+    })
+    .await;
+    replica.kill().await;
+    for end in ["", "-wal"] {
+        let kept = std::fs::read(format!("{}{end}", good.display())).unwrap_or_default();
+        assert!(!kept.windows(4).any(|it| it == b"shop"), "a copy tells what is served");
+    }
+    for end in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(state.join(format!("margrave.db{end}")));
+    }
+    std::fs::write(state.join("margrave.db"), b"this is no database").expect("written");
+
+    let replica = Replica::start(&state, "a", edge.internal, &[]).await;
+    edge.lead_to(replica.xds);
+    until("the proxy is back", async || replica.metric("margrave_xds_streams").await > 0.0).await;
+    until("it is live", async || replica.metric(LIVE).await > 0.0).await;
+    assert_eq!(replica.metric("margrave_xds_response_bytes_total").await, 0.0, "it has everything");
+    answers(edge.internal, "one").await;
+    let internal = edge.internal;
+    drop(edge);
+    until("the proxy is gone", async || TcpStream::connect(internal).await.is_err()).await;
+    let fresh = Edge::start_at(internal).await;
+    fresh.lead_to(replica.xds);
+    until("it listens", async || TcpStream::connect(internal).await.is_ok()).await;
+    answers(internal, "one").await;
+    assert!(replica.metric("margrave_xds_response_bytes_total").await > 0.0);
+    assert_eq!(replica.metric("margrave_xds_nacks_total").await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_moves_to_a_replica_that_lags_keeps_what_it_has() {
+    let (one, two) = (Backend::start("one").await, Backend::start("two").await);
+    let edge = Edge::start().await;
+    let mut platform = platform_for(edge.internal).await;
+    let state = platform.state().to_owned();
+    let mut ahead = Replica::start(&state, "ahead", edge.internal, &[]).await;
+    edge.lead_to(ahead.xds);
+    is_told(&platform, "ahead", "live").await;
+    platform.provision("shop", &service("shop", &one.url(), "internal")).await;
+    platform.stop().await;
+    let copy = state.join("copy.db");
+    std::fs::copy(state.join("margrave.db"), &copy).expect("copied");
+    platform.restart().await;
+    platform.update("shop", &service("shop", &two.url(), "internal")).await;
+    answers(edge.internal, "two").await;
+
+    let store = copy.to_str().expect("UTF-8");
+    let mut lags = Replica::start(&state, "lags", edge.internal, &["--store", store]).await;
+    ahead.kill().await;
+    edge.lead_to(lags.xds);
+    is_told(&platform, "lags", "behind").await;
+    for _ in 0..20 {
+        let answer = wire::get(edge.internal, "shop.example.com", "/").await;
+        assert_eq!(answer.backend(), Some("two"), "it went backwards");
+    }
+    assert_eq!(lags.metric("margrave_xds_responses_total").await, 0.0);
+    lags.kill().await;
+    let ahead = Replica::start(&state, "ahead", edge.internal, &[]).await;
+    edge.lead_to(ahead.xds);
+    is_told(&platform, "ahead", "live").await;
+    answers(edge.internal, "two").await;
+}
