@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use futures::future::join_all;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 
 pub(crate) use self::region::Args as RegionArgs;
@@ -104,6 +104,7 @@ struct Region {
     size: usize,
     relay: Relay,
     told: watch::Receiver<(Instant, Told)>,
+    ask: ChildStdin,
     _child: Child,
 }
 
@@ -217,7 +218,8 @@ impl Sim {
                 }
             }
         });
-        Ok(Region { name, size, relay, told, _child: child })
+        let ask = child.stdin.take().context("piped")?;
+        Ok(Region { name, size, relay, told, ask, _child: child })
     }
 
     /// Whether there is anything for it to happen to.
@@ -376,8 +378,8 @@ impl Sim {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             if Instant::now() > end {
-                let differ = self.differ().await?;
-                bail!("not all follow: {}{differ}", self.who_lacks(&truth));
+                let lacks = self.who_lacks(&truth);
+                bail!("not all follow: {lacks}{}{}", self.differ().await?, self.odd().await?);
             }
         }
     }
@@ -411,6 +413,23 @@ impl Sim {
             (have < *size).then(|| format!("{name} {have} of {size} ({connected} connected)"))
         });
         each.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Where proxies of a region do not agree.
+    async fn odd(&mut self) -> Result<String> {
+        let mut said = String::new();
+        for region in &mut self.regions {
+            region.ask.write_all(b"?").await?;
+            let told = region.told.wait_for(|(_, told)| {
+                told.digests.len() == 1 || !told.odd.is_empty()
+            });
+            let told = tokio::time::timeout(QUIET, told).await;
+            let odd = told.map(|told| told.map(|told| told.1.odd.clone()));
+            for odd in odd.into_iter().flatten().flatten() {
+                said.push_str(&format!("\n  {} {odd}", region.name));
+            }
+        }
+        Ok(said)
     }
 
     /// What a proxy that comes with nothing is given, in each region.

@@ -1,11 +1,12 @@
 //! A region's proxies, in a process of their own: what they have is told on stdout as it changes, and
-//! what must never happen at once. It ends with its stdin.
+//! what must never happen at once. A byte on stdin asks for where the few differ from the many; it ends
+//! with its stdin.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -23,6 +24,8 @@ const TELL: Duration = Duration::from_millis(100);
 const CONNECT: Duration = Duration::from_secs(10);
 /// Before a proxy comes back, and so much again at random: as Envoy's first retries.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Differences that are told.
+const ODD_MAX: usize = 8;
 
 /// A region, as its process is told.
 #[derive(Debug, Clone, clap::Args)]
@@ -54,42 +57,47 @@ pub(crate) struct Told {
     pub(crate) bytes: u64,
     /// What must never happen, and has.
     pub(crate) wrong: Vec<String>,
+    /// In what the few differ from the many, once that was asked for.
+    pub(crate) odd: Vec<String>,
 }
 
 /// All its proxies.
 struct Region {
     args: Args,
-    words: Words,
     proxies: Vec<Mutex<State>>,
     opened: AtomicU64,
     bytes: AtomicU64,
     wrong: Mutex<Vec<String>>,
+    odd: Mutex<Vec<String>>,
 }
 
-#[derive(Default)]
 struct State {
-    digest: u64,
+    proxy: Proxy,
     connected: bool,
 }
 
 /// Runs until stdin ends.
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let proxies = (0..args.size).map(|_| Mutex::default()).collect();
+    let words = Words::default();
+    let state = || State { proxy: Proxy::new(words.clone(), args.floor), connected: false };
+    let proxies = (0..args.size).map(|_| Mutex::new(state())).collect();
     let region = Arc::new(Region {
         args,
-        words: Words::default(),
         proxies,
         opened: AtomicU64::default(),
         bytes: AtomicU64::default(),
         wrong: Mutex::default(),
+        odd: Mutex::default(),
     });
     let mut tasks = JoinSet::new();
     for at in 0..region.proxies.len() {
         tasks.spawn(region.clone().live(at));
     }
     tasks.spawn(tell(region.clone()));
-    let mut end = [0];
-    let _ = tokio::io::stdin().read(&mut end).await;
+    let mut asked = [0];
+    while tokio::io::stdin().read(&mut asked).await? > 0 {
+        *region.odd.lock().unwrap_or_else(PoisonError::into_inner) = region.odd();
+    }
     Ok(())
 }
 
@@ -113,27 +121,42 @@ impl Region {
             opened: self.opened.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
             wrong: self.wrong.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            odd: self.odd.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             ..Told::default()
         };
-        for state in &self.proxies {
-            let state = state.lock().unwrap_or_else(PoisonError::into_inner);
-            *told.digests.entry(state.digest).or_default() += 1;
+        for at in 0..self.proxies.len() {
+            let state = self.state(at);
+            *told.digests.entry(state.proxy.digest()).or_default() += 1;
             told.connected += usize::from(state.connected);
         }
         told
     }
 
-    fn set(&self, at: usize, change: impl FnOnce(&mut State)) {
-        change(&mut self.proxies[at].lock().unwrap_or_else(PoisonError::into_inner));
+    fn state(&self, at: usize) -> MutexGuard<'_, State> {
+        self.proxies[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What one of the fewest and one of the most do not both have.
+    fn odd(&self) -> Vec<String> {
+        let digests = self.told().digests;
+        let has = |digest: u64| {
+            let mut all = (0..self.proxies.len()).map(|at| (at, self.state(at)));
+            all.find(|(_, it)| it.proxy.digest() == digest).map(|(at, it)| (at, it.proxy.here()))
+        };
+        let many = digests.iter().max_by_key(|(_, size)| **size).and_then(|(it, _)| has(*it));
+        let few = digests.iter().min_by_key(|(_, size)| **size).and_then(|(it, _)| has(*it));
+        let (Some((_, many)), Some((at, few))) = (many, few) else { return Vec::new() };
+        let more = few.difference(&many).map(|what| format!("{at} alone has {what}"));
+        let less = many.difference(&few).map(|what| format!("{at} lacks {what}"));
+        more.chain(less).take(ODD_MAX).collect()
     }
 
     /// One proxy's life: stream after stream.
     async fn live(self: Arc<Self>, at: usize) {
-        let mut proxy = Proxy::new(self.words.clone(), self.args.floor);
         let mut dice = at as u64 + 1;
         loop {
-            let _ = self.stream(at, &mut proxy).await;
-            self.set(at, |state| state.connected = false);
+            let _ = self.stream(at).await;
+            self.state(at).connected = false;
             dice = dice
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
@@ -142,22 +165,25 @@ impl Region {
         }
     }
 
-    async fn stream(&self, at: usize, proxy: &mut Proxy) -> Result<()> {
+    async fn stream(&self, at: usize) -> Result<()> {
         let opened = tokio::time::timeout(CONNECT, crowd::open(self.args.address)).await??;
         let (mut say, mut hear, _kept) = opened;
         self.opened.fetch_add(1, Ordering::Relaxed);
         let id = format!("{}-{at}", self.args.name);
         say.send_data(first_word(&id, &self.args.name), false)?;
-        for word in proxy.comes_back() {
+        let words = self.state(at).proxy.comes_back();
+        for word in words {
             say.send_data(word, false)?;
         }
-        self.set(at, |state| state.connected = true);
+        self.state(at).connected = true;
         while let Some(chunk) = hear.data().await {
             let chunk = chunk?;
             self.bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
             hear.flow_control().release_capacity(chunk.len())?;
             let mut rest: &[u8] = &chunk;
-            while let Some((says, wrong)) = proxy.take(std::mem::take(&mut rest))? {
+            loop {
+                let taken = self.state(at).proxy.take(std::mem::take(&mut rest))?;
+                let Some((says, wrong)) = taken else { break };
                 for word in says {
                     say.send_data(word, false)?;
                 }
@@ -166,7 +192,6 @@ impl Region {
                     self.wrong.lock().unwrap_or_else(PoisonError::into_inner).extend(wrong);
                 }
             }
-            self.set(at, |state| state.digest = proxy.digest());
         }
         Ok(())
     }
