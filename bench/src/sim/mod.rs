@@ -420,9 +420,8 @@ impl Sim {
         let mut said = String::new();
         for region in &mut self.regions {
             region.ask.write_all(b"?").await?;
-            let told = region.told.wait_for(|(_, told)| {
-                told.digests.len() == 1 || !told.odd.is_empty()
-            });
+            let told =
+                region.told.wait_for(|(_, told)| told.digests.len() == 1 || !told.odd.is_empty());
             let told = tokio::time::timeout(QUIET, told).await;
             let odd = told.map(|told| told.map(|told| told.1.odd.clone()));
             for odd in odd.into_iter().flatten().flatten() {

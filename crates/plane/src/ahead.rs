@@ -66,10 +66,17 @@ impl State {
         self.guard_groups();
     }
 
-    /// Gives every group the guard, and how far the feed is.
+    /// Gives every group the guard, how far the feed is, and how far proxies are given what it says.
     pub(crate) fn guard_groups(&self) {
+        let known = self.position.max(self.given.revision);
+        let complete = self.given.reached(self.position);
         for cache in self.groups.values().flat_map(Group::caches) {
-            cache.reach(self.position.max(self.given.revision));
+            let given = match cache.is_fork() {
+                true => self.behind.rendered(complete),
+                false => self.behind.given(complete),
+            };
+            cache.reach(known);
+            cache.complete(given);
             cache.guard(self.guard);
         }
     }

@@ -82,6 +82,8 @@ pub(crate) struct Given {
     pub(crate) generation: u64,
     /// Up to which of them every instance has been rendered.
     pub(crate) rendered: u64,
+    /// The first of its revisions since every instance was last rendered with all of them.
+    behind: Option<u64>,
     /// Why proxies refused the listeners of it.
     pub(crate) refused: Option<String>,
 }
@@ -90,7 +92,7 @@ impl Given {
     /// The same for all.
     pub(crate) fn all(edition: Edition) -> Self {
         let editions = vec![("*".to_owned(), Arc::new(edition))];
-        Self { revision: 0, editions, generation: 0, rendered: 0, refused: None }
+        Self { revision: 0, editions, generation: 0, rendered: 0, behind: None, refused: None }
     }
 
     /// What a group is given.
@@ -105,10 +107,25 @@ impl Given {
     pub(crate) fn set(&mut self, revision: u64, editions: Vec<(String, Arc<Edition>)>) {
         if !editions.is_empty() {
             self.revision = self.revision.max(revision);
+            self.behind.get_or_insert(self.revision);
             self.editions = editions;
             self.generation += 1;
             self.refused = None;
         }
+    }
+
+    /// Every instance has been rendered with what was of this generation.
+    pub(crate) fn was_rendered(&mut self, generation: u64) {
+        self.rendered = generation;
+        if generation == self.generation {
+            self.behind = None;
+        }
+    }
+
+    /// Revisions up to which nothing of it is behind, of those up to `position`.
+    pub(crate) fn reached(&self, position: u64) -> u64 {
+        let known = position.max(self.revision);
+        self.behind.map_or(known, |first| known.min(first.saturating_sub(1)))
     }
 
     /// All that any of them varies by.

@@ -47,6 +47,18 @@ pub(crate) enum Outcome {
     Refused(Owner, Refusal),
 }
 
+impl Outcome {
+    /// Whose change.
+    pub(crate) fn owner(&self) -> &Owner {
+        match self {
+            Self::Landed(owner)
+            | Self::Passed(owner)
+            | Self::Wronged(owner)
+            | Self::Refused(owner, _) => owner,
+        }
+    }
+}
+
 /// A connected proxy.
 #[derive(Debug)]
 pub(crate) struct Stream {

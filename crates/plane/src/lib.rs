@@ -8,6 +8,7 @@
 //! are.
 
 mod ahead;
+mod behind;
 mod canary;
 mod claims;
 mod diff;

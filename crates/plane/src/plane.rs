@@ -202,7 +202,14 @@ impl Plane {
 
     /// Takes in what happened on a stream of the discovery server.
     pub(crate) fn observe(&self, event: Event) {
-        let (again, is_news) = self.state().happened(event, (self.clock)());
+        let (again, is_news) = {
+            let mut state = self.state();
+            let happened = state.happened(event, (self.clock)());
+            if happened.1 {
+                state.guard_groups();
+            }
+            happened
+        };
         self.queue.urgent(again);
         if is_news {
             self.tell();
@@ -325,8 +332,8 @@ impl Plane {
         let (groups, generation): (Vec<Arc<str>>, u64) = {
             let mut state = self.state();
             change(&mut state.given);
+            state.retry_all();
             state.guard_groups();
-            state.tenants.values_mut().for_each(crate::tenant::Tenant::retry);
             (state.groups.keys().cloned().collect(), state.given.generation)
         };
         if self.loaded.load(Ordering::Acquire) {

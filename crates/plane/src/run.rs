@@ -94,6 +94,9 @@ impl Plane {
             if let Some(census) = &mut census {
                 census.extend(page.changes.iter().map(|change| change.instance.clone()));
             }
+            // What was given up to these changes is known before they are: else whoever has been
+            // rendered with it would seem to have been given them.
+            self.asked("editions", || self.take_editions()).await;
             pending.extend(self.take_in(page.changes));
             let read_to = cursor.insert(page.cursor);
             if page.more {
@@ -237,7 +240,11 @@ impl Plane {
             match self.queue.next().await {
                 Task::Render(batch) => self.render_batch(batch).await,
                 Task::Open(name) => self.open(&name),
-                Task::Done(generation) => self.state().given.rendered = generation,
+                Task::Done(generation) => {
+                    let mut state = self.state();
+                    state.given.was_rendered(generation);
+                    state.guard_groups();
+                }
             }
         }
     }
@@ -257,7 +264,9 @@ impl Plane {
                 }
                 state.rendered(&id, &target, rendered, notices).then_some(id)
             };
-            rendered.into_iter().filter_map(apply).collect()
+            let again = rendered.into_iter().filter_map(apply).collect();
+            state.guard_groups();
+            again
         };
         batch.iter().for_each(|(_, since)| metrics::latency(since.elapsed()));
         self.queue.urgent(again);
@@ -331,6 +340,7 @@ impl Plane {
             let (again, is_news) = self.state().keep_canaries();
             self.queue.urgent(again);
             if is_news {
+                self.state().guard_groups();
                 self.tell();
             }
         }

@@ -9,6 +9,7 @@ use render::{Complaint, Draft};
 use tokio::time::Instant;
 use xds::{Event, Guard, Owner, StreamId};
 
+use crate::behind::Behind;
 use crate::diff::Wish;
 use crate::edition::{Edition, Given};
 use crate::good::Earlier;
@@ -56,6 +57,8 @@ pub(crate) struct State {
     pub(crate) earlier: Earlier,
     /// What groups had that are forgotten, and is still kept.
     pub(crate) unkept: Vec<(Arc<str>, Owner)>,
+    /// What was taken in and not given to all.
+    pub(crate) behind: Behind,
 }
 
 impl State {
@@ -77,6 +80,7 @@ impl State {
             elsewhere: BTreeSet::new(),
             earlier: Earlier::default(),
             unkept: Vec::new(),
+            behind: Behind::default(),
         }
     }
 
@@ -107,22 +111,42 @@ impl State {
         self.held_removals.remove(&instance);
         let good = good.map(|(revision, spec)| (revision, Arc::new(spec)));
         let has_canaries = self.groups.values().any(Group::has_canaries);
-        let tenant = self.tenants.entry(instance);
+        let tenant = self.tenants.entry(instance.clone());
         tenant.or_insert_with(|| Tenant::new(revision, spec.clone())).publish(
             (revision, spec),
             good,
             Terms { callers: callers.into(), withheld: withheld.into() },
             has_canaries,
         );
+        self.look_behind(&instance);
         true
     }
 
     /// An instance is gone.
     pub(crate) fn remove(&mut self, id: &InstanceId) {
         self.held_removals.remove(id);
-        self.tenants.remove(id);
+        if let Some(mut tenant) = self.tenants.remove(id) {
+            self.behind.forget(id, &mut tenant);
+        }
         let owner = owner_of(id);
         self.groups.values_mut().for_each(|group| group.remove(&owner));
+    }
+
+    /// Notes whether all have been given what an instance has become.
+    pub(crate) fn look_behind(&mut self, id: &InstanceId) {
+        let is_tried = self.is_tried(id.as_str());
+        if let Some(tenant) = self.tenants.get_mut(id) {
+            self.behind.note(id, tenant, is_tried);
+        }
+    }
+
+    /// Tries the latest revision of all again: what the platform gives to templates has changed.
+    pub(crate) fn retry_all(&mut self) {
+        let ids: Vec<InstanceId> = self.tenants.keys().cloned().collect();
+        for id in ids {
+            self.tenants.get_mut(&id).into_iter().for_each(Tenant::retry);
+            self.look_behind(&id);
+        }
     }
 
     /// What to render an instance from.
@@ -146,6 +170,18 @@ impl State {
     /// Takes in what was rendered of an instance, unless the instance has become something else
     /// meanwhile. Returns whether it must be rendered again, from an older spec.
     pub(crate) fn rendered(
+        &mut self,
+        id: &InstanceId,
+        target: &Target,
+        rendered: Rendered,
+        notices: Vec<String>,
+    ) -> bool {
+        let again = self.take(id, target, rendered, notices);
+        self.look_behind(id);
+        again
+    }
+
+    fn take(
         &mut self,
         id: &InstanceId,
         target: &Target,
@@ -302,6 +338,13 @@ impl State {
     }
 
     fn conclude(&mut self, outcome: Outcome) -> Option<InstanceId> {
+        let id = outcome.owner().parse::<InstanceId>().ok();
+        let again = self.conclude_with(outcome);
+        id.inspect(|id| self.look_behind(id));
+        again
+    }
+
+    fn conclude_with(&mut self, outcome: Outcome) -> Option<InstanceId> {
         match outcome {
             Outcome::Landed(owner) => {
                 if self.is_proven(&owner)

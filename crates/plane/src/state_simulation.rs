@@ -373,9 +373,23 @@ impl Simulation {
         if group.canaries.trials() == 0 {
             assert_eq!(lines(&group.cache), lines(early));
         }
+        self.check_given();
         let (ready, counted) =
             (group.ready(), group.streams.values().filter(|stream| stream.ready).count());
         assert_eq!(ready, counted);
+    }
+
+    /// What is said to be given is not on its way.
+    fn check_given(&self) {
+        let state = &self.world.state;
+        let (given, rendered) =
+            (state.behind.given(state.position), state.behind.rendered(state.position));
+        for (id, tenant) in &state.tenants {
+            let is_unrendered = tenant.pending && tenant.target().is_some();
+            let is_ungiven = is_unrendered || self.group().canaries.tries(id.as_str());
+            assert!(!is_unrendered || rendered < tenant.wanted.0, "{id} is not rendered");
+            assert!(!is_ungiven || given < tenant.wanted.0, "{id} is not given to all");
+        }
     }
 
     /// Everybody publishes once more and nothing fails: then all is as the store has it.
@@ -412,6 +426,8 @@ impl Simulation {
         let fleet = self.world.state.fleet();
         assert_eq!((fleet.in_flight, fleet.on_trial, fleet.quarantined), (0, 0, 0));
         assert_eq!(fleet.counts()[0], ("live", PROXIES as usize));
+        let state = &self.world.state;
+        assert_eq!(state.behind.given(state.position), state.position);
         for (owner, wanted) in &self.truth.published {
             let all = live(PROXIES as usize, None);
             assert_eq!(self.world.converged(owner, wanted.revision), all);

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use model::{Caller, Hostname, Spec};
 
+use crate::behind::Since;
+
 /// A spec at its revision.
 pub(crate) type Revised = (u64, Arc<Spec>);
 
@@ -71,6 +73,7 @@ pub(crate) struct Tenant {
     pub(crate) quarantine: Option<String>,
     /// `wanted` is not yet rendered.
     pub(crate) pending: bool,
+    pub(crate) since: Since,
     /// What the tenant should know though nothing failed.
     pub(crate) notices: Vec<String>,
 }
@@ -121,6 +124,7 @@ impl Tenant {
             good: None,
             quarantine: None,
             pending: true,
+            since: Since::default(),
             notices: Vec::new(),
         }
     }

@@ -70,6 +70,12 @@ impl World {
         lines(self.group().caches().last().unwrap())
     }
 
+    /// Up to which revision canaries have all, and everybody.
+    fn complete(&self) -> (u64, u64) {
+        let (behind, position) = (&self.state.behind, self.state.position);
+        (behind.rendered(position), behind.given(position))
+    }
+
     /// News of an instance: its spec, by a number, and who may call.
     fn news(&mut self, owner: &str, revision: u64, spec_number: u64, callers: &[&str]) {
         self.published(owner, revision, (numbered(spec_number), None), callers);
@@ -119,7 +125,10 @@ async fn two_proxies_have_no_canary_and_three_have_one() {
 #[tokio::test(start_paused = true)]
 async fn a_new_spec_goes_to_the_canary_first_and_then_to_all() {
     let (mut world, canary) = with_canary(4);
-    world.changes("a", 5, &["route internal/a 1"]);
+    world.news("a", 5, 5, &[]);
+    assert_eq!(world.complete(), (4, 4), "nobody has it");
+    world.render("a", &["route internal/a 1"]);
+    assert_eq!(world.complete(), (5, 4), "canaries have it");
     assert_eq!(world.converged("a", 5), tried(0, 4, &format!("p{canary}")));
     assert!(world.held().is_empty());
     assert_eq!(world.early(), ["a internal/a 5 1"]);
@@ -129,6 +138,7 @@ async fn a_new_spec_goes_to_the_canary_first_and_then_to_all() {
     assert!(world.held().is_empty());
     assert_eq!(world.state.fleet().on_trial, 1);
     world.settles(canary, "a");
+    assert_eq!(world.complete(), (5, 5));
     assert_eq!(world.held(), ["a internal/a 5 1"]);
     assert!(matches!(
         world.converged("a", 5),

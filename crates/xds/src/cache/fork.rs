@@ -20,6 +20,7 @@ impl Cache {
         let fork = Self { is_fork: true, ..Self::new(self.options) };
         *fork.write() = self.read().fork();
         fork.reached.store(self.reached(), Ordering::Release);
+        fork.completed.store(self.completed(), Ordering::Release);
         fork.beat.send_replace(*self.beat.borrow());
         fork
     }

@@ -1,7 +1,7 @@
 //! Clients that have seen more than is known here yet.
 //!
-//! A client that comes from another replica may have what this one has not read of yet. Nothing is
-//! said to it until as much is known here: whatever it was told now could take it backwards. Then its
+//! A client that comes from another replica may have what this one has not read of yet, or gives to
+//! others first. Nothing is said to it until as much is here: whatever it was told now could take it backwards. Then its
 //! stream ends, and it comes back to be judged as any other.
 
 use std::sync::Arc;
@@ -61,10 +61,11 @@ impl Drop for Lag {
 }
 
 impl Cache {
-    /// Whether this version is of a later revision than is known here. Other epochs are the guard's:
-    /// no waiting makes them known.
+    /// Whether this version is of a later revision than is complete here, and will be complete: it was
+    /// made, or may have been. Other epochs are the guard's: no waiting makes them known.
     fn is_unknown_yet(&self, version: Version) -> bool {
         let guard = self.guarded();
-        guard.waits && version.epoch == guard.epoch && version.revision > self.reached()
+        let is_to_come = guard.waits || version.revision <= self.reached();
+        guard.epoch == version.epoch && version.revision > self.completed() && is_to_come
     }
 }

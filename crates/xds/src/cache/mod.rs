@@ -81,6 +81,8 @@ pub struct Cache {
     /// See [`Cache::reach`].
     reached: AtomicU64,
     laggards: Laggards,
+    /// See [`Cache::complete`].
+    completed: AtomicU64,
     recalls: Recalls,
     /// See [`Cache::fork`].
     is_fork: bool,
@@ -130,10 +132,20 @@ impl Cache {
 
     /// Revisions have come so far: nothing higher was ever made here.
     pub fn reach(&self, revision: u64) {
-        let before = self.reached.fetch_max(revision, Ordering::AcqRel);
+        self.reached.fetch_max(revision, Ordering::AcqRel);
+    }
+
+    /// Everything up to this revision is here. What is later may not be here yet, though revisions
+    /// have come further: it is being made, or others are given it first. Whoever has seen it waits.
+    pub fn complete(&self, revision: u64) {
+        let before = self.completed.fetch_max(revision, Ordering::AcqRel);
         if revision > before && self.laggards.any() {
             self.beat.send_modify(|_| {});
         }
+    }
+
+    pub(crate) fn completed(&self) -> u64 {
+        self.completed.load(Ordering::Acquire)
     }
 
     pub(crate) fn reached(&self) -> u64 {

@@ -16,7 +16,8 @@
 //! | `synced`, `settled OWNER`, `rejected OWNER name` | the next event about it |
 //! | `guard EPOCH REVISION` | here nothing was made after these |
 //! | `guard EPOCH REVISION after EPOCH.REVISION` | and what was made after that, before this epoch, was lost |
-//! | `guard EPOCH REVISION waits` | the same, and more may come to be known |
+//! | `guard EPOCH REVISION waits` | here nothing was made after these, but more may come to be known |
+//! | `guard EPOCH REVISION complete N` | and only what was made up to N is given to all |
 //! | `unguard` | whatever was kept may go |
 //! | `kept TYPE name`, `older TYPE name` | the next event about what a client came back with |
 //! | `ended` | delta only: the server ends the stream |
@@ -109,8 +110,14 @@ pub(crate) async fn run<S: Speaker>(mut server: Server, name: &str, script: &str
                     (number(epoch), number(revision))
                 };
                 server.cache.reach(number(revision));
-                let waits = after == ["waits"];
-                let lost_after = after.last().filter(|_| !waits).map(|text| order(text));
+                let (waits, complete, lost_after) = match after {
+                    [] => (false, revision, None),
+                    ["waits"] => (true, revision, None),
+                    ["complete", complete] => (false, *complete, None),
+                    ["after", after] => (false, revision, Some(order(after))),
+                    other => panic!("guard … {other:?}"),
+                };
+                server.cache.complete(number(complete));
                 server.cache.guard(Guard { epoch: number(epoch), lost_after, waits });
             }
             ["unguard"] => server.cache.guard(Guard::default()),
