@@ -147,7 +147,7 @@ pub struct SourceLine {
     /// The first bytes of the SHA-256 of that; none of what is secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// What the source itself calls this version, if it does.
+    /// What the source itself calls this version, if it does; none of what is secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
     /// When the document was last known to be what its source has.

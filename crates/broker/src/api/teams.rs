@@ -36,6 +36,7 @@ const ZONES_MAX: usize = 100;
 /// Which organisation's team.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Organization {
     /// OSB organisation; default: the platform's own.
     organization: Option<String>,
@@ -44,6 +45,7 @@ pub(crate) struct Organization {
 /// Where a list goes on.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct After {
     /// After this organisation; goes with `team`.
     organization: Option<String>,

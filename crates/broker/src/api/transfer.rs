@@ -32,6 +32,7 @@ const PAGE_ROWS: usize = 1000;
 /// Whose offers.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct OfferQuery {
     /// OSB organisation; default: the platform's own.
     organization: Option<String>,

@@ -9,6 +9,7 @@ mod platform;
 mod wire;
 
 mod bindings;
+mod canary;
 mod cancel;
 mod conform;
 mod durability;

@@ -1,7 +1,8 @@
-//! Sources through the real binary: what a URL has comes to the edge through templates, what it does
-//! not have any more stays there, and what of it is secret is shown to nobody.
+//! Sources through the real binary: what a URL has comes to the edge through templates, and what it
+//! does not have any more stays there.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ const TOKEN: &str = "token-of-the-stories";
 
 /// What the source does.
 #[derive(Debug, Clone)]
-enum Mood {
+pub(crate) enum Mood {
     /// Answers with a key and its tag.
     Says(&'static str, &'static str),
     /// Takes requests, and never answers.
@@ -31,7 +32,7 @@ enum Mood {
 }
 
 /// A server of keys, for whoever has the token.
-struct Keys {
+pub(crate) struct Keys {
     url: String,
     mood: Arc<Mutex<Mood>>,
     /// How often it could say that nothing is new.
@@ -41,7 +42,7 @@ struct Keys {
 type Kept = (Arc<Mutex<Mood>>, Arc<Mutex<u32>>);
 
 impl Keys {
-    async fn start(key: &'static str) -> Self {
+    pub(crate) async fn start(key: &'static str) -> Self {
         let mood = Arc::new(Mutex::new(Mood::Says(key, "\"v1\"")));
         let unchanged = Arc::<Mutex<u32>>::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -51,7 +52,7 @@ impl Keys {
         Self { url, mood, unchanged }
     }
 
-    fn becomes(&self, mood: Mood) {
+    pub(crate) fn becomes(&self, mood: Mood) {
         *self.mood.lock().expect("not poisoned") = mood;
     }
 }
@@ -75,28 +76,29 @@ async fn answer(State((mood, unchanged)): State<Kept>, headers: HeaderMap) -> Re
     }
 }
 
-/// The built-in templates, but that responses have the key of the source; a service called `leak`
-/// has it where it cannot be.
-fn templates(folder: &Path) {
-    std::fs::create_dir(folder).expect("a folder");
-    for (name, text) in render::Templates::builtin_files() {
-        let place = "\"most_specific_header_mutations_wins\": true,";
-        let with = format!(
-            "{place}\n{{%- if platform.sources.partners is defined %}}\n\
-             \"response_headers_to_add\": [{{\"header\": {{\"key\": \"x-partner\", \
-             \"value\": {{{{ platform.sources.partners.key }}}} }} }}],\n\
-             {{%- if instance.service == \"leak\" %}} \"validate_clusters\": {{{{ platform.sources.partners.key }}}}, {{% endif %}}\n\
-             {{%- endif %}}"
-        );
-        let text =
-            if *name == "routes.json.j2" { text.replace(place, &with) } else { (*text).to_owned() };
-        std::fs::write(folder.join(name), text).expect("written");
-    }
+/// What is in the routes of every service.
+pub(crate) const PLACE: &str = "\"most_specific_header_mutations_wins\": true,";
+/// Responses have the key of the source.
+pub(crate) const TELLS: &str = r#"{%- if platform.sources.partners is defined %}
+"response_headers_to_add": [{"header": {"key": "x-partner", "value": {{ platform.sources.partners.key }} }}],
+{%- endif %}"#;
+
+/// The built-in templates, with this in the routes.
+pub(crate) fn templates(routes: &str) -> BTreeMap<String, String> {
+    let builtin = render::Templates::builtin_files().iter();
+    let with = |(name, text): &(&str, &str)| {
+        assert!(*name != "routes.json.j2" || text.contains(PLACE), "find another place");
+        ((*name).to_owned(), text.replace(PLACE, &format!("{PLACE}\n{routes}")))
+    };
+    builtin.map(with).collect()
 }
 
 /// A platform whose templates are fed by `keys`, and whose configuration lies in `folder`.
-async fn start(keys: &Keys, folder: &Path, more: &str) -> Platform {
-    templates(&folder.join("templates"));
+pub(crate) async fn start(keys: &Keys, folder: &Path, routes: &str, more: &str) -> Platform {
+    std::fs::create_dir(folder.join("templates")).expect("a folder");
+    for (name, text) in templates(routes) {
+        std::fs::write(folder.join("templates").join(name), text).expect("written");
+    }
     let config = folder.join("margrave.toml");
     let text = format!(
         "templates = 'templates'\n[source.partners]\nurl = '{}'\ninterval = '1s'\njitter = '0s'\n\
@@ -110,7 +112,11 @@ async fn start(keys: &Keys, folder: &Path, more: &str) -> Platform {
     Platform::start_with(options).await
 }
 
-async fn until<F: Future<Output = bool>>(what: &str, platform: &Platform, is_so: impl Fn() -> F) {
+pub(crate) async fn until<F: Future<Output = bool>>(
+    what: &str,
+    platform: &Platform,
+    is_so: impl Fn() -> F,
+) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so().await {
         assert!(Instant::now() < deadline, "never: {what}\n{}", platform.log());
@@ -119,19 +125,19 @@ async fn until<F: Future<Output = bool>>(what: &str, platform: &Platform, is_so:
 }
 
 /// What the edge tells a client of the key.
-async fn told(platform: &Platform, host: &str) -> Option<String> {
+pub(crate) async fn told(platform: &Platform, host: &str) -> Option<String> {
     let answer = wire::get(platform.endpoints.internal, host, "/").await;
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.header("x-partner").map(str::to_owned)
 }
 
-async fn tells(platform: &Platform, host: &str, key: &str) {
+pub(crate) async fn tells(platform: &Platform, host: &str, key: &str) {
     let is_told = || async { told(platform, host).await.as_deref() == Some(key) };
     until(&format!("{host} tells {key}"), platform, is_told).await;
 }
 
 /// The source as the command line tells of it.
-async fn source(platform: &Platform) -> Value {
+pub(crate) async fn source(platform: &Platform) -> Value {
     let told = platform.margrave(&["sources", "-o", "json"]).await;
     assert!(told.status.success(), "{told:?}");
     let listed: Value = serde_json::from_slice(&told.stdout).expect("JSON");
@@ -142,7 +148,7 @@ async fn source(platform: &Platform) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_url_feeds_the_edge_and_its_silence_only_ages_its_document() {
     let (keys, folder) = (Keys::start("one").await, tempfile::tempdir().expect("a folder"));
-    let mut platform = start(&keys, folder.path(), "").await;
+    let mut platform = start(&keys, folder.path(), TELLS, "").await;
     let backend = Backend::start("one").await;
     platform.provision("a", &service("shop", &backend.url(), "internal")).await;
     tells(&platform, "shop.example.com", "one").await;
@@ -190,107 +196,4 @@ async fn a_url_feeds_the_edge_and_its_silence_only_ages_its_document() {
         assert!(log.contains(line), "the log lacks {line}");
     }
     assert!(!log.contains(TOKEN), "the token is in the log");
-}
-
-/// A secret that can be found wherever it is.
-const CANARY: &str = "canary\"of-the-Stories";
-/// Its half that is the same however it is quoted.
-const HALF: &str = "of-the-Stories";
-
-fn shows(bytes: &[u8]) -> bool {
-    bytes.windows(HALF.len()).any(|window| window == HALF.as_bytes())
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).expect("readable").flatten();
-    let nested = entries.map(|entry| entry.path()).map(|path| match path.is_dir() {
-        true => files(&path),
-        false => vec![path],
-    });
-    nested.flatten().collect()
-}
-
-/// What people can see of a platform whose services have the secret, one way or another.
-async fn views(platform: &Platform, descriptor: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut seen = Vec::new();
-    for path in [
-        "/v1/instances",
-        "/v1/instances/a",
-        "/v1/instances/a/operations",
-        "/v1/instances/a/resources",
-        "/v1/instances/b",
-        "/v1/instances/b/operations",
-        "/v1/operations",
-        "/v1/audit",
-        "/v1/fleet",
-        "/v1/sources",
-        "/v2/service_instances/b/last_operation",
-    ] {
-        let shown = platform.call("GET", path, None).await;
-        assert_eq!(shown.status, 200, "{path}: {shown:?}");
-        seen.push((path.to_owned(), shown.body.to_string().into_bytes()));
-    }
-    let descriptor = descriptor.to_str().expect("UTF-8");
-    for command in [
-        &["render", "-f", descriptor][..],
-        &["plan", "--resources", "-f", descriptor],
-        &["plan", "--resources", "-o", "json", "-f", descriptor],
-        &["validate", "-f", descriptor],
-        &["sources"],
-        &["fleet", "status", "--all"],
-        &["history"],
-    ] {
-        let shown = platform.margrave(command).await;
-        let text = [shown.stdout, shown.stderr].concat();
-        assert!(!text.is_empty(), "{command:?} says nothing");
-        seen.push((command.join(" "), text));
-    }
-    seen.push(("metrics".to_owned(), platform.metrics().await.into_bytes()));
-    seen.push(("log".to_owned(), platform.log().into_bytes()));
-    seen
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_secret_of_a_source_reaches_clients_and_no_view() {
-    let (keys, folder) = (Keys::start(CANARY).await, tempfile::tempdir().expect("a folder"));
-    let mut platform = start(&keys, folder.path(), "secret_paths = ['/key']").await;
-    let backend = Backend::start("one").await;
-    platform.provision("a", &service("shop", &backend.url(), "internal")).await;
-    tells(&platform, "shop.example.com", CANARY).await;
-    // The templates fail with it, and say with what.
-    let refused = platform.put("b", &service("leak", &backend.url(), "internal")).await;
-    assert_eq!(refused.status, 202, "{refused:?}");
-    let ended = platform.end("b").await;
-    assert!(!ended.succeeded() && ended.description.contains("[redacted]"), "{ended:?}");
-
-    let descriptor = folder.path().join("other.json");
-    std::fs::write(&descriptor, service("other", &backend.url(), "internal").to_string())
-        .expect("written");
-    let seen = views(&platform, &descriptor).await;
-    let shown = |name: &str| seen.iter().find(|(it, _)| it == name).expect("seen").1.clone();
-    for name in ["/v1/instances/a/resources", &format!("render -f {}", descriptor.display())] {
-        let text = String::from_utf8(shown(name)).expect("UTF-8");
-        assert!(text.contains("x-partner") && text.contains("[redacted]"), "{name}: {text}");
-    }
-    for (name, text) in &seen {
-        assert!(!shows(text), "it is shown by {name}");
-    }
-    assert_eq!(source(&platform).await["isSecret"], true);
-
-    // Sealed with another key it is the same.
-    let rotated = platform.call("POST", "/v1/keys/rotate", None).await;
-    assert_eq!(rotated.status, 200, "{rotated:?}");
-    let backup = platform.state().join("canary.backup");
-    let made = platform.margrave(&["backup", backup.to_str().expect("UTF-8")]).await;
-    assert!(made.status.success(), "{made:?}");
-    keys.becomes(Mood::Hangs);
-    assert!(platform.stop().await.success());
-    let kept = files(platform.state());
-    assert!(kept.iter().any(|path| path.ends_with("margrave.db")), "{kept:?}");
-    for path in kept {
-        let bytes = std::fs::read(&path).unwrap_or_default();
-        assert!(!shows(&bytes), "it is in {}", path.display());
-    }
-    platform.restart().await;
-    tells(&platform, "shop.example.com", CANARY).await;
 }
