@@ -217,6 +217,16 @@ fn moment(at: Millis) -> Result<OffsetDateTime, AuthorityError> {
     OffsetDateTime::from_unix_timestamp(at.div_euclid(1000)).map_err(broken)
 }
 
+impl TrustDomain {
+    /// The platform whose authority has this certificate, DER.
+    ///
+    /// # Errors
+    /// It names none.
+    pub fn of(certificate: &[u8]) -> Result<Self, AuthorityError> {
+        domain_of(certificate)
+    }
+}
+
 fn domain_of(certificate: &[u8]) -> Result<TrustDomain, AuthorityError> {
     let (_, parsed) = parse_x509_certificate(certificate).map_err(broken)?;
     let names = parsed.subject_alternative_name().map_err(broken)?;

@@ -23,7 +23,7 @@ use crate::dev::templates::Configured;
 use crate::dev::vault::Vault;
 use crate::dev::{expiry, heads, names};
 use crate::envoy::Supervisor;
-use crate::gate::Gate;
+use crate::gate::door::Door;
 use crate::gate::own::Own;
 use crate::proof::Prover;
 use crate::runner::Runner;
@@ -87,23 +87,23 @@ fn followed(others: Arc<Others>, plane: Arc<Plane>, summaries: SummaryFolder) ->
     Runner::new("replicas", reads, writes, |stop| others.follow(plane, summaries, stop))
 }
 
-/// Answers proxies; with a gate, those alone who have joined.
+/// Answers proxies; with a door, those alone who have joined.
 pub fn xds(
     listener: TcpListener,
     plane: &Arc<Plane>,
     polling: plane::Polling,
-    gate: Option<Arc<Gate>>,
+    door: Option<Arc<Door>>,
 ) -> Vec<Runner> {
     let proxies = plane.service(xds::Limits::default());
     proxies.speak_json(Arc::new(polling));
-    let (tls, known) = (gate.as_ref().map(|gate| gate.tls()), proxies.clone());
+    let (tls, known) = (door.as_ref().map(|door| door.tls()), proxies.clone());
     let (reads, writes) = ("each group's resources", "discovery responses; events of proxies");
     let answers = Runner::new("xds", reads, writes, |stop| async move {
         Ok(xds::serve(listener, tls, proxies, stop.cancelled_owned()).await?)
     });
-    let gate = gate.map(|gate| {
+    let gate = door.map(|door| {
         let (reads, writes) = ("certificates of the listener, revocations", "who may come in");
-        Runner::new("gate", reads, writes, |stop| gate.run(known, stop))
+        Runner::new("gate", reads, writes, |stop| door.run(known, stop))
     });
     std::iter::once(answers).chain(gate).collect()
 }
@@ -180,7 +180,7 @@ pub fn list(parts: Parts) -> Vec<Runner> {
         gate,
         others,
     } = line;
-    let proxies = Arc::clone(&plane);
+    let (proxies, door) = (Arc::clone(&plane), gate.map(|gate| gate.door()));
     let rendered = rendered_with(&plane, configured, rollouts);
     let replicas = followed(others, Arc::clone(&plane), announcement.state.summaries());
     let mut list = vec![
@@ -208,7 +208,7 @@ pub fn list(parts: Parts) -> Vec<Runner> {
         ports
             .xds
             .into_iter()
-            .flat_map(|listener| xds(listener, &proxies, polling.clone(), gate.clone())),
+            .flat_map(|listener| xds(listener, &proxies, polling.clone(), door.clone())),
     );
     list.extend(proxy(envoy, own));
     list.push(carried_out(worker));

@@ -84,7 +84,7 @@ pub async fn build(
     let view = Arc::new(PlaneView { plane: shown, cloud: local, blobs, others: told });
     let console = pages::router(config, listen, &store, Arc::clone(&view));
     let bindings: Arc<dyn Bindings> = Arc::<Sqlite>::clone(&store);
-    let gate = Gate::open(config, listen, Arc::<Sqlite>::clone(&store), &vault).await?;
+    let gate = Gate::open(config, listen, &store, &vault).await?;
     let prover = prover(config, &store);
     let parts = broker::Parts {
         store: Arc::<Sqlite>::clone(&store),

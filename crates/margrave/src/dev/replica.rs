@@ -8,7 +8,7 @@ use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
 use plane::Plane;
 use render::Templates;
-use store::sqlite::{Follower, GoodFile, OwnBlobs};
+use store::sqlite::{Follower, OwnBlobs};
 use store::{Blobs, Feed, SummaryFolder};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use super::probes::{self, Check, Readiness};
 use super::{others, ports};
 use crate::config::{Config, Listen};
 use crate::failure::Failure;
+use crate::gate::entrance::Entrance;
 use crate::runner::{self, Runner};
 use crate::signals::Signals;
 use crate::state::{Replica, ReplicaEndpoints, State};
@@ -36,6 +37,7 @@ struct Parts {
     listen: Listen,
     plane: Arc<Plane>,
     polling: plane::Polling,
+    entrance: Option<Arc<Entrance>>,
     replica: Replica,
     summaries: Arc<SummaryFolder>,
     handle: PrometheusHandle,
@@ -44,13 +46,6 @@ struct Parts {
 
 /// Runs a replica until a signal.
 pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
-    if config.xds_tls.shows.is_some() {
-        return Err(Failure::Usage(
-            "a replica of the control plane alone speaks no TLS in this release: leave `xds_tls.mode` at \
-             `off` and `listen.xds` on loopback, or run the roles in one process"
-                .to_owned(),
-        ));
-    }
     let signals = Signals::listen()?;
     let handle = probes::install_metrics()?;
     let state = State::at(&config.state);
@@ -59,13 +54,31 @@ pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
     let store = Arc::new(Follower::new(config.store.clone().unwrap_or_else(|| state.database())));
     manner.may_read(&*store).await?;
     let last_good = good::open(&replica);
-    let plane = plane(&config, &manner, &listen, &state, (&store, last_good))?;
+    let mut blobs: Arc<dyn Blobs> = Arc::<Follower>::clone(&store);
+    if let Some(own) = last_good.clone() {
+        blobs = Arc::new(OwnBlobs { store: blobs, own });
+    }
+    let vault: Arc<dyn context::Vault> = Arc::new(Opener::new(state.clone()));
+    let entrance = Entrance::new(&config.xds_tls, &store, Arc::clone(&vault), &blobs);
+    let feed: Arc<dyn Feed> = Arc::<Follower>::clone(&store);
+    let ground = Ground { feed, blobs, vault, restored_from: None, last_good };
+    let plane = plane(&config, &manner, &listen, &state, ground)?;
     plane.follow_editions(store);
-    let readiness = readiness(&plane);
+    let readiness = readiness(&plane, entrance.as_ref());
     let polling = config.polling;
     let summaries = Arc::new(state.summaries());
-    let parts =
-        Parts { metrics, xds, listen, plane, polling, replica, summaries, handle, readiness };
+    let parts = Parts {
+        metrics,
+        xds,
+        listen,
+        plane,
+        polling,
+        entrance,
+        replica,
+        summaries,
+        handle,
+        readiness,
+    };
     Ok(runner::run(list(parts), signals.first()).await?)
 }
 
@@ -75,24 +88,23 @@ fn plane(
     manner: &Manner,
     listen: &Listen,
     state: &State,
-    (store, last_good): (&Arc<Follower>, Option<GoodFile>),
+    ground: Ground,
 ) -> anyhow::Result<Arc<Plane>> {
-    let feed: Arc<dyn Feed> = Arc::<Follower>::clone(store);
-    let mut blobs: Arc<dyn Blobs> = Arc::<Follower>::clone(store);
-    if let Some(own) = last_good.clone() {
-        blobs = Arc::new(OwnBlobs { store: blobs, own });
-    }
     let content = line::configured(config, listen, state)?.content()?;
     let templates = Templates::compile(&content.templates);
     let templates = templates.map_err(|complaints| line::unusable(&complaints))?;
-    let vault = Arc::new(Opener::new(state.clone()));
-    let ground = Ground { feed, blobs, vault, restored_from: None, last_good };
     line::plane((templates, content.facts), config.canaries, manner, listen, ground)
 }
 
 /// Whether its proxies are answered.
-pub fn readiness(plane: &Arc<Plane>) -> Arc<Readiness> {
-    Readiness::new(vec![("plane", check(plane))])
+fn readiness(plane: &Arc<Plane>, entrance: Option<&Arc<Entrance>>) -> Arc<Readiness> {
+    let mut checks: Vec<(&'static str, Check)> = vec![("plane", check(plane))];
+    checks.extend(entrance.map(|entrance| {
+        let entrance = Arc::clone(entrance);
+        let check: Check = Box::new(move || entrance.check());
+        ("xds", check)
+    }));
+    Readiness::new(checks)
 }
 
 /// Says whether a plane has read the store.
@@ -103,10 +115,13 @@ pub fn check(plane: &Arc<Plane>) -> Check {
 
 /// The list.
 fn list(parts: Parts) -> Vec<Runner> {
-    let Parts { metrics, xds, listen, plane, polling, replica, summaries, handle, readiness } =
-        parts;
+    let Parts { metrics, listen, replica, summaries, handle, readiness, .. } = parts;
+    let Parts { xds, plane, polling, entrance, .. } = parts;
     let (told, name) = (Arc::clone(&plane), replica.name().to_owned());
-    let answering = runners::xds(xds, &plane, polling, None);
+    let answering = match entrance {
+        None => runners::xds(xds, &plane, polling, None),
+        Some(entrance) => guarded(xds, &plane, polling, entrance),
+    };
     let ready = Arc::clone(&readiness);
     let mut list = vec![
         Runner::new("probes", "every part's metrics and readiness", "nothing", |stop| {
@@ -130,6 +145,23 @@ fn list(parts: Parts) -> Vec<Runner> {
         announce(replica, listen, ready, stop)
     }));
     list
+}
+
+/// Answers proxies that have joined.
+fn guarded(
+    listener: TcpListener,
+    plane: &Arc<Plane>,
+    polling: plane::Polling,
+    entrance: Arc<Entrance>,
+) -> Vec<Runner> {
+    let proxies = plane.service(xds::Limits::default());
+    proxies.speak_json(Arc::new(polling));
+    let kept = Arc::clone(&entrance);
+    let (reads, writes) = ("the platform's authority", "the certificate of the listener here");
+    let gate = Runner::new("gate", reads, writes, |stop| kept.keep(stop));
+    let (reads, writes) = ("each group's resources", "discovery responses; events of proxies");
+    let serve = Runner::new("xds", reads, writes, |stop| entrance.serve(listener, proxies, stop));
+    vec![gate, serve]
 }
 
 /// Tells where the replica answers, from the start: it is ready when the store was read.

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use ::authority::Authority;
 use anyhow::{Context, ensure};
-use model::Millis;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::sync::watch;
@@ -14,11 +13,8 @@ use tokio::time::Instant;
 use xds::TlsSettings;
 
 use super::Shows;
-use crate::clock;
+use super::issuer::Issuer;
 
-/// How long a certificate of the platform's own listener is good; it is replaced after two thirds.
-const LIFE_MILLIS: Millis = 7 * 24 * 60 * 60 * 1000;
-const RENEWED_AFTER: Duration = Duration::from_secs(7 * 24 * 60 * 60 / 3 * 2);
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(1);
 /// The largest file of certificates or keys, in bytes.
@@ -28,7 +24,7 @@ const FILE_BYTES_MAX: u64 = 256 << 10;
 pub struct Shown {
     shows: Shows,
     client_ca: Option<PathBuf>,
-    authority: Arc<Authority>,
+    issuer: Arc<dyn Issuer>,
 }
 
 /// What joining hosts are told of it.
@@ -39,30 +35,35 @@ pub struct Told {
     pub name: String,
 }
 
+impl Told {
+    /// Of a listener that shows this.
+    pub fn of(shows: &Shows, ours: &Authority) -> anyhow::Result<Self> {
+        match shows {
+            Shows::Platform => {
+                Ok(Self { authority: ours.pem().to_owned(), name: ours.domain().server() })
+            }
+            Shows::Files { authority, name, .. } => {
+                let text = String::from_utf8(read(authority)?);
+                let text = text.with_context(|| format!("{} is not PEM", authority.display()))?;
+                Ok(Self { authority: text, name: name.clone() })
+            }
+        }
+    }
+}
+
 /// What the files hold now.
 #[derive(PartialEq, Eq)]
 struct Files(Vec<Vec<u8>>);
 
 impl Shown {
     /// Nothing is read yet.
-    pub fn new(shows: Shows, client_ca: Option<PathBuf>, authority: Arc<Authority>) -> Self {
-        Self { shows, client_ca, authority }
+    pub fn new(shows: Shows, client_ca: Option<PathBuf>, issuer: Arc<dyn Issuer>) -> Self {
+        Self { shows, client_ca, issuer }
     }
 
     /// What is shown at the start; a start without it makes no sense.
-    pub fn first(&self) -> anyhow::Result<(TlsSettings, Told)> {
-        let told = match &self.shows {
-            Shows::Platform => Told {
-                authority: self.authority.pem().to_owned(),
-                name: self.authority.domain().server(),
-            },
-            Shows::Files { authority, name, .. } => {
-                let text = String::from_utf8(read(authority)?);
-                let text = text.with_context(|| format!("{} is not PEM", authority.display()))?;
-                Told { authority: text, name: name.clone() }
-            }
-        };
-        Ok((self.settings(&self.files()?)?, told))
+    pub fn first(&self) -> anyhow::Result<TlsSettings> {
+        self.settings(&self.files()?)
     }
 
     /// Shows another when the files change, or the platform's own is about to end. What cannot be used
@@ -74,7 +75,7 @@ impl Shown {
         loop {
             tokio::time::sleep(LOOK).await;
             let now = self.files();
-            let is_old = self.shows == Shows::Platform && since.elapsed() >= RENEWED_AFTER;
+            let is_old = self.issuer.is_due(since);
             if !is_old && now.as_ref().ok() == before.as_ref() && now.is_ok() {
                 continue;
             }
@@ -109,7 +110,7 @@ impl Shown {
     fn settings(&self, Files(files): &Files) -> anyhow::Result<TlsSettings> {
         let (chain, key, others) = match &self.shows {
             Shows::Platform => {
-                let pair = self.authority.serve(rand::random(), clock::now(), LIFE_MILLIS)?;
+                let pair = self.issuer.pair()?;
                 let key = PrivatePkcs8KeyDer::from(pair.key.expose().to_vec());
                 (vec![CertificateDer::from(pair.certificate)], key.into(), files.first())
             }
@@ -120,7 +121,7 @@ impl Shown {
                 (certificates(chain, certificate)?, read, files.get(2))
             }
         };
-        let mut clients = vec![self.authority.certificate().clone()];
+        let mut clients = vec![self.issuer.certificate()?];
         if let (Some(others), Some(path)) = (others, &self.client_ca) {
             clients.extend(certificates(others, path)?);
         }
@@ -146,6 +147,8 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 mod tests {
     use super::*;
 
+    use crate::clock;
+
     const PATIENCE: Duration = Duration::from_secs(30);
 
     fn authority() -> Arc<Authority> {
@@ -156,7 +159,7 @@ mod tests {
 
     /// A certificate and its key, PEM.
     fn pair(authority: &Authority) -> (String, String) {
-        let pair = authority.serve([8; 16], clock::now(), LIFE_MILLIS).unwrap();
+        let pair = authority.pair().unwrap();
         let pem = |kind, der: &[u8]| pem::encode(&pem::Pem::new(kind, der));
         (pem("CERTIFICATE", &pair.certificate), pem("PRIVATE KEY", pair.key.expose()))
     }
@@ -178,8 +181,10 @@ mod tests {
             authority: at("authority"),
             name: "xds.edge.example".to_owned(),
         };
-        let shown = Shown::new(shows.clone(), Some(at("authority")), Arc::clone(&authority));
-        let (first, told) = shown.first().unwrap();
+        let issuer: Arc<dyn Issuer> = Arc::<Authority>::clone(&authority);
+        let shown = Shown::new(shows.clone(), Some(at("authority")), issuer);
+        let first = shown.first().unwrap();
+        let told = Told::of(&shows, &authority).unwrap();
         assert_eq!(
             (told.authority.as_str(), told.name.as_str()),
             (authority.pem(), "xds.edge.example")

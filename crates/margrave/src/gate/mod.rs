@@ -2,23 +2,25 @@
 //! xDS listener shows, and what was revoked.
 
 mod authority;
+pub mod door;
+pub mod entrance;
+mod issuer;
 mod listener;
 pub mod own;
+mod pass;
 mod revoked;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ::authority::{Authority, Presented};
+use ::authority::Authority;
 use model::Millis;
-use store::Nodes;
-use tokio::sync::watch;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use xds::{Ads, Identity, Tls, TlsSettings};
+use store::{Feed, Nodes};
 
-use self::listener::Shown;
-use crate::clock;
+use self::door::Door;
+use self::issuer::Issuer;
+use self::listener::Told;
+use self::revoked::Revocations;
 use crate::config::{Config, Listen};
 use crate::dev::vault::Vault;
 
@@ -53,68 +55,44 @@ pub enum Shows {
     },
 }
 
-/// The gate of the xDS listener.
+/// The gate of the process that writes: its door, and how hosts join.
 pub struct Gate {
-    nodes: Arc<dyn Nodes>,
-    authority: Arc<Authority>,
-    shown: Shown,
-    settings: watch::Sender<TlsSettings>,
-    life: Millis,
-    told: broker::Listener,
+    door: Arc<Door>,
+    joining: broker::Joining,
 }
 
 impl Gate {
     /// The gate of a listener that speaks TLS; its authority is made where there is none.
-    pub async fn open(
+    pub async fn open<S: Nodes + Feed + 'static>(
         config: &Config,
         listen: &Listen,
-        nodes: Arc<dyn Nodes>,
+        store: &Arc<S>,
         vault: &Vault,
     ) -> anyhow::Result<Option<Arc<Self>>> {
         let tls = &config.xds_tls;
         let Some(shows) = tls.shows.clone() else { return Ok(None) };
-        let authority = Arc::new(authority::open(&*nodes, vault, &config.zone).await?);
-        let shown = Shown::new(shows, tls.client_ca.clone(), Arc::clone(&authority));
-        let (settings, told) = shown.first()?;
-        let told = broker::Listener {
+        let authority = Arc::new(authority::open(&**store, vault, &config.zone).await?);
+        let told = Told::of(&shows, &authority)?;
+        let issuer: Arc<dyn Issuer> = Arc::<Authority>::clone(&authority);
+        let (nodes, feed) = (Arc::<S>::clone(store), Arc::<S>::clone(store));
+        let door = Door::open((tls, shows), issuer, Revocations { nodes, feed, memory: None })?;
+        let listener = broker::Listener {
             address: tls.address.clone().unwrap_or_else(|| listen.xds.to_string()),
             authority: told.authority,
             server_name: told.name,
         };
-        let settings = watch::Sender::new(settings);
-        let life = tls.life;
-        Ok(Some(Arc::new(Self { nodes, authority, shown, settings, life, told })))
+        let nodes = Arc::<S>::clone(store);
+        let joining = broker::Joining { nodes, authority, life: tls.life, listener };
+        Ok(Some(Arc::new(Self { door, joining })))
     }
 
-    /// What the listener needs.
-    pub fn tls(&self) -> Tls {
-        let domain = self.authority.domain().clone();
-        let identify = move |certificate: &rustls_pki_types::CertificateDer<'static>| {
-            let it = Presented::read(certificate, &domain).map_err(|why| why.to_string())?;
-            let left = u64::try_from(it.not_after - clock::now()).unwrap_or_default();
-            let until = Instant::now() + std::time::Duration::from_millis(left);
-            let (node, group) = (it.name.node.to_string(), it.name.group.to_string());
-            Ok(Identity { node, group, serial: it.serial, until })
-        };
-        Tls { settings: self.settings.subscribe(), identify: Arc::new(identify) }
+    /// Who comes in.
+    pub fn door(&self) -> Arc<Door> {
+        Arc::clone(&self.door)
     }
 
     /// What the broker needs to let hosts in.
     pub fn joining(&self) -> broker::Joining {
-        broker::Joining {
-            nodes: Arc::clone(&self.nodes),
-            authority: Arc::clone(&self.authority),
-            life: self.life,
-            listener: self.told.clone(),
-        }
-    }
-
-    /// Shows another certificate when there is one, and shuts out whoever is revoked.
-    pub async fn run(self: Arc<Self>, proxies: Ads, stop: CancellationToken) -> anyhow::Result<()> {
-        let both = async {
-            tokio::join!(self.shown.keep(&self.settings), revoked::follow(&*self.nodes, &proxies))
-        };
-        stop.run_until_cancelled(both).await;
-        Ok(())
+        self.joining.clone()
     }
 }

@@ -19,7 +19,7 @@ use crate::{service, wire};
 /// Longer than anything that is waited for takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn encrypted() -> Options {
+pub(crate) fn encrypted() -> Options {
     Options::default().argument("--xds-tls-mode", "platform")
 }
 
@@ -29,14 +29,14 @@ async fn a_wish_becomes_an_answer_over_tls() {
 }
 
 /// A host's folder, its Envoy once it runs, and the port that it serves on.
-struct Host {
+pub(crate) struct Host {
     folder: tempfile::TempDir,
-    internal: SocketAddr,
+    pub(crate) internal: SocketAddr,
     _held: TcpSocket,
 }
 
 impl Host {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let held = TcpSocket::new_v4().expect("a socket");
         held.set_reuseport(true).expect("shared");
         held.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
@@ -49,14 +49,14 @@ impl Host {
     }
 
     /// `margrave join`, as on a host that has no credential.
-    async fn join(&self, platform: &Platform, token: &str) -> std::process::Output {
+    pub(crate) async fn join(&self, platform: &Platform, token: &str) -> std::process::Output {
         let out = self.out();
         let mut join = platform.stranger(&["join", "--out", &out, "--admin", "127.0.0.1:0"]);
         join.env("MARGRAVE_JOIN_TOKEN", token).output().await.expect("it runs")
     }
 
     /// Envoy with what was written, or what that was made of.
-    fn envoy(&self, edit: impl FnOnce(&mut Value)) -> Child {
+    pub(crate) fn envoy(&self, edit: impl FnOnce(&mut Value)) -> Child {
         let written = Path::new(&self.out()).join("envoy.json");
         let mut bootstrap: Value =
             serde_json::from_slice(&std::fs::read(written).expect("written")).expect("JSON");
@@ -75,8 +75,8 @@ impl Host {
     }
 }
 
-async fn invite(platform: &Platform) -> String {
-    let arguments = ["join-token", "create", "--group", "eu-1", "--node", "edge-7", "-o", "json"];
+pub(crate) async fn invite(platform: &Platform, node: &str) -> String {
+    let arguments = ["join-token", "create", "--group", "eu-1", "--node", node, "-o", "json"];
     let made = platform.margrave(&arguments).await;
     let made: Value = serde_json::from_slice(&made.stdout).expect("JSON");
     made["secret"].as_str().expect("a secret").to_owned()
@@ -121,7 +121,7 @@ async fn a_host_joins_is_served_begins_anew_and_is_revoked() {
     let mut platform = Platform::start_with(options).await;
     let backend = Backend::start("web").await;
 
-    let token = invite(&platform).await;
+    let token = invite(&platform, "edge-7").await;
     let joined = host.join(&platform, &token).await;
     assert!(joined.status.success(), "{}", text(&joined.stderr));
     assert!(
@@ -153,7 +153,7 @@ async fn a_host_joins_is_served_begins_anew_and_is_revoked() {
     assert!(renewed.expect("it runs").status.success());
 
     // Joining again ends what it had; Envoy comes back with what was written, without a restart.
-    let joined = host.join(&platform, &invite(&platform).await).await;
+    let joined = host.join(&platform, &invite(&platform, "edge-7").await).await;
     assert!(joined.status.success(), "{}", text(&joined.stderr));
     said(&platform, "of node `edge-7` was revoked").await;
     is_live(&platform, true).await;

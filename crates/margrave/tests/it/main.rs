@@ -24,6 +24,7 @@ mod login;
 mod plan;
 mod proof;
 mod replicas;
+mod replicas_tls;
 mod rest;
 mod restore;
 mod restored_bindings;

@@ -17,9 +17,9 @@ use crate::{service, wire};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Proxies that have all that they should have; set every five seconds.
-const LIVE: &str = "margrave_plane_proxies{state=\"live\"}";
+pub(crate) const LIVE: &str = "margrave_plane_proxies{state=\"live\"}";
 
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -29,15 +29,20 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 }
 
 /// A replica: killed at the end.
-struct Replica {
+pub(crate) struct Replica {
     child: Child,
-    xds: SocketAddr,
+    pub(crate) xds: SocketAddr,
     metrics: String,
 }
 
 impl Replica {
     /// Starts it, and returns when it tells where it answers.
-    async fn start(state: &Path, name: &str, internal: SocketAddr, more: &[&str]) -> Self {
+    pub(crate) async fn start(
+        state: &Path,
+        name: &str,
+        internal: SocketAddr,
+        more: &[&str],
+    ) -> Self {
         let told = state.join("replicas").join(name).join("endpoints.json");
         let _ = std::fs::remove_file(&told);
         let log = std::fs::File::create(state.join(format!("{name}.log"))).expect("a log file");
@@ -55,7 +60,7 @@ impl Replica {
     }
 
     /// The sum of a metric over its labels.
-    async fn metric(&self, name: &str) -> f64 {
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
         let page = reqwest::get(format!("{}/metrics", self.metrics)).await.expect("metrics");
         let page = page.text().await.expect("text");
         let lines = page.lines().filter(|line| line.starts_with(name));
@@ -63,7 +68,7 @@ impl Replica {
     }
 
     /// SIGKILL.
-    async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         self.child.kill().await.expect("killed");
     }
 }
@@ -84,6 +89,30 @@ async fn is_told(platform: &Platform, replica: &str, state: &str) {
         proxies.len() == 1 && proxies[0]["replica"] == replica && proxies[0]["state"] == state
     })
     .await;
+}
+
+/// Waits until what is good is written: what was gathered is, a tenth of a second later.
+pub(crate) async fn is_kept(good: &Path) {
+    let size = || {
+        ["", "-wal"].map(|end| {
+            let found = std::fs::metadata(format!("{}{end}", good.display()));
+            found.map_or(0, |found| found.len())
+        })
+    };
+    let mut before = [0, 0];
+    until("what is good is kept", async || {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        size() == std::mem::replace(&mut before, size())
+    })
+    .await;
+}
+
+/// Makes the store what nobody can read.
+pub(crate) fn corrupt(state: &Path) {
+    for end in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(state.join(format!("margrave.db{end}")));
+    }
+    std::fs::write(state.join("margrave.db"), b"this is no database").expect("written");
 }
 
 async fn answers(address: SocketAddr, backend: &str) {
@@ -109,29 +138,14 @@ async fn a_replica_that_is_killed_serves_again_without_its_store() {
     let told = platform.margrave(&["fleet", "status", "--all"]).await.stdout;
     assert!(String::from_utf8_lossy(&told).contains("live"), "{}", String::from_utf8_lossy(&told));
     platform.stop().await;
-    // What was gathered is written a tenth of a second later.
     let good = state.join("replicas/a/last-good.db");
-    let size = || {
-        ["", "-wal"].map(|end| {
-            let found = std::fs::metadata(format!("{}{end}", good.display()));
-            found.map_or(0, |found| found.len())
-        })
-    };
-    let mut before = [0, 0];
-    until("what is good is kept", async || {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        size() == std::mem::replace(&mut before, size())
-    })
-    .await;
+    is_kept(&good).await;
     replica.kill().await;
     for end in ["", "-wal"] {
         let kept = std::fs::read(format!("{}{end}", good.display())).unwrap_or_default();
         assert!(!kept.windows(4).any(|it| it == b"shop"), "a copy tells what is served");
     }
-    for end in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(state.join(format!("margrave.db{end}")));
-    }
-    std::fs::write(state.join("margrave.db"), b"this is no database").expect("written");
+    corrupt(&state);
 
     let replica = Replica::start(&state, "a", edge.internal, &[]).await;
     edge.lead_to(replica.xds);

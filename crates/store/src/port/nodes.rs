@@ -131,13 +131,21 @@ pub struct NodeFilter {
     pub limit: usize,
 }
 
-/// Nodes. What a person does appends its entry to the audit log, in its transaction; a renewal, which
-/// each node asks for by itself every day, does not.
+/// What a process reads of nodes that only answers proxies.
 #[async_trait]
-pub trait Nodes: Send + Sync {
+pub trait NodeFeed: Send + Sync {
     /// The authority, once there is one.
     async fn authority(&self) -> Result<Option<KeptAuthority>, StoreError>;
 
+    /// Certificates that were revoked after this number, and would not have ended at this time: at most
+    /// [`PAGE_ROWS_MAX`](crate::PAGE_ROWS_MAX). A store of another epoch counts anew.
+    async fn revocations(&self, after: i64, now: Millis) -> Result<Vec<Revocation>, StoreError>;
+}
+
+/// Nodes. What a person does appends its entry to the audit log, in its transaction; a renewal, which
+/// each node asks for by itself every day, does not.
+#[async_trait]
+pub trait Nodes: NodeFeed {
     /// Keeps this one if there is none yet; returns the one that is kept.
     async fn keep_authority(&self, authority: KeptAuthority) -> Result<KeptAuthority, StoreError>;
 
@@ -178,8 +186,4 @@ pub trait Nodes: Send + Sync {
         at: Millis,
         entry: AuditEntry,
     ) -> Result<bool, StoreError>;
-
-    /// Certificates that were revoked after this number, and would not have ended at this time: at most
-    /// [`PAGE_ROWS_MAX`](crate::PAGE_ROWS_MAX).
-    async fn revocations(&self, after: i64, now: Millis) -> Result<Vec<Revocation>, StoreError>;
 }

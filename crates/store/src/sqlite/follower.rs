@@ -9,13 +9,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use model::Millis;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::time::{Instant, sleep};
 
 use super::reader::{Readers, keep_statements};
-use super::{blobs, editions, feed, recovery, schema};
-use crate::{Blobs, Changes, Cursor, EditionFeed, Feed, Standing, StoreError};
+use super::{authority, blobs, editions, feed, nodes, recovery, schema};
+use crate::{
+    Blobs, Changes, Cursor, EditionFeed, Feed, KeptAuthority, NodeFeed, Revocation, Standing,
+    StoreError,
+};
 
 /// Between two looks whether something was published: a look is a few microseconds.
 const LOOK: Duration = Duration::from_millis(25);
@@ -119,6 +123,17 @@ impl EditionFeed for Follower {
 
     async fn standing(&self) -> Result<Standing, StoreError> {
         self.readers()?.here(editions::now).await
+    }
+}
+
+#[async_trait]
+impl NodeFeed for Follower {
+    async fn authority(&self) -> Result<Option<KeptAuthority>, StoreError> {
+        self.readers()?.here(authority::get).await
+    }
+
+    async fn revocations(&self, after: i64, now: Millis) -> Result<Vec<Revocation>, StoreError> {
+        self.readers()?.here(|conn| nodes::revocations(conn, after, now)).await
     }
 }
 

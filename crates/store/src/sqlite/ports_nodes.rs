@@ -7,16 +7,23 @@ use model::{AccessHash, AuditEntry, Millis, NodeId};
 use super::request::Tx;
 use super::{Sqlite, authority, nodes};
 use crate::{
-    Certified, Join, JoinToken, Joined, Joins, KeptAuthority, NodeFilter, Nodes, Renews,
+    Certified, Join, JoinToken, Joined, Joins, KeptAuthority, NodeFeed, NodeFilter, Nodes, Renews,
     Revocation, StoreError,
 };
 
 #[async_trait]
-impl Nodes for Sqlite {
+impl NodeFeed for Sqlite {
     async fn authority(&self) -> Result<Option<KeptAuthority>, StoreError> {
         self.inner.readers.here(authority::get).await
     }
 
+    async fn revocations(&self, after: i64, now: Millis) -> Result<Vec<Revocation>, StoreError> {
+        self.inner.readers.here(|conn| nodes::revocations(conn, after, now)).await
+    }
+}
+
+#[async_trait]
+impl Nodes for Sqlite {
     async fn keep_authority(&self, authority: KeptAuthority) -> Result<KeptAuthority, StoreError> {
         self.inner.writer.write(move |tx| authority::keep(tx, authority)).await
     }
@@ -68,9 +75,5 @@ impl Nodes for Sqlite {
     ) -> Result<bool, StoreError> {
         let node = node.clone();
         self.inner.writer.write(move |tx| nodes::revoke(tx, &node, at, &entry)).await
-    }
-
-    async fn revocations(&self, after: i64, now: Millis) -> Result<Vec<Revocation>, StoreError> {
-        self.inner.readers.here(|conn| nodes::revocations(conn, after, now)).await
     }
 }

@@ -1,0 +1,47 @@
+//! Who signs: the authority itself, or somebody who was given what it signed.
+
+use std::time::Duration;
+
+use authority::{Authority, ServerPair, TrustDomain};
+use model::Millis;
+use rustls_pki_types::CertificateDer;
+use tokio::time::Instant;
+
+use crate::clock;
+
+/// How long a certificate of the platform's own listener is good; it is replaced after two thirds.
+pub const LIFE_MILLIS: Millis = 7 * 24 * 60 * 60 * 1000;
+const RENEWED_AFTER: Duration = Duration::from_secs(7 * 24 * 60 * 60 / 3 * 2);
+
+/// What a listener needs of the platform's authority.
+pub trait Issuer: Send + Sync {
+    /// The authority's certificate, by which clients are known.
+    fn certificate(&self) -> anyhow::Result<CertificateDer<'static>>;
+
+    /// The platform that it is of.
+    fn domain(&self) -> anyhow::Result<TrustDomain>;
+
+    /// A certificate for the listener, and its key.
+    fn pair(&self) -> anyhow::Result<ServerPair>;
+
+    /// Whether there is, or should be, another than what was shown first at this time.
+    fn is_due(&self, since: Instant) -> bool;
+}
+
+impl Issuer for Authority {
+    fn certificate(&self) -> anyhow::Result<CertificateDer<'static>> {
+        Ok(self.certificate().clone())
+    }
+
+    fn domain(&self) -> anyhow::Result<TrustDomain> {
+        Ok(self.domain().clone())
+    }
+
+    fn pair(&self) -> anyhow::Result<ServerPair> {
+        Ok(self.serve(rand::random(), clock::now(), LIFE_MILLIS)?)
+    }
+
+    fn is_due(&self, since: Instant) -> bool {
+        since.elapsed() >= RENEWED_AFTER
+    }
+}
