@@ -70,6 +70,11 @@ pub(crate) fn bound(input: Input<'_>) -> Value {
     with(any(PER_ROUTE), [("xds_matcher", json!({"on_no_match": action}))])
 }
 
+/// Whether any caller has a key.
+pub(crate) fn have_keys(input: Input<'_>) -> bool {
+    input.callers.iter().any(|caller| is_key(&caller.public_key))
+}
+
 /// Of several providers Envoy takes the one whose issuer is the token's.
 fn recognise(keys: Map<String, Value>) -> Value {
     let rule = json!({"match": {"prefix": "/"}, "requires": {"allow_missing": {}}});

@@ -4,23 +4,30 @@ use serde_json::Value;
 
 /// Says it in the tenant's words: ``route `api` ``; `None` when the field is of nobody in particular.
 pub(crate) fn of(kind: &str, name: &str, json: &Value, field: &str) -> Option<String> {
-    let own = |name: &str| {
-        let (_, own) = name.split_once('/')?;
-        Some(own.to_owned()).filter(|own| !own.is_empty())
-    };
     match kind {
-        "RouteConfiguration" => match own(&route(json, field)?)?.as_str() {
-            "*" => Some("the top-level `upstream`".into()),
-            route => Some(format!("route `{route}`")),
-        },
+        "RouteConfiguration" => route(&route_at(json, field)?),
         "Cluster" | "ClusterLoadAssignment" => Some(format!("upstream `{}`", own(name)?)),
         "ScopedRouteConfiguration" => Some(format!("hostname `{}`", own(name)?)),
         _ => None,
     }
 }
 
+/// The tenant's route of this name in a resource.
+pub(crate) fn route(name: &str) -> Option<String> {
+    match own(name)?.as_str() {
+        "*" => Some("the top-level `upstream`".into()),
+        route => Some(format!("route `{route}`")),
+    }
+}
+
+/// What the tenant calls what has this name.
+fn own(name: &str) -> Option<String> {
+    let (_, own) = name.split_once('/')?;
+    Some(own.to_owned()).filter(|own| !own.is_empty())
+}
+
 /// The name of the route on the way to a field.
-fn route(json: &Value, field: &str) -> Option<String> {
+fn route_at(json: &Value, field: &str) -> Option<String> {
     let (mut here, mut in_routes) = (json, false);
     for part in field.split(['.', '[', ']']).filter(|part| !part.is_empty()) {
         here = match (here, part.parse::<usize>()) {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::NodeField;
 use crate::library::Library;
+use crate::shape::Shape;
 use crate::shown::without_secrets;
 use crate::sources::Sources;
 use crate::{builtin, pipeline};
@@ -81,8 +82,12 @@ pub struct Draft {
     pub type_url: TypeUrl,
     /// Its name, made by the renderer.
     pub name: Arc<str>,
+    /// The file name of the template that it is of.
+    pub template: Arc<str>,
     /// The hash of its content, the same in every process.
     pub hash: u64,
+    /// What of it Envoy's verdict can depend on.
+    pub shape: Shape,
     /// Its protobuf encoding.
     pub body: Bytes,
     /// Its JSON, for people.

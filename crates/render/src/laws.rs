@@ -12,6 +12,7 @@ use crate::fault::Fault;
 use crate::message::text;
 use crate::schema::{Law, schema};
 use crate::walk::{self, Path};
+pub(crate) use callers::without as without_callers;
 pub(crate) use own::Own;
 
 /// A reference from a resource to a cluster.

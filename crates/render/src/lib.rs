@@ -13,6 +13,7 @@ mod callers;
 mod culprit;
 mod face;
 mod fault;
+mod forget;
 mod graph;
 mod header;
 mod json;
@@ -26,8 +27,12 @@ mod poll;
 mod rules;
 mod schema;
 mod settle;
+mod shape;
 mod shown;
 mod sources;
+mod specimen;
+mod trial;
+mod unknown;
 mod view;
 mod walk;
 mod wire;
@@ -35,7 +40,11 @@ mod wire;
 pub use face::{Complaint, Draft, Endpoints, Input, Platform, TRUSTED_CA, Templates};
 pub use node::NodeField;
 pub use poll::polled;
+pub use shape::Shape;
 pub use sources::Sources;
+pub use specimen::Specimen;
+pub use trial::bootstrap as trial;
+pub use unknown::{PREVIOUS, SUPPORTED, unknown_to_previous};
 
 /// Whether Envoy's message of this full name can be rendered.
 pub fn knows_message(name: &str) -> bool {

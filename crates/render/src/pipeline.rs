@@ -10,6 +10,7 @@ use crate::fault::Fault;
 use crate::header::ForEach;
 use crate::laws::Own;
 use crate::library::{Library, Template};
+use crate::shape::Shape;
 use crate::{
     Complaint, Draft, Input, Platform, culprit, graph, json, laws, mark, message, rules, settle,
     view, wire,
@@ -40,7 +41,11 @@ pub(crate) fn instance(
         references.push(found);
         faults
     });
-    finish(rendered, judged, |rendered| graph::dangling(rendered, &references))
+    let shape = |message: &DynamicMessage| match laws::without_callers(&own, message) {
+        Some((rest, callers)) => Shape::of(&rest, Some(callers)),
+        None => Shape::of(message, None),
+    };
+    finish(rendered, judged, |rendered| graph::dangling(rendered, &references), Some(&shape))
 }
 
 /// What a group gets beside its instances.
@@ -52,7 +57,7 @@ pub(crate) fn group(
     let rendered = render(library, ForEach::Group, platform, node, None)?;
     let judged =
         judge(&rendered, |resource| laws::group(platform, &resource.name, &resource.message));
-    finish(rendered, judged, |_| Vec::new())
+    finish(rendered, judged, |_| Vec::new(), None)
 }
 
 fn render<'a>(
@@ -133,18 +138,23 @@ fn judge<'r>(
     faults
 }
 
+/// The shape of a message.
+type Shapes<'s> = &'s dyn Fn(&DynamicMessage) -> Shape;
+
 /// Drafts, if nothing is wrong. The graph is looked at when each resource is good by itself, so
-/// that one mistake is told once.
+/// that one mistake is told once. Without `shapes` each resource is like no other.
 fn finish(
     rendered: Vec<Rendered<'_>>,
     mut faults: Vec<(usize, Fault)>,
     graph: impl Fn(&[Rendered<'_>]) -> Vec<(usize, Fault)>,
+    shapes: Option<Shapes<'_>>,
 ) -> Result<Vec<Draft>, Vec<Complaint>> {
     if faults.is_empty() {
         faults = graph(&rendered);
     }
     if faults.is_empty() {
-        return rendered.into_iter().map(draft).collect::<Result<_, _>>().map_err(|one| vec![*one]);
+        let drafts = rendered.into_iter().map(|rendered| draft(rendered, shapes));
+        return drafts.collect::<Result<_, _>>().map_err(|one| vec![*one]);
     }
     let complaints = faults.into_iter().filter_map(|(at, fault)| {
         let Rendered { template, name, json, .. } = rendered.get(at)?;
@@ -153,8 +163,10 @@ fn finish(
     Err(complaints.collect())
 }
 
-fn draft(rendered: Rendered<'_>) -> Result<Draft, Box<Complaint>> {
+fn draft(rendered: Rendered<'_>, shapes: Option<Shapes<'_>>) -> Result<Draft, Box<Complaint>> {
     let body = wire::encode(&rendered.message);
+    let hash = Version::hash_of(&body);
+    let shape = shapes.map_or_else(|| Shape::exact(hash), |of| of(&rendered.message));
     let Rendered { template, name, json, .. } = rendered;
     if mark::is_in(&body) {
         let fault = Fault::new(
@@ -166,7 +178,9 @@ fn draft(rendered: Rendered<'_>) -> Result<Draft, Box<Complaint>> {
     Ok(Draft {
         type_url: template.type_url.clone(),
         name: Arc::from(name),
-        hash: Version::hash_of(&body),
+        template: template.name.as_str().into(),
+        hash,
+        shape,
         body: body.into(),
         json,
     })

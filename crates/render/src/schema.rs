@@ -5,12 +5,14 @@ use std::sync::OnceLock;
 
 use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor};
 
+use crate::forget::Forget;
 use crate::mark::Reads;
 use crate::rules::Rules;
 
 /// Made by `descriptors/generate.py`.
 const DESCRIPTORS: &[u8] = include_bytes!("../../../descriptors/envoy-1.40.binpb");
 const FORMATTED: &str = include_str!("../../../descriptors/formatted_fields.txt");
+const FORGOTTEN: &str = include_str!("../../../descriptors/forgotten_values.txt");
 const INSTANCE_FIELDS: &str = include_str!("../../../descriptors/instance_fields.txt");
 const INSTANCE_EXTENSIONS: &str = include_str!("../../../descriptors/instance_extensions.txt");
 
@@ -21,6 +23,9 @@ pub(crate) struct Schema {
     reads: HashMap<&'static str, Reads>,
     laws: HashMap<&'static str, Law>,
     harmless: HashSet<&'static str>,
+    forgotten: HashMap<&'static str, Forget>,
+    /// Lists whose items are judged one by one, and whether what is around the list counts.
+    apart: HashMap<&'static str, bool>,
 }
 
 /// What holds of a field in an instance's resource.
@@ -41,12 +46,17 @@ pub(crate) fn schema() -> &'static Schema {
         #[expect(clippy::expect_used, reason = "compiled in, and decoded by every test")]
         let pool = DescriptorPool::decode(DESCRIPTORS).expect("the descriptor set is well formed");
         let reads = rows(FORMATTED).filter_map(|(field, reads)| Some((field, named(reads)?)));
+        let forgotten = rows(FORGOTTEN);
+        let forgotten = forgotten.filter_map(|(field, class)| Some((field, Forget::read(class)?)));
+        let apart = rows(FORGOTTEN).filter_map(|(field, class)| Some((field, apart_named(class)?)));
         let laws = rows(INSTANCE_FIELDS).filter_map(|(field, law)| Some((field, law_named(law)?)));
         Schema {
             rules: Rules::read(&pool),
             reads: reads.collect(),
             laws: laws.collect(),
             harmless: lines(INSTANCE_EXTENSIONS).collect(),
+            forgotten: forgotten.collect(),
+            apart: apart.collect(),
             pool,
         }
     })
@@ -62,6 +72,12 @@ impl Schema {
     #[cfg(test)]
     pub(crate) fn messages(&self) -> impl Iterator<Item = MessageDescriptor> {
         self.pool.all_messages()
+    }
+
+    /// Whether there is an enum of this full name.
+    #[cfg(test)]
+    pub(crate) fn has_enum(&self, name: &str) -> bool {
+        self.pool.get_enum_by_name(name).is_some()
     }
 
     /// An extension that must be there.
@@ -83,6 +99,16 @@ impl Schema {
     /// What holds of a field in an instance's resource.
     pub(crate) fn law(&self, field: &FieldDescriptor) -> Option<Law> {
         self.laws.get(field.full_name()).copied()
+    }
+
+    /// What a shape forgets of a field's values.
+    pub(crate) fn forgets(&self, field: &FieldDescriptor) -> Option<Forget> {
+        self.forgotten.get(field.full_name()).copied()
+    }
+
+    /// Whether a list's items are pieces of a shape, and if so, whether what is around it counts.
+    pub(crate) fn apart(&self, field: &FieldDescriptor) -> Option<bool> {
+        self.apart.get(field.full_name()).copied()
     }
 
     /// Whether any instance may hold this message in an `Any`.
@@ -109,6 +135,14 @@ fn law_named(law: &'static str) -> Option<Law> {
     }
 }
 
+fn apart_named(class: &str) -> Option<bool> {
+    match class {
+        "apart" => Some(false),
+        "inside" => Some(true),
+        _ => None,
+    }
+}
+
 fn named(reads: &str) -> Option<Reads> {
     match reads {
         "format" => Some(Reads::Format),
@@ -130,11 +164,13 @@ mod tests {
             let message = schema().message(message);
             message.is_some_and(|message| message.get_field_by_name(name).is_some())
         };
-        let fields = || rows(FORMATTED).chain(rows(INSTANCE_FIELDS));
+        let fields = || rows(FORMATTED).chain(rows(INSTANCE_FIELDS)).chain(rows(FORGOTTEN));
         for (field, _) in fields() {
             assert!(exists(field), "there is no field {field}");
         }
-        assert_eq!(schema().reads.len() + schema().laws.len(), fields().count());
+        let known = [schema().reads.len(), schema().laws.len()];
+        let forgotten = [schema().forgotten.len(), schema().apart.len()];
+        assert_eq!(known.iter().chain(&forgotten).sum::<usize>(), fields().count());
         for message in lines(INSTANCE_EXTENSIONS) {
             assert!(schema().message(message).is_some(), "there is no message {message}");
         }

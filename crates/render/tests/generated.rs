@@ -4,12 +4,11 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use model::Node;
+use model::descriptor::Descriptor;
 use model::descriptor::generate;
-use model::descriptor::{Descriptor, Upstream};
-use render::{Draft, Endpoints, Templates};
+use render::{Draft, Templates};
 
 /// In one bootstrap; Envoy takes about a second for it.
 const BATCH: u64 = 200;
@@ -50,7 +49,7 @@ fn the_largest_descriptor_is_accepted_by_envoy() {
         upstreams.collect::<String>()
     );
     let descriptor = Descriptor::from_yaml(&text).unwrap_or_else(|told| panic!("{told:?}"));
-    let endpoints = endpoints(&descriptor, 1);
+    let endpoints = common::generated::endpoints(&descriptor, 1);
     let mut spec = common::spec_of(descriptor);
     spec.hostnames = (0..20).map(|n| common::hostname(&format!("h{n}.localhost"))).collect();
     let templates = Templates::builtin();
@@ -75,7 +74,8 @@ fn accepted(seeds: std::ops::Range<u64>) {
 fn batch(seeds: std::ops::Range<u64>) {
     let templates = Templates::builtin();
     let listeners = templates.group(&common::platform(), &Node::default()).expect("they render");
-    let rendered: Vec<_> = seeds.map(|seed| (seed, drafts(&templates, seed))).collect();
+    let rendered: Vec<_> =
+        seeds.map(|seed| (seed, common::generated::drafts(&templates, seed))).collect();
     let all: Vec<Draft> = rendered.iter().flat_map(|(_, drafts)| drafts.clone()).collect();
     let Err(told) = common::envoy::validate(&common::envoy::terse_bootstrap(&listeners, &all))
     else {
@@ -86,40 +86,6 @@ fn batch(seeds: std::ops::Range<u64>) {
         assert_eq!(verdict, Ok(()), "seed {seed}:\n{}", generate::descriptor(seed).0);
     }
     panic!("only together: {told}");
-}
-
-fn drafts(templates: &Templates, seed: u64) -> Vec<Draft> {
-    let (text, descriptor) = generate::descriptor(seed);
-    let endpoints = endpoints(&descriptor, seed);
-    let mut spec = common::spec_of(descriptor);
-    // In a store a hostname is one instance's.
-    spec.hostnames = (0..spec.hostnames.len())
-        .map(|n| common::hostname(&format!("h{n}.s{seed}.localhost")))
-        .collect();
-    let (id, platform) = (format!("i-{seed}"), common::platform());
-    let callers = &["b-one", "b-two"].map(|id| common::callers::Bound::new(id).caller());
-    let callers = &callers[..seed as usize % 3];
-    let rendered = common::render_for(templates, &platform, &id, &spec, &endpoints, callers);
-    rendered.unwrap_or_else(|told| panic!("seed {seed}: {told:#?}\n{text}"))
-}
-
-/// As the plane would resolve them; a name may lead nowhere.
-fn endpoints(descriptor: &Descriptor, seed: u64) -> Endpoints {
-    let parameters = &descriptor.parameters;
-    let resolve = |upstream: &Upstream| {
-        let at = |host: &str, n: usize| {
-            let made = || IpAddr::from(Ipv4Addr::new(10, 0, seed as u8, n as u8));
-            host.parse::<IpAddr>().unwrap_or_else(|_| made())
-        };
-        let addresses = upstream.addresses.iter().enumerate();
-        let all: BTreeSet<_> =
-            addresses.map(|(n, to)| SocketAddr::from((at(&to.host, n), to.port))).collect();
-        if seed.is_multiple_of(7) { Vec::new() } else { all.into_iter().collect() }
-    };
-    let top = parameters.upstream.iter().map(|upstream| ("default".to_owned(), resolve(upstream)));
-    let named =
-        parameters.upstreams.iter().map(|(name, upstream)| (name.clone(), resolve(upstream)));
-    top.chain(named).collect()
 }
 
 /// Counts what the descriptors have, alone and together.

@@ -26,6 +26,7 @@ pub(super) struct Guard {
     bound: Vec<u8>,
     open: Vec<u8>,
     open_routes: BTreeSet<String>,
+    has_keys: bool,
 }
 
 impl Guard {
@@ -42,6 +43,7 @@ impl Guard {
             bound: encoded("google.protobuf.Any", &callers::bound(input)),
             open: encoded("google.protobuf.Any", &callers::open()),
             open_routes: open.map(|(name, _)| format!("{}/{name}", input.id)).collect(),
+            has_keys: callers::have_keys(input),
         })
     }
 
@@ -119,6 +121,17 @@ pub(super) fn judge(
         each(host, "routes", &|route| unsay(route, &guard.open));
     });
     Some(rest)
+}
+
+/// A route configuration without what the renderer itself has written for the filter, and whether that
+/// lets in anybody. `None`: it says nothing to the filter.
+pub(crate) fn without(
+    own: &Own<'_>,
+    routes: &DynamicMessage,
+) -> Option<(DynamicMessage, &'static str)> {
+    let guard = own.guard.as_ref()?;
+    let rest = judge(own, routes, &mut Vec::new())?;
+    Some((rest, if guard.has_keys { "bound" } else { "closed" }))
 }
 
 /// Judges a listener: wherever routes of instances come, the filter is there and awake.

@@ -25,9 +25,18 @@ pub(crate) fn binary() -> PathBuf {
 
 /// What `envoy --mode validate` says of a bootstrap; `Err` holds its last words.
 pub(crate) fn validate(bootstrap: &Value) -> Result<(), String> {
+    judge_file("bootstrap.json", bootstrap.to_string().as_bytes())
+}
+
+/// The same of a bootstrap in protobuf.
+pub(crate) fn judge(bootstrap: &[u8]) -> Result<(), String> {
+    judge_file("bootstrap.pb", bootstrap)
+}
+
+fn judge_file(name: &str, bootstrap: &[u8]) -> Result<(), String> {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("bootstrap.json");
-    std::fs::write(&file, bootstrap.to_string()).expect("writable");
+    let file = folder.path().join(name);
+    std::fs::write(&file, bootstrap).expect("writable");
     let output = run(&file);
     if output.status.success() {
         return Ok(());

@@ -3,6 +3,7 @@
 
 pub(crate) mod callers;
 pub(crate) mod envoy;
+pub(crate) mod generated;
 pub(crate) mod live;
 
 use model::{Caller, Descriptor, Hostname, InstanceId, Node, Spec};
