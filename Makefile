@@ -17,7 +17,7 @@ demo: build envoy ## the whole platform with a real Envoy, an example applied, a
 	@MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_BIN=$(BIN) tools/demo.sh
 
 test: envoy lint ## everything that CI runs
-	MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_SCHEMATHESIS=$$(tools/fetch.py schemathesis) MARGRAVE_XDS_CLIENTS=$$(tools/fetch.py xds-clients) MARGRAVE_SOVEREIGN=$$(tools/fetch.py sovereign) cargo test --workspace --all-features --locked --no-fail-fast
+	MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_ENVOY_PREVIOUS=$$(tools/fetch.py envoy-1.39) MARGRAVE_SCHEMATHESIS=$$(tools/fetch.py schemathesis) MARGRAVE_XDS_CLIENTS=$$(tools/fetch.py xds-clients) MARGRAVE_SOVEREIGN=$$(tools/fetch.py sovereign) cargo test --workspace --all-features --locked --no-fail-fast
 
 lint: fmt ## formatting, lints, layers, licences, duplicates (no network beyond what a build needs)
 	cargo clippy --workspace --all-targets --all-features --locked -- -D warnings
@@ -31,8 +31,9 @@ build: ## the binary, as `make demo` runs it; ./margrave leads to it
 	cargo build --locked --package margrave
 	@ln -sf "$(BIN)" margrave
 
-envoy: ## Envoy, pinned, into the cache folder
+envoy: ## Envoy, pinned, and the release before it, into the cache folder
 	@tools/fetch.py envoy >/dev/null
+	@tools/fetch.py envoy-1.39 >/dev/null
 
 soak: soak-kill soak-simulation soak-descriptors soak-store soak-xds ## the long forms of what `make test` runs short; each of the following can be run alone
 

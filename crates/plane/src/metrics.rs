@@ -9,6 +9,7 @@ use crate::view::FleetView;
 
 /// Registers names and help texts.
 pub fn describe() {
+    crate::gate::metrics::describe();
     describe_counter!("margrave_plane_renders_total", "Instances rendered, by result");
     describe_counter!(
         "margrave_plane_applied_total",

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use context::{Resolver, Vault};
 use model::{InstanceId, Millis, Node, Spec};
-use render::{Complaint, Draft, Endpoints, Platform, Sources, Templates};
+use render::{Complaint, Draft, Platform, Sources, Templates};
 use store::{Blobs, EditionFeed, Feed, LastGood};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use xds::{Ads, Answers, Cache, ClientStatus, Directory, Event, Limits};
 
 use crate::edition::{Edition, Given};
+use crate::gate::{self, Gate, Releases};
 use crate::group::Group;
 use crate::grouping::Grouping;
 use crate::live::Answer;
@@ -21,7 +22,7 @@ use crate::renderer::{Renderer, Stage};
 use crate::rollout::Traffic;
 use crate::state::State;
 use crate::tenant::Terms;
-use crate::{Convergence, DEFAULT_GROUP, Description, FleetView, ProxyReport, words};
+use crate::{Convergence, DEFAULT_GROUP, Description, FleetView, ProxyReport};
 
 /// Groups are made at first sight of a `node.cluster`, each with resources of its own.
 pub(crate) const MAX_GROUPS: usize = 32;
@@ -70,6 +71,9 @@ pub struct Plane {
     pub(crate) resolver: Arc<Resolver>,
     pub(crate) renderer: Renderer,
     pub(crate) queue: Queue,
+    pub(crate) gate: Gate,
+    pub(crate) appeals: Notify,
+    pub(crate) releases: Mutex<Releases>,
     pub(crate) address_wait: Duration,
     pub(crate) loaded: AtomicBool,
     state: Mutex<State>,
@@ -108,6 +112,9 @@ impl Plane {
             resolver,
             renderer: Renderer::default(),
             queue: Queue::default(),
+            gate: Gate::default(),
+            appeals: Notify::new(),
+            releases: Mutex::default(),
             address_wait: config.address_wait,
             loaded: AtomicBool::new(false),
             state: Mutex::new(state),
@@ -128,15 +135,6 @@ impl Plane {
     /// Whether proxies are answered: the store was read, and all of it rendered.
     pub fn ready(&self) -> bool {
         self.state().is_open()
-    }
-
-    /// Renders a spec and gates it, without publishing; the reason in the tenant's words if it is
-    /// refused. Endpoints are left out, so that this never waits.
-    pub fn check(&self, id: &InstanceId, spec: &Spec) -> Result<(), String> {
-        self.resolver.check(spec).map_err(|refused| refused.to_string())?;
-        let rendered =
-            self.renderer.one(&self.stage(), id, spec, &self.terms(id), &Endpoints::new());
-        rendered.map(|_| ()).map_err(|complaints| words::complaints(id, &complaints))
     }
 
     /// What a spec becomes for the default group, with the addresses known now.
@@ -202,6 +200,7 @@ impl Plane {
 
     /// Takes in what happened on a stream of the discovery server.
     pub(crate) fn observe(&self, event: Event) {
+        let is_refusal = matches!(event, Event::Rejected { .. });
         let (again, is_news) = {
             let mut state = self.state();
             let happened = state.happened(event, (self.clock)());
@@ -210,6 +209,9 @@ impl Plane {
             }
             happened
         };
+        if is_refusal {
+            self.appeals.notify_one();
+        }
         self.queue.urgent(again);
         if is_news {
             self.tell();
@@ -230,7 +232,7 @@ impl Plane {
     }
 
     /// What holds of an instance now.
-    fn terms(&self, id: &InstanceId) -> Terms {
+    pub(crate) fn terms(&self, id: &InstanceId) -> Terms {
         self.state().tenants.get(id).map(|tenant| tenant.terms.clone()).unwrap_or_default()
     }
 
@@ -245,6 +247,24 @@ impl Directory for Plane {
     }
 
     fn assign(&self, node: &Node) -> Result<Arc<Cache>, String> {
+        gate::admit(node)?;
+        let cache = self.cache_of(node)?;
+        self.arrived(node);
+        Ok(cache)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ready()
+    }
+
+    fn status(&self, wanted: &dyn Fn(&Node) -> bool, most: usize) -> Option<Vec<ClientStatus>> {
+        self.state().statuses(wanted, most)
+    }
+}
+
+impl Plane {
+    /// The cache of the group of a node, which may be new.
+    fn cache_of(&self, node: &Node) -> Result<Arc<Cache>, String> {
         let (name, edition, groups, grouping) = {
             let mut state = self.state();
             let name = state.grouping.name(node)?;
@@ -264,6 +284,7 @@ impl Directory for Plane {
         }
         let mut group = Group::new(&name, edition.platform.on_demand);
         group.node = grouping.node(&name, node);
+        group.hears = Arc::new(self.gate.hears());
         edition.group(&group.node).map_err(|complaints| {
             let why = complaints.first().map_or("", |complaint| complaint.message.as_str());
             format!("the templates make no listeners for group `{name}`: {why}")
@@ -282,16 +303,6 @@ impl Directory for Plane {
         Ok(cache)
     }
 
-    fn is_ready(&self) -> bool {
-        self.ready()
-    }
-
-    fn status(&self, wanted: &dyn Fn(&Node) -> bool, most: usize) -> Option<Vec<ClientStatus>> {
-        self.state().statuses(wanted, most)
-    }
-}
-
-impl Plane {
     /// Gives a group its listeners and, after all instances, opens it.
     pub(crate) fn prepare(&self, name: Arc<str>) {
         self.serve_group(&name);
@@ -311,6 +322,7 @@ impl Plane {
             (state.given.to(name).clone(), group.node.clone())
         };
         match edition.group(&node) {
+            Ok(drafts) if !self.group_is_good(&name.into(), &drafts) => {}
             Ok(drafts) => self.state().serve_group(name, drafts),
             Err(complaints) => {
                 tracing::error!(group = name, ?complaints, "listeners are not rendered");

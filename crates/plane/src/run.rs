@@ -12,6 +12,7 @@ use store::{Cursor, StoreError};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::gate::Subject;
 use crate::queue::Task;
 use crate::renderer::Work;
 use crate::{Plane, metrics};
@@ -42,6 +43,7 @@ impl Plane {
     /// was read before is served meanwhile.
     pub async fn run(self: Arc<Self>, shutdown: impl Future<Output = ()> + Send) {
         self.recall_good().await;
+        self.tell_who_judges();
         let mut tasks = JoinSet::new();
         tasks.spawn(self.clone().listen());
         tasks.spawn(self.clone().follow());
@@ -54,6 +56,7 @@ impl Plane {
         tasks.spawn(self.clone().keep_house());
         tasks.spawn(self.clone().keep_canaries());
         tasks.spawn(self.clone().keep_good());
+        tasks.spawn(self.clone().judge());
         tokio::select! {
             () = shutdown => {}
             Some(ended) = tasks.join_next() => {
@@ -75,6 +78,7 @@ impl Plane {
         self.asked("editions", || self.take_editions()).await;
         self.renew(&self.opened(&self.documents().await));
         self.asked("addresses", || self.resolver.recall(&*self.blobs)).await;
+        self.asked("verdicts", || self.gate.recall(&*self.blobs)).await;
         let mut pending = Vec::new();
         let mut census = None;
         let mut cursor = None;
@@ -239,12 +243,8 @@ impl Plane {
         loop {
             match self.queue.next().await {
                 Task::Render(batch) => self.render_batch(batch).await,
-                Task::Open(name) => self.open(&name),
-                Task::Done(generation) => {
-                    let mut state = self.state();
-                    state.given.was_rendered(generation);
-                    state.guard_groups();
-                }
+                Task::Open(name) => self.open_when_judged(name),
+                Task::Done(generation) => self.done_when_judged(generation),
             }
         }
     }
@@ -253,7 +253,14 @@ impl Plane {
         let stage = self.stage();
         let work = batch.iter().filter_map(|(id, _)| self.work(id)).collect();
         let generation = stage.generation;
-        let rendered = self.renderer.batch(stage, work).await;
+        let rendered = self.renderer.batch(stage.clone(), work).await.into_iter();
+        let rendered: Vec<_> = rendered
+            .filter_map(|(work, rendered)| {
+                let subject = Subject::Instance(work.id.clone());
+                let rendered = self.gated(&stage, &subject, rendered)?;
+                Some((work, rendered))
+            })
+            .collect();
         let again: Vec<InstanceId> = {
             let mut state = self.state();
             // What was rendered with something else meanwhile must not seem newer than that.
@@ -285,7 +292,7 @@ impl Plane {
         Some(Work { id: id.clone(), target, endpoints, notices, refused })
     }
 
-    fn open(&self, name: &str) {
+    pub(crate) fn open(&self, name: &str) {
         {
             let mut state = self.state();
             let Some(group) = state.groups.get_mut(name) else { return };
@@ -351,6 +358,7 @@ impl Plane {
             metrics::fleet(&self.fleet());
             sleep(HOUSEKEEPING).await;
             self.state().forget_groups(GROUP_KEPT);
+            self.look_for_releases();
             self.forget_traffic();
         }
     }

@@ -298,6 +298,19 @@ impl State {
         group.pollers.polled(node, type_url, version, now)
     }
 
+    /// An Envoy was asked whose fault a refusal is; returns instances to be rendered again.
+    pub(crate) fn heard(
+        &mut self,
+        group: &str,
+        stream: StreamId,
+        owner: &Owner,
+        too: Option<String>,
+    ) -> Vec<InstanceId> {
+        let group = self.groups.get_mut(group);
+        let outcomes = group.map(|group| group.heard(stream, owner, too)).unwrap_or_default();
+        outcomes.into_iter().filter_map(|outcome| self.conclude(outcome)).collect()
+    }
+
     fn dispatch(&mut self, event: Event, now: Millis) -> Option<Vec<Outcome>> {
         let event = match event {
             Event::Ahead { stream, resources } => {

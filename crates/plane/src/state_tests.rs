@@ -52,6 +52,8 @@ fn draft(text: &str) -> Draft {
     Draft {
         type_url: TypeUrl::new(type_url),
         name: words[1].into(),
+        template: "t".into(),
+        shape: render::Shape::default(),
         hash: Version::hash_of(&body),
         body,
         json: serde_json::Value::Null,
@@ -318,6 +320,27 @@ fn one_of_several_proxies_is_marked_and_holds_nobody_up() {
     assert_eq!(world.converged("b", 7), live(3, None));
     world.change("a", 8, &["route internal/a fine"]);
     assert_eq!(world.proxies(), [ProxyState::Behind; 3], "a new revision, a new chance");
+}
+
+#[test]
+fn where_an_envoy_can_be_asked_nothing_lands_before_it_has_said_who_is_right() {
+    for (word, converged) in [
+        (None, live(2, Some("proxy p1 refuses it, alone"))),
+        (Some("no".to_owned()), rejected("Envoy refused the internal routes: no")),
+    ] {
+        let mut world = World::new(&[1, 2, 3]);
+        // The release of proxies that do not tell theirs.
+        world.state.groups.get_mut(DEFAULT_GROUP).unwrap().hears = Arc::new([String::new()].into());
+        world.change("a", 5, &["route internal/a good"]);
+        (1..=3).for_each(|stream| world.synced(stream));
+        world.change("a", 6, &["route internal/a odd"]);
+        world.rejects(1, "a", "route internal/a odd");
+        world.settled(2, "a");
+        world.settled(3, "a");
+        assert_eq!(world.converged("a", 6), behind(1, 3, "not yet acknowledged by p1"));
+        world.state.heard(DEFAULT_GROUP, StreamId(1), &"a".into(), word);
+        assert_eq!(world.converged("a", 6), converged);
+    }
 }
 
 #[test]

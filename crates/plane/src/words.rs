@@ -35,6 +35,14 @@ fn one_complaint(id: &InstanceId, complaint: &Complaint) -> String {
     )
 }
 
+/// What an Envoy said that was asked about a refusal.
+pub(crate) fn envoys(complaint: &Complaint) -> String {
+    match &complaint.culprit {
+        Some(culprit) => format!("{culprit}: {}", complaint.message),
+        None => complaint.message.clone(),
+    }
+}
+
 /// Why proxies refused an instance.
 pub(crate) fn refusal(id: &InstanceId, refusal: &Refusal) -> String {
     let what = resource(id, refusal.type_url.as_str(), &refusal.name);

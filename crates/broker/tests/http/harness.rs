@@ -160,6 +160,7 @@ impl Rollouts for NothingToSee {
             refused: Vec::new(),
             refused_count: 0,
             refused_already: 0,
+            unjudged: 0,
             changed: Vec::new(),
             changed_count: 0,
             resources: Vec::new(),

@@ -3,6 +3,7 @@
 mod text;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use broker::{RevertWish, RolloutLine, RolloutPlan, RolloutStatus, RolloutWish};
@@ -11,6 +12,9 @@ use reqwest::Method;
 use crate::client::{Client, Connect};
 use crate::failure::Failure;
 use crate::output::Format;
+
+/// How long a plan may take: every service is rendered, and Envoy is asked about what is new to it.
+const PLAN_MAX: Duration = Duration::from_mins(10);
 
 /// Roll out other templates to groups of proxies, stage by stage, and go back
 #[derive(Debug, clap::Args)]
@@ -143,6 +147,7 @@ impl Plan {
         let wish = self.what.read()?;
         let client = self.connect.client()?;
         let request = client.request(Method::POST, "/v1/rollouts/plan").json(&wish);
+        let request = request.timeout(PLAN_MAX);
         let plan: RolloutPlan = client.ask(request).await?;
         self.output.print(&plan, || text::plan(&plan))?;
         match (plan.refused_count, plan.changed_count) {
@@ -160,6 +165,7 @@ impl Start {
         let wish = self.what.read()?;
         let client = self.connect.client()?;
         let request = client.request(Method::POST, "/v1/rollouts").json(&wish);
+        let request = request.timeout(PLAN_MAX);
         told(&client, request, &self.output).await
     }
 }

@@ -53,6 +53,8 @@ pub struct Config {
     pub quota: model::Quota,
     /// Which Envoy to start.
     pub envoy: Envoy,
+    /// Which Envoys judge what proxies are sent.
+    pub validators: Validators,
     /// How that Envoy asks.
     pub xds: Protocol,
     /// How proxies poll.
@@ -99,6 +101,17 @@ pub enum Envoy {
     /// This one.
     At(PathBuf),
     /// None: proxies connect by themselves.
+    None,
+}
+
+/// Which Envoys judge what proxies are sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Validators {
+    /// Whichever are found.
+    Find,
+    /// These.
+    At(Vec<PathBuf>),
+    /// None.
     None,
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::layers::Layers;
 use super::setting::{Kind, Setting};
 use super::{
-    AccessLog, Config, Credentials, Envoy, Listen, LogFormat, NONE, Protocol, login, rollout,
-    xds_tls,
+    AccessLog, Config, Credentials, Envoy, Listen, LogFormat, NONE, Protocol, Validators, login,
+    rollout, xds_tls,
 };
 use crate::proof::Servers;
 
@@ -36,6 +36,7 @@ pub fn config(layers: &Layers) -> (Config, Vec<String>) {
             changes_per_minute: read.limit("quota.changes_per_minute"),
         },
         envoy: read.envoy(),
+        validators: read.validators(),
         xds: match read.choice("xds").as_str() {
             "sotw" => Protocol::Sotw,
             "rest" => Protocol::Rest,
@@ -165,6 +166,14 @@ impl Reader<'_> {
             text if text.is_empty() => Envoy::Find,
             text if text == NONE => Envoy::None,
             text => Envoy::At(text.into()),
+        }
+    }
+
+    fn validators(&self) -> Validators {
+        match self.text("validators") {
+            text if text.is_empty() => Validators::Find,
+            text if text == NONE => Validators::None,
+            text => Validators::At(text.split(',').map(|path| path.trim().into()).collect()),
         }
     }
 

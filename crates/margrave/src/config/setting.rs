@@ -141,6 +141,12 @@ pub const SETTINGS: &[Setting] = &[
         "Envoy 1.40 to start; `none` starts none. Unset: the cache folder, then PATH",
     ),
     setting(
+        "validators",
+        Kind::Text,
+        "",
+        "Programs of Envoy that judge what proxies are sent, one a release, separated by commas; `none`: nobody judges. Unset: the Envoy that is started or found, and the release before it where the cache folder has it",
+    ),
+    setting(
         "xds",
         Kind::Choice(&["delta", "sotw", "rest"]),
         "delta",

@@ -24,7 +24,7 @@ pub struct PlaneFleet(pub Arc<Plane>, pub Arc<Others>);
 #[async_trait]
 impl worker::Fleet for PlaneFleet {
     async fn check(&self, instance: &InstanceId, spec: &Spec) -> Result<(), String> {
-        self.0.check(instance, spec)
+        self.0.check(instance, spec).await
     }
 
     async fn converged(
@@ -73,7 +73,7 @@ impl broker::View for PlaneView {
     }
 
     async fn check(&self, id: &InstanceId, spec: &Spec) -> Result<(), String> {
-        self.plane.check(id, spec)
+        self.plane.check(id, spec).await
     }
 
     fn steps(&self, operation: &Operation) -> Vec<StepRecord> {

@@ -1,6 +1,7 @@
 //! The line from the store to the resources, put together from the crates that it is made of.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
@@ -171,6 +172,7 @@ async fn rendering(
         last_good: good::open(replica),
     };
     let plane = plane(opening.base(), config.canaries, manner, listen, ground)?;
+    judged(&plane, config, state.path())?;
     opening.give(&plane, &content);
     let (kept, policy) = (Arc::<Sqlite>::clone(store), config.rollout.clone());
     let rollouts = Rollouts::new(Arc::clone(&plane), kept, policy, Arc::new(clock::now));
@@ -231,6 +233,15 @@ async fn vault(state: &State, store: &Arc<Sqlite>) -> anyhow::Result<Arc<Vault>>
         Documents { blobs: Arc::<Sqlite>::clone(store), leases: Arc::<Sqlite>::clone(store) };
     let (bindings, nodes) = (Arc::<Sqlite>::clone(store), Arc::<Sqlite>::clone(store));
     Ok(Arc::new(Vault::open(state.clone(), bindings, nodes, documents, clock::now()).await?))
+}
+
+/// Lets Envoys judge what a plane gives to proxies; what they are asked lies in this process's own
+/// folder meanwhile.
+pub fn judged(plane: &Plane, config: &Config, own: &Path) -> anyhow::Result<()> {
+    let (judges, folder) = (&config.validators, own.join("validate"));
+    let judges = envoy::validators(judges, &config.envoy, &folder, &crate::command::env)?;
+    plane.validate_with(judges);
+    Ok(())
 }
 
 fn open(state: &State, clock: &store::Clock) -> anyhow::Result<Sqlite> {

@@ -63,6 +63,7 @@ pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
     let feed: Arc<dyn Feed> = Arc::<Follower>::clone(&store);
     let ground = Ground { feed, blobs, vault, restored_from: None, last_good };
     let plane = plane(&config, &manner, &listen, &state, ground)?;
+    line::judged(&plane, &config, replica.path())?;
     plane.follow_editions(store);
     let readiness = readiness(&plane, entrance.as_ref());
     let polling = config.polling;

@@ -123,6 +123,7 @@ fn plan(planned: Planned) -> RolloutPlan {
         refused: planned.refused.into_iter().map(refused).collect(),
         refused_count: planned.refused_count,
         refused_already: planned.refused_already,
+        unjudged: planned.unjudged,
         changed: planned.changed,
         changed_count: planned.changed_count,
         resources: planned.resources.into_iter().map(kind).collect(),

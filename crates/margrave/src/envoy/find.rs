@@ -1,5 +1,6 @@
 //! Which Envoy to start, and whether it is one that the templates were made for.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,6 +12,9 @@ use crate::config::Envoy;
 pub const VERSION: &str = "1.40.0";
 /// Releases that differ only after this have the same configuration.
 const SERIES: &str = "1.40.";
+
+/// Where the cache folder has the release before, for judging.
+const PREVIOUS: &str = "envoy-1.39/1.39.3/envoy-1.39";
 
 const HOW_TO_GET_IT: &str = "get it with `make envoy` (into the cache folder), or name one with \
      `--envoy PATH` or MARGRAVE_ENVOY, or put `envoy` on PATH; `--envoy none` starts without";
@@ -39,18 +43,37 @@ pub fn find(choice: &Envoy, env: &dyn Fn(&str) -> Option<String>) -> anyhow::Res
     Ok(Some(Found { path, version }))
 }
 
-fn search(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+/// By version: the Envoy that is started or would be found, and the release before it where the
+/// cache folder has it. What cannot be started is passed over.
+pub(super) fn judges(
+    choice: &Envoy,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> BTreeMap<String, PathBuf> {
+    let ours = match choice {
+        Envoy::At(path) => Some(path.clone()),
+        Envoy::Find | Envoy::None => search(env),
+    };
+    let before = cache(env).map(|cache| cache.join(PREVIOUS)).filter(|path| path.is_file());
+    let all = ours.into_iter().chain(before);
+    all.filter_map(|path| Some((version(&path).ok()?, path))).collect()
+}
+
+/// The cache folder of programs.
+fn cache(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
     let home = || Some(Path::new(&env("HOME")?).join(".cache"));
     let cache = env("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let cached =
-        cache.or_else(home).map(|cache| cache.join("margrave/envoy").join(VERSION).join("envoy"));
+    Some(cache.or_else(home)?.join("margrave"))
+}
+
+fn search(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let cached = cache(env).map(|cache| cache.join("envoy").join(VERSION).join("envoy"));
     let path = env("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|folder| folder.join("envoy"));
     cached.into_iter().chain(on_path).find(|path| path.is_file())
 }
 
 /// Asks the program for its release.
-fn version(path: &Path) -> anyhow::Result<String> {
+pub(super) fn version(path: &Path) -> anyhow::Result<String> {
     let output = Command::new(path).arg("--version").output().with_context(|| {
         format!("{} cannot be started as Envoy: {HOW_TO_GET_IT}", path.display())
     })?;
@@ -93,6 +116,21 @@ mod tests {
         assert_eq!((found.path, found.version.as_str()), (on_path.clone(), "1.40.1"));
         let cached = fake(&folder.path().join(".cache/margrave/envoy/1.40.0"), "1.40.0");
         assert_eq!(find(&Envoy::Find, &env).unwrap().unwrap().path, cached);
+    }
+
+    #[test]
+    fn the_release_before_judges_where_it_is_cached() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().to_string_lossy().into_owned();
+        let env = |name: &str| (name == "HOME").then(|| home.clone());
+        assert!(judges(&Envoy::None, &env).is_empty());
+        let ours = fake(&folder.path().join("ours"), "1.40.2");
+        fake(&folder.path().join(".cache/margrave/envoy-1.39/1.39.3"), "1.39.3");
+        let before = folder.path().join(".cache/margrave").join(PREVIOUS);
+        std::fs::rename(before.with_file_name("envoy"), &before).unwrap();
+        let found = judges(&Envoy::At(ours.clone()), &env);
+        let wanted = [("1.39.3".to_owned(), before), ("1.40.2".to_owned(), ours)];
+        assert_eq!(found, BTreeMap::from(wanted));
     }
 
     #[test]

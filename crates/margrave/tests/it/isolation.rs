@@ -94,7 +94,7 @@ pub(crate) async fn a_refused_tenant_hurts_only_itself(poison: &str, options: Op
 }
 
 const CANNOT_BE_RENDERED: &str = "{{ instance.there_is.no_such_thing }}";
-/// Our gates let it pass: only Envoy knows that `:path` may not be changed like this.
+/// The gates in the renderer let it pass: only Envoy knows that `:path` may not be changed like this.
 pub(crate) const ENVOY_REFUSES: &str = r#"{"name": {{ instance.id ~ "/poison" }}, "match": {"prefix": "/never"}, "direct_response": {"status": 200}, "request_headers_to_add": [{"header": {"key": ":path", "value": "/x"}}]},"#;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,4 +105,11 @@ async fn a_tenant_that_cannot_be_rendered_hurts_only_itself() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_that_envoy_refuses_hurts_only_itself() {
     a_refused_tenant_hurts_only_itself(ENVOY_REFUSES, Options::default()).await;
+}
+
+/// Without an Envoy that is asked beforehand, by the proxy's own refusal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_a_proxy_refuses_hurts_only_itself() {
+    let options = Options::default().argument("--validators", "none");
+    a_refused_tenant_hurts_only_itself(ENVOY_REFUSES, options).await;
 }

@@ -1,7 +1,7 @@
 //! What an edition would change, and whom it would refuse: every service is rendered with it, and
 //! nothing is sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{Change, InstanceId, differences};
@@ -15,7 +15,8 @@ use crate::{Plane, words};
 
 /// Services rendered at a time, so that a tenant's change waits for few of them.
 const CHUNK: usize = 64;
-/// Refused services that are named.
+/// Refused services that are named. Envoy is asked about no more after them, as each takes it a few
+/// questions to find.
 const REFUSED_MAX: usize = 20;
 /// Changed services that are named.
 const NAMED_MAX: usize = 50;
@@ -40,6 +41,8 @@ pub struct Planned {
     pub refused_count: usize,
     /// Services that are refused now and would be then.
     pub refused_already: usize,
+    /// Services that Envoy was not asked about, as enough were refused.
+    pub unjudged: usize,
     /// Services of which something would change, some of them.
     pub changed: Vec<String>,
     /// How many there are.
@@ -175,23 +178,57 @@ impl Plane {
         let set = Set { edition: to.clone(), nodes };
         let after = Stage { sets: vec![set], generation: before.generation };
         let mut planned = Planned { to: to.number, ..Planned::default() };
-        planned.compare(PLATFORM, &groups(&before), &groups(&after));
+        let [old, new] = [&before, &after].map(|stage| vec![(PLATFORM.into(), groups(stage))]);
+        self.compare(&mut planned, [&before, &after], old, new).await;
         let mut instances = self.instances();
         instances.sort_unstable();
         for chunk in instances.chunks(CHUNK) {
-            let works = || -> Vec<Work> { chunk.iter().filter_map(|id| self.work(id)).collect() };
-            let old = self.renderer.batch(before.clone(), works()).await;
-            let new = self.renderer.batch(after.clone(), works()).await;
-            let mut old: BTreeMap<_, _> = old.into_iter().map(|(work, it)| (work.id, it)).collect();
-            for (Work { id, .. }, new) in new {
-                // One that came a moment ago has nothing to be compared with.
-                let old = old.remove(&id).unwrap_or_else(|| Ok(BTreeMap::new()));
-                planned.instances += 1;
-                planned.compare(id.as_str(), &old, &new);
-            }
+            let (old, new) = (self.batch(&before, chunk).await, self.batch(&after, chunk).await);
+            planned.instances += new.len();
+            self.compare(&mut planned, [&before, &after], old, new).await;
         }
         planned
     }
+
+    async fn batch(&self, stage: &Stage, chunk: &[InstanceId]) -> Owned {
+        let works: Vec<Work> = chunk.iter().filter_map(|id| self.work(id)).collect();
+        let rendered = self.renderer.batch(stage.clone(), works).await;
+        rendered.into_iter().map(|(work, rendered)| (work.id.as_str().into(), rendered)).collect()
+    }
+
+    /// Counts what differs, once Envoy has judged what would be given; and what is given now, of
+    /// those of whom it refuses that.
+    async fn compare(
+        &self,
+        planned: &mut Planned,
+        [before, after]: [&Stage; 2],
+        mut old: Owned,
+        mut new: Owned,
+    ) {
+        let (made, mut suspects) = (good(&new), Owned::new());
+        if planned.refused_count < REFUSED_MAX {
+            self.judged(after, &mut new).await;
+            let refused = &made - &good(&new);
+            suspects = old.extract_if(.., |(owner, _)| refused.contains(owner)).collect();
+            self.judged(before, &mut suspects).await;
+        } else {
+            planned.unjudged += made.len();
+        }
+        let mut old: BTreeMap<Arc<str>, Rendered> = old.into_iter().chain(suspects).collect();
+        for (owner, new) in new {
+            // One that came a moment ago has nothing to be compared with.
+            let old = old.remove(&owner).unwrap_or_else(|| Ok(BTreeMap::new()));
+            planned.compare(&owner, &old, &new);
+        }
+    }
+}
+
+/// Resources of each.
+type Owned = Vec<(Arc<str>, Rendered)>;
+
+/// Whose resources were rendered, and not refused.
+fn good(all: &Owned) -> BTreeSet<Arc<str>> {
+    all.iter().filter(|(_, rendered)| rendered.is_ok()).map(|(owner, _)| owner.clone()).collect()
 }
 
 /// What groups get beside their instances.

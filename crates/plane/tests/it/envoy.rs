@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use crate::world::PATIENCE;
 
 /// The Envoy to try things on: `MARGRAVE_ENVOY`, else the pinned one in the cache, else PATH.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("MARGRAVE_ENVOY") {
         return path.into();
     }
@@ -57,13 +57,18 @@ impl Envoy {
 
     /// The same of a proxy that says where it is.
     pub(crate) fn start_in(region: &str, id: &str, xds: SocketAddr) -> Self {
+        Self::start_of(&binary(), region, id, xds)
+    }
+
+    /// Another program than the usual one.
+    pub(crate) fn start_of(program: &Path, region: &str, id: &str, xds: SocketAddr) -> Self {
         let (folder, admin) = (tempfile::tempdir().unwrap(), free_port());
         let config = folder.path().join("bootstrap.json");
         let mut document = bootstrap(id, xds, admin);
         document["node"]["locality"] = json!({"region": region});
         std::fs::write(&config, document.to_string()).unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
-        let process = Command::new(binary())
+        let process = Command::new(program)
             .args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning", "-c"])
             .arg(config)
             .stdout(Stdio::null())

@@ -136,7 +136,7 @@ async fn a_refused_address_is_refused_before_and_after_it_is_published() {
     let mut running = world.start();
     ready(&running).await;
     let wish = spec("shop", "169.254.169.254:80");
-    let said = running.plane.check(&id("a"), &wish).unwrap_err();
+    let said = running.plane.check(&id("a"), &wish).await.unwrap_err();
     assert_eq!(
         said,
         "upstream `default`: 169.254.169.254:80 is the address of a cloud's metadata service"
@@ -147,7 +147,7 @@ async fn a_refused_address_is_refused_before_and_after_it_is_published() {
         Convergence::Rejected { reason: said }
     );
     assert!(running.held("a").is_empty());
-    assert_eq!(running.plane.check(&id("a"), &spec("shop", "10.0.0.1:80")), Ok(()));
+    assert_eq!(running.plane.check(&id("a"), &spec("shop", "10.0.0.1:80")).await, Ok(()));
     running.end().await;
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use model::InstanceId;
-use plane::Convergence;
+use plane::{Convergence, Validator};
 use render::Templates;
 
 use crate::envoy::{Envoy, Xds, free_port, get};
@@ -34,11 +34,19 @@ pub(crate) struct Line {
 impl Line {
     /// With one proxy whose listeners answer.
     pub(crate) async fn up(templates: Templates) -> Self {
+        Self::judged(templates, |_| Vec::new()).await
+    }
+
+    /// The same with Envoys that judge.
+    pub(crate) async fn judged(
+        templates: Templates,
+        validators: impl FnOnce(&World) -> Vec<Arc<dyn Validator>>,
+    ) -> Self {
         let mut world = World::new();
         world.platform.internal = free_port();
         world.platform.public = free_port();
         let front = world.platform.internal;
-        let running = world.start_with(templates, Arc::default());
+        let running = world.start_judged(templates, validators(&world));
         let xds = Xds::serve(&running.plane, None).await;
         let envoys = vec![Envoy::start("p1", xds.address)];
         let line = Self { world, running, xds, front, envoys };

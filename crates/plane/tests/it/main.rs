@@ -7,6 +7,8 @@ mod canaries;
 mod differ;
 mod envoy;
 mod feed;
+mod gate;
+mod gate_plans;
 mod good;
 mod line;
 mod proxies;

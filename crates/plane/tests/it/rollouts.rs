@@ -16,13 +16,14 @@ use crate::world::{PATIENCE, Running, World, spec, until};
 
 /// In the routes of every service.
 const PLACE: &str = "\"most_specific_header_mutations_wins\": true,";
-const HARMLESS: &str = r#""response_headers_to_add": [{"header": {"key": "x-a", "value": "b"}}],"#;
-const REFUSED_BY_ENVOY: &str =
+pub(crate) const HARMLESS: &str =
+    r#""response_headers_to_add": [{"header": {"key": "x-a", "value": "b"}}],"#;
+pub(crate) const REFUSED_BY_ENVOY: &str =
     r#""response_headers_to_add": [{"header": {"key": "x-a", "value": "%NO_SUCH_COMMAND%"}}],"#;
 const REFUSED_OF_ONE: &str = r#"{% if instance.id == "two" %}"no_such_field": 1,{% endif %}"#;
 
 /// The default templates with something more in the routes.
-fn content(platform: &Platform, insertion: &str) -> Content {
+pub(crate) fn content(platform: &Platform, insertion: &str) -> Content {
     let file = |(name, text): &(&str, &str)| {
         let text = text.replace(PLACE, &format!("{PLACE}\n{insertion}"));
         ((*name).to_owned(), text)

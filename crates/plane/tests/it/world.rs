@@ -13,7 +13,7 @@ use futures::future::join_all;
 use keys::{Keyring, Place, SealError, Sealed, Secret, Seed};
 use model::descriptor::{Address, Upstream};
 use model::{BindingId, InstanceId, Node, OperationKind, Spec};
-use plane::{Config, Plane};
+use plane::{Config, Plane, Validator};
 use render::{Platform, Templates};
 use store::contract::sample;
 use store::sqlite::{Options, Sqlite};
@@ -159,6 +159,24 @@ impl World {
     }
 
     pub(crate) fn start_with(&self, templates: Templates, lookup: Arc<Told>) -> Running {
+        self.start_all(templates, lookup, Vec::new())
+    }
+
+    /// The same with Envoys that judge.
+    pub(crate) fn start_judged(
+        &self,
+        templates: Templates,
+        validators: Vec<Arc<dyn Validator>>,
+    ) -> Running {
+        self.start_all(templates, Arc::default(), validators)
+    }
+
+    fn start_all(
+        &self,
+        templates: Templates,
+        lookup: Arc<Told>,
+        validators: Vec<Arc<dyn Validator>>,
+    ) -> Running {
         let resolver = Resolver::new(lookup, AddressPolicy::dev(Vec::new()), Arc::new(|| 0.5));
         let config = Config {
             platform: self.platform.clone(),
@@ -172,6 +190,7 @@ impl World {
             last_good: self.last_good.clone(),
         };
         let plane = Plane::new(config, self.store.clone(), self.store.clone(), resolver).unwrap();
+        plane.validate_with(validators);
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(plane.clone().run(async {
             let _ = stopped.await;

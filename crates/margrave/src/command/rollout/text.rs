@@ -34,6 +34,9 @@ pub fn plan(plan: &RolloutPlan) -> String {
     for refused in &plan.refused {
         lines.push(format!("would be refused: {}: {}", refused.owner, refused.why));
     }
+    if plan.unjudged > 0 {
+        lines.push(format!("Envoy was not asked about {} more: enough is refused", plan.unjudged));
+    }
     lines.join("\n")
 }
 
@@ -119,7 +122,7 @@ mod tests {
     #[test]
     fn a_plan_tells_what_changes_and_who_would_be_refused() {
         let whole = json!({
-            "from": 3, "to": 4, "instances": 20, "refusedCount": 1, "refusedAlready": 2,
+            "from": 3, "to": 4, "instances": 20, "refusedCount": 1, "refusedAlready": 2, "unjudged": 7,
             "refused": [{"owner": "shop", "why": "no such field"}],
             "changed": ["pay"], "changedCount": 1,
             "resources": [{"typeUrl": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
@@ -135,7 +138,8 @@ TYPE                ADDED  CHANGED  REMOVED
 RouteConfiguration  0      1        0
 RouteConfiguration internal/pay
   a.b: nothing → 1
-would be refused: shop: no such field";
+would be refused: shop: no such field
+Envoy was not asked about 7 more: enough is refused";
         assert_eq!(told, expected);
     }
 

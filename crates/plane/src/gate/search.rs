@@ -1,0 +1,139 @@
+//! Asks about many cases at once, and finds those that are refused among them.
+
+use render::{Complaint, Specimen};
+use tokio::time::Instant;
+
+use super::metrics;
+use super::port::{Validator, Word};
+use super::verdicts::{Case, Finding, Subject};
+
+/// So often Envoy is asked for one batch; what is not found out then waits for its turn.
+const QUESTIONS_MAX: usize = 48;
+/// The same for plans: a change that comes meanwhile has its turn after them.
+const PLAN_QUESTIONS_MAX: usize = 12;
+
+/// Who asks.
+pub(crate) struct Search<'a> {
+    pub(crate) validator: &'a dyn Validator,
+}
+
+impl Search<'_> {
+    /// What Envoy says of each case.
+    pub(crate) async fn findings(&self, batch: Vec<Case>) -> Vec<(Case, Finding)> {
+        let mut found: Vec<Finding> = batch.iter().map(|_| Finding::Later).collect();
+        let mut open: Vec<Vec<usize>> = vec![(0..batch.len()).collect()];
+        let is_plan = batch.iter().any(|case| case.subject.is_planned());
+        for _ in 0..if is_plan { PLAN_QUESTIONS_MAX } else { QUESTIONS_MAX } {
+            let Some(some) = open.pop() else { break };
+            let of_some = some.iter().filter_map(|&at| batch.get(at));
+            let word = self.ask(of_some.flat_map(|case| &case.specimens)).await;
+            let finding = match (word, &some[..]) {
+                (Word::Good, _) => Finding::Good,
+                (Word::Nothing(why), _) => {
+                    tracing::warn!(version = self.validator.version(), %why, "no answer of Envoy");
+                    found.iter_mut().filter(|it| **it == Finding::Later).for_each(|it| {
+                        *it = Finding::Nothing;
+                    });
+                    break;
+                }
+                (word, &[one]) => match batch.get(one) {
+                    Some(case) => self.refused(case, word).await,
+                    None => continue,
+                },
+                (Word::Bad(why) | Word::Died(why), _) => {
+                    open.extend(parts(&batch, &some, &why));
+                    continue;
+                }
+            };
+            for at in some {
+                found[at] = finding.clone();
+            }
+        }
+        batch.into_iter().zip(found).collect()
+    }
+
+    /// What Envoy says of specimens.
+    pub(crate) async fn ask(&self, specimens: impl IntoIterator<Item = &Specimen>) -> Word {
+        let bootstrap = render::trial(specimens);
+        let started = Instant::now();
+        let word = self.validator.validate(bootstrap).await;
+        metrics::asked(started.elapsed());
+        word
+    }
+
+    /// A case that alone is refused. Whoever dies of it dies of nothing else, else it is not at fault.
+    async fn refused(&self, case: &Case, word: Word) -> Finding {
+        if let Word::Died(why) = &word
+            && self.ask([]).await != Word::Good
+        {
+            tracing::warn!(version = self.validator.version(), %why, "Envoy dies of anything");
+            return Finding::Nothing;
+        }
+        Finding::Bad(self.complaint(&case.specimens, word).await)
+    }
+
+    /// What is refused, as narrow as it can be told.
+    pub(crate) async fn complaint(&self, specimens: &[Specimen], mut word: Word) -> Complaint {
+        let mut some = specimens.to_vec();
+        while some.len() > 1 {
+            let rest = some.split_off(some.len() / 2);
+            match (self.ask(&some).await, self.ask(&rest).await) {
+                (told @ (Word::Bad(_) | Word::Died(_)), _) => word = told,
+                (_, told @ (Word::Bad(_) | Word::Died(_))) => (some, word) = (rest, told),
+                // Each is good without the other.
+                _ => return self.told(None, &word),
+            }
+        }
+        let Some(mut one) = some.pop() else { return self.told(None, &word) };
+        let routes = one.routes();
+        let without = one.with_routes(0..0);
+        if routes > 0 && self.ask([&without]).await != Word::Good {
+            one = without;
+        } else if routes > 1 {
+            let (mut from, mut to) = (0, routes);
+            while to - from > 1 {
+                let middle = from + (to - from) / 2;
+                match self.ask([&one.with_routes(from..middle)]).await {
+                    told @ (Word::Bad(_) | Word::Died(_)) => (to, word) = (middle, told),
+                    _ => from = middle,
+                }
+            }
+            one = one.with_routes(from..to);
+        }
+        self.told(Some(&one), &word)
+    }
+
+    fn told(&self, specimen: Option<&Specimen>, word: &Word) -> Complaint {
+        let why = match word {
+            Word::Bad(why) | Word::Died(why) | Word::Nothing(why) => why.as_str(),
+            Word::Good => "",
+        };
+        let kind = |one: &Specimen| {
+            let kind = one.type_url.message();
+            format!("{} {}", kind.rsplit('.').next().unwrap_or(kind), one.name)
+        };
+        Complaint {
+            template: specimen.map(|one| one.template.to_string()).unwrap_or_default(),
+            resource: specimen.map(kind),
+            culprit: specimen.and_then(Specimen::culprit),
+            message: format!("Envoy {} refuses it: {why}", self.validator.version()),
+            ..Complaint::default()
+        }
+    }
+}
+
+/// Those that a refusal names, and the others; or halves. The last is asked about next.
+fn parts(batch: &[Case], some: &[usize], why: &str) -> [Vec<usize>; 2] {
+    let has = |id: &str| why.contains(&format!("{id}/")) || why.contains(&format!("/{id}"));
+    let is_named = |at: &usize| match batch.get(*at).map(|case| &case.subject) {
+        Some(Subject::Instance(id)) => has(id.as_str()),
+        Some(Subject::Planned(id)) => has(id),
+        Some(Subject::Group(_)) | None => false,
+    };
+    let (named, others): (Vec<usize>, Vec<usize>) = some.iter().copied().partition(is_named);
+    if named.is_empty() || others.is_empty() {
+        let (first, last) = some.split_at(some.len() / 2);
+        return [last.to_vec(), first.to_vec()];
+    }
+    [others, named]
+}
