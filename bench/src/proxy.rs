@@ -20,8 +20,6 @@ pub(crate) const TYPES: [&str; 5] = [
     type_urls::SCOPED_ROUTE,
     type_urls::ROUTE,
 ];
-/// Names of one request when a type's are told for the first time.
-const NAMES_PER_REQUEST: usize = 20_000;
 
 /// `envoy.config.core.v3.Node`, as much of it as names a proxy.
 #[derive(Clone, PartialEq, Message)]
@@ -90,27 +88,19 @@ impl Known {
         }
     }
 
-    /// What a proxy that has all this says when it comes back, after its own first word.
+    /// What a proxy that has all this says when it comes back, after its own first word: of each type
+    /// one request with all that it has, since versions are told by the first alone.
     pub(crate) fn comes_back(&self) -> Arc<[Bytes]> {
-        let all = TYPES.iter().flat_map(|type_url| {
-            let wildcard = !is_named(type_url);
-            let known: Vec<_> = self.of(type_url).collect();
-            let parts: Vec<_> = known.chunks(NAMES_PER_REQUEST).map(<[_]>::to_vec).collect();
-            let parts = if parts.is_empty() { vec![Vec::new()] } else { parts };
-            let hello = move |part: Vec<(&String, &String)>| Hello {
+        let hello = |type_url: &&str| {
+            let names = self.of(type_url).map(|(name, _)| name.clone());
+            frame(&Hello {
                 node: None,
                 type_url: (*type_url).to_owned(),
-                subscribe: match wildcard {
-                    true => Vec::new(),
-                    false => part.iter().map(|(name, _)| (*name).clone()).collect(),
-                },
-                initial: part.into_iter().map(|(a, b)| (a.clone(), b.clone())).collect(),
-            };
-            // The versions of a wildcard are told by its first request alone.
-            let parts = if wildcard { vec![parts.concat()] } else { parts };
-            parts.into_iter().map(move |part| frame(&hello(part)))
-        });
-        all.collect()
+                subscribe: if is_named(type_url) { names.collect() } else { Vec::new() },
+                initial: self.of(type_url).map(|(a, b)| (a.clone(), b.clone())).collect(),
+            })
+        };
+        TYPES.iter().map(hello).collect()
     }
 }
 
