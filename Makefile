@@ -69,4 +69,4 @@ advisories: ## known vulnerabilities (needs the advisory database)
 bench: envoy ## ratios: change → live beside a bare server, what an Envoy costs, provisions accepted beside a bare disk, one change to 2,000 proxies beside raw sockets, and all beside Sovereign; BENCH="provisions --clients 16" for one
 	cargo build --release --locked --package margrave --package bench
 	$(MEASURE) $(or $(BENCH),live)
-	$(if $(BENCH),,for it in provisions fleet "fleet --sotw --tenants 1000" sovereign; do $(MEASURE) $$it || exit 1; done)
+	$(if $(BENCH),,for it in provisions fleet "fleet --sotw --tenants 1000" render sovereign; do $(MEASURE) $$it || exit 1; done)

@@ -15,6 +15,7 @@ mod moment;
 mod product;
 mod provisions;
 mod proxy;
+mod rendering;
 mod scenario;
 mod sim;
 mod sotw;
@@ -57,6 +58,8 @@ enum What {
     /// The readers of raw sockets of `fleet`, in a process of their own.
     #[command(hide = true)]
     FloorReaders(floor::Args),
+    /// One change among many tenants, and all of them after a start.
+    Render(rendering::Args),
     /// Beside Sovereign, with the same services and the same Envoy.
     Sovereign(sovereign::Args),
     /// A fleet in regions that are cut off and killed while tenants change.
@@ -94,6 +97,7 @@ async fn measure(what: What, binary: Option<PathBuf>) -> Result<()> {
     match what {
         What::Sim(args) => sim::run(binary, args).await,
         What::Live { tenants, rounds } => scenario::run(binary, &tenants, rounds).await,
+        What::Render(args) => rendering::run(binary, args).await,
         What::Sovereign(args) => sovereign::run(binary, args).await,
         What::Fleet(args) => fleet::run(binary, args).await,
         What::Provisions { present, clients, seconds } => {

@@ -126,19 +126,7 @@ impl Rival {
     ) -> Result<Self> {
         let bare = Bare::start().await?;
         let templates = Templates::builtin();
-        let facts = Platform {
-            zone: "example.com".to_owned(),
-            internal: envoy::free_port().await?,
-            public: envoy::free_port().await?,
-            trusted_hops: 0,
-            on_demand: false,
-            shared_clusters: Vec::new(),
-            shared_extensions: Vec::new(),
-            sources: Sources::default(),
-            direct: true,
-            trusted_ca: render::TRUSTED_CA.to_owned(),
-            access_log: None,
-        };
+        let facts = facts(envoy::free_port().await?, envoy::free_port().await?);
         let node = Node::default();
         let group = templates.group(&facts, &node).map_err(|c| anyhow::anyhow!("{c:?}"))?;
         bare.load(group.into_iter().map(triple).collect());
@@ -180,8 +168,25 @@ impl Rival {
     }
 }
 
+/// What templates see of a platform that listens there.
+pub(crate) fn facts(internal: SocketAddr, public: SocketAddr) -> Platform {
+    Platform {
+        zone: "example.com".to_owned(),
+        internal,
+        public,
+        trusted_hops: 0,
+        on_demand: false,
+        shared_clusters: Vec::new(),
+        shared_extensions: Vec::new(),
+        sources: Sources::default(),
+        direct: true,
+        trusted_ca: render::TRUSTED_CA.to_owned(),
+        access_log: None,
+    }
+}
+
 /// One tenant's resources, by the same templates.
-fn tenant(
+pub(crate) fn tenant(
     templates: &Templates,
     facts: &Platform,
     n: usize,

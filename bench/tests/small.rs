@@ -75,3 +75,11 @@ fn beside_sovereign() {
         assert!(said.lines().any(|line| line.starts_with(who)), "{said}");
     }
 }
+
+/// The plane is known to have had each change, and a start to render them all.
+#[test]
+fn rendering() {
+    let said = measure("render --tenants 20 --rounds 3");
+    assert!(figure(&said, "one change", "ms; ") > 0.0, "{said}");
+    assert!(said.contains("a start with 20 tenants"), "{said}");
+}
