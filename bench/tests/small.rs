@@ -83,3 +83,13 @@ fn rendering() {
     assert!(figure(&said, "one change", "ms; ") > 0.0, "{said}");
     assert!(said.contains("a start with 20 tenants"), "{said}");
 }
+
+/// Regions that are cut off, replicas and everything killed, while tenants change: the figures do not
+/// matter, that none goes backwards and all converge does.
+#[test]
+fn a_fleet_in_regions_converges_whatever_happens() {
+    let said =
+        measure("sim --regions 2 --proxies 12 --tenants 6 --seconds 1 --rate 10 --replicas 2");
+    assert!(said.contains("no proxy went backwards, none was emptied"), "{said}");
+    assert!(said.contains("all replicas are killed") && said.contains("everything is killed"));
+}

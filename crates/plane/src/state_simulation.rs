@@ -178,7 +178,31 @@ impl Simulation {
         self.group().streams.get(&StreamId(proxy)).map(|stream| stream.early)
     }
 
+    /// Whether a proxy has seen what is not complete in the cache that it is served from: it is told
+    /// nothing then, and comes back later.
+    fn lags(&self, proxy: u64) -> bool {
+        let group = self.group();
+        let Some(stream) = group.streams.get(&StreamId(proxy)).filter(|it| !it.ready) else {
+            return false;
+        };
+        let (behind, position) = (&self.world.state.behind, self.world.state.position);
+        let early = stream.early;
+        let complete = if early { behind.rendered(position) } else { behind.given(position) };
+        let cache = group.caches().nth(usize::from(early)).unwrap_or(&group.cache);
+        let entries = cache.dump(None);
+        let mut has = self.proxies.get(&proxy).into_iter().flatten();
+        has.any(|(name, (revision, hash))| {
+            let here = entries.iter().find(|entry| *name == key(entry));
+            let version = here.map(|entry| entry.resource.version);
+            let is_newer = version.is_none_or(|it| it.hash != *hash && it.revision < *revision);
+            is_newer && *revision > complete
+        })
+    }
+
     fn synced(&mut self, proxy: u64) {
+        if self.lags(proxy) {
+            return self.close(proxy);
+        }
         let owners = OWNERS.into_iter().filter(|owner| {
             let stream = self.group().streams.get(&StreamId(proxy));
             stream.is_some_and(|stream| !stream.refuses.contains(*owner))

@@ -308,7 +308,9 @@ impl Group {
             stream.early && !self.canaries.counts(stream.id()) && has_all
         };
         let done = self.streams.iter().filter(|(id, stream)| is_done(**id, stream));
-        let done: Vec<StreamId> = done.map(|(id, _)| *id).collect();
+        let (done, ids): (Vec<StreamId>, Vec<&str>) = done.map(|(id, it)| (*id, it.id())).unzip();
+        // Should a change be on trial before they are there, they wait there until it is not.
+        ids.iter().for_each(|id| _ = self.canaries.members.remove(*id));
         if !done.is_empty() {
             early.recall(done);
         }

@@ -35,7 +35,7 @@ use crate::session::Sessions;
 use crate::single;
 use crate::sotw::StateOfTheWorld;
 use crate::status::ClientStatus;
-use crate::stream::{Talk, Wires, draining, recalled};
+use crate::stream::{Ended, Talk, Wires, draining, recalled};
 use crate::wire::{DeltaRequest, StateRequest};
 
 /// Responses between a protocol and its socket: what is not sent yet is worked out when it can be.
@@ -318,24 +318,48 @@ impl Open {
         let Some(mut first) = wires.first::<T::Request>().await? else { return Ok(()) };
         let node = Arc::new(T::node(&mut first).map(Node::from).unwrap_or_default());
         let cache = self.admit(&node)?;
-        let stream = self.stream;
-        let early = cache.is_fork();
-        let _ = wires.events.send(Event::Opened { stream, node, early }).await;
-        wires.beat = cache.listen();
-        let talk = async {
-            if !wires.opened().await? {
-                return Ok(());
-            }
-            let mut talk = make(stream, cache.clone(), self.shared.limits, Instant::now());
-            wires.run(&mut talk, first).await
-        };
+        let mut stream = self.stream;
         let outcome = tokio::select! {
-            outcome = talk => outcome,
+            outcome = self.speak(wires, make, first, &node, cache, &mut stream) => outcome,
             status = self.identity_ends() => Err(status),
-            () = cache.recalled(stream) => Err(recalled()),
         };
         let _ = wires.events.send(Event::Closed { stream }).await;
         outcome
+    }
+
+    /// Speaks with a client until one of both goes; with each cache that it is served from as
+    /// another `stream`.
+    async fn speak<T: Talk>(
+        &self,
+        wires: &mut Wires,
+        make: impl FnOnce(StreamId, Arc<Cache>, Limits, Instant) -> T,
+        first: T::Request,
+        node: &Arc<Node>,
+        mut cache: Arc<Cache>,
+        stream: &mut StreamId,
+    ) -> Result<(), Status> {
+        wires.opens(*stream, node, &cache).await;
+        let opened = tokio::select! {
+            opened = wires.opened() => opened?,
+            () = cache.recalled(*stream) => return Err(recalled()),
+        };
+        if !opened {
+            return Ok(());
+        }
+        let mut talk = make(*stream, cache.clone(), self.shared.limits, Instant::now());
+        let mut first = Some(first);
+        while wires.run(&mut talk, first.take(), cache.recalled(*stream)).await? == Ended::Recalled
+        {
+            let there = self.admit(node)?;
+            let (from, to) = (*stream, self.shared.next_stream());
+            if Arc::ptr_eq(&cache, &there) || !talk.transfer(to, there.clone(), Instant::now()) {
+                return Err(recalled());
+            }
+            let _ = wires.events.send(Event::Closed { stream: from }).await;
+            (*stream, cache) = (to, there);
+            wires.opens(to, node, &cache).await;
+        }
+        Ok(())
     }
 
     /// Waits until whoever is here may not be any more; whoever is not known may for ever.

@@ -1,16 +1,18 @@
 //! One stream of a client that has no other (ADS): the socket's side of a protocol.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use model::Node;
 use prost::Message;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tonic::Status;
 
 use crate::age::Age;
-use crate::cache::Beat;
-use crate::event::Event;
+use crate::cache::{Beat, Cache};
+use crate::event::{Event, StreamId};
 use crate::frames::{Framed, Inbound};
 use crate::lane::Lane;
 use crate::limits::Limits;
@@ -19,6 +21,8 @@ use crate::rate::{Meter, Rate};
 use crate::secrets::Secrets;
 use crate::wire::WireNode;
 
+/// A client that is recalled may finish what it is at for so long.
+const RECALL_PATIENCE: Duration = Duration::from_secs(1);
 /// How long nothing at all has to be looked at.
 pub(crate) const IDLE: Duration = Duration::from_secs(3600);
 
@@ -54,6 +58,21 @@ pub(crate) trait Talk: Send + 'static {
 
     /// What happened since it was asked last.
     fn events(&mut self) -> Vec<Event>;
+
+    /// Goes on as the conversation of this stream with another cache. `false`: the client must come
+    /// back for that.
+    fn transfer(&mut self, _stream: StreamId, _cache: Arc<Cache>, _now: Instant) -> bool {
+        false
+    }
+}
+
+/// How a conversation ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Somebody is gone.
+    Gone,
+    /// The client is to be served from elsewhere, and nothing that was begun is outstanding.
+    Recalled,
 }
 
 /// What connects a protocol to the rest of the world.
@@ -79,6 +98,13 @@ impl Wires {
         }
     }
 
+    /// From now on the client is served from this cache, as this stream.
+    pub(crate) async fn opens(&mut self, stream: StreamId, node: &Arc<Node>, cache: &Cache) {
+        let (node, early) = (node.clone(), cache.is_fork());
+        let _ = self.events.send(Event::Opened { stream, node, early }).await;
+        self.beat = cache.listen();
+    }
+
     /// Waits until the cache may be served; `false` when the client or the server went first.
     pub(crate) async fn opened(&mut self) -> Result<bool, Status> {
         tokio::select! {
@@ -88,13 +114,19 @@ impl Wires {
         }
     }
 
-    /// Speaks the protocol until either side ends the stream.
+    /// Speaks the protocol until either side ends the stream, or the client is recalled.
     pub(crate) async fn run<T: Talk>(
         &mut self,
         talk: &mut T,
-        first: T::Request,
-    ) -> Result<(), Status> {
-        hear(&mut self.secrets, talk, first)?;
+        first: Option<T::Request>,
+        recall: impl Future<Output = ()>,
+    ) -> Result<Ended, Status> {
+        if let Some(first) = first {
+            hear(&mut self.secrets, talk, first)?;
+        }
+        tokio::pin!(recall);
+        // Until when a client that is recalled may be in the middle of something.
+        let mut leaves_by: Option<Instant> = None;
         let mut requests = Meter::new(self.limits.requests, Instant::now());
         // Since when there is something to be said that the client does not read.
         let mut unread: Option<Instant> = None;
@@ -108,9 +140,13 @@ impl Wires {
             let now = Instant::now();
             if self.age.is_over(now, !pending && talk.at_rest()) {
                 metrics::stream_ended("age");
-                return Ok(());
+                return Ok(Ended::Gone);
+            }
+            if leaves_by.is_some_and(|by| now >= by || (!pending && talk.at_rest())) {
+                return Ok(Ended::Recalled);
             }
             let deadline = talk.deadline(now).unwrap_or(now + IDLE).min(self.age.next(now));
+            let deadline = leaves_by.map_or(deadline, |by| by.min(deadline));
             if !pending {
                 unread = None;
             }
@@ -119,7 +155,7 @@ impl Wires {
                 biased;
                 _ = self.drain.wait_for(|drain| *drain) => return Err(draining()),
                 message = self.inbound.next() => {
-                    let Some(bytes) = message? else { return Ok(()) };
+                    let Some(bytes) = message? else { return Ok(Ended::Gone) };
                     if !requests.take(Instant::now()) {
                         return Err(too_many_requests(&self.limits));
                     }
@@ -127,7 +163,7 @@ impl Wires {
                     pending = true;
                 }
                 permit = self.outbound.reserve(), if pending => {
-                    let Ok(permit) = permit else { return Ok(()) };
+                    let Ok(permit) = permit else { return Ok(Ended::Gone) };
                     unread = None;
                     match talk.respond(Instant::now())? {
                         Some((_, response)) => permit.send(Ok(response.into())),
@@ -139,12 +175,15 @@ impl Wires {
                 }
                 changed = self.beat.changed() => {
                     if changed.is_err() {
-                        return Ok(());
+                        return Ok(Ended::Gone);
                     }
                     pending = true;
                 }
+                () = &mut recall, if leaves_by.is_none() => {
+                    (leaves_by, pending) = (Some(Instant::now() + RECALL_PATIENCE), true);
+                }
                 () = sleep_until(deadline), if !pending => pending = true,
-                () = self.outbound.closed() => return Ok(()),
+                () = self.outbound.closed() => return Ok(Ended::Gone),
             }
         }
     }

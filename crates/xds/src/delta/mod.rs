@@ -17,6 +17,7 @@ mod respond;
 mod round;
 mod rounds;
 mod subscription;
+mod transfer;
 mod unknown;
 mod withheld;
 
@@ -311,6 +312,10 @@ impl Talk for Delta {
 
     fn events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
+    }
+
+    fn transfer(&mut self, stream: StreamId, cache: Arc<Cache>, now: Instant) -> bool {
+        self.transferred(stream, cache, now)
     }
 }
 

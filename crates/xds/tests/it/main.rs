@@ -16,6 +16,8 @@ mod lanes;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod moves;
+#[cfg(test)]
 mod polls;
 #[cfg(test)]
 mod refusals;

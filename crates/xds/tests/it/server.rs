@@ -1,6 +1,6 @@
 //! A discovery server on a port of its own.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use model::{Node, Resource, TypeUrl, Version};
@@ -17,20 +17,22 @@ pub(crate) struct Server {
     pub(crate) address: String,
     pub(crate) ads: Ads,
     stop: Option<oneshot::Sender<()>>,
+    one: Arc<One>,
 }
 
-struct One(Arc<Cache>);
+/// Everybody is served from this.
+struct One(Mutex<Arc<Cache>>);
 
 impl Directory for One {
     fn assign(&self, node: &Node) -> Result<Arc<Cache>, String> {
         match node.cluster.as_str() {
             "stranger" => Err("no group `stranger`".to_owned()),
-            _ => Ok(self.0.clone()),
+            _ => Ok(self.0.lock().unwrap().clone()),
         }
     }
 
     fn is_ready(&self) -> bool {
-        self.0.is_open()
+        self.0.lock().unwrap().is_open()
     }
 }
 
@@ -51,12 +53,18 @@ impl Server {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let cache = Arc::new(Cache::new(options));
         let (sender, events) = mpsc::channel(1 << 16);
-        let ads = Ads::new(Arc::new(One(cache.clone())), sender, limits);
+        let one = Arc::new(One(Mutex::new(cache.clone())));
+        let ads = Ads::new(one.clone(), sender, limits);
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(xds::serve(listener, None, ads.clone(), async move {
             let _ = stopped.await;
         }));
-        Self { cache, events, address, ads, stop: Some(stop) }
+        Self { cache, events, address, ads, stop: Some(stop), one }
+    }
+
+    /// Whoever comes from now on is served from this cache.
+    pub(crate) fn assign(&self, cache: &Arc<Cache>) {
+        *self.one.0.lock().unwrap() = cache.clone();
     }
 
     pub(crate) fn stop(&mut self) {
