@@ -47,8 +47,9 @@ impl Product {
     }
 
     /// Starts `margrave serve` on this state folder: everything, or again what was killed.
-    pub(crate) async fn serve(binary: &Path, state: &Path) -> Result<Self> {
-        Ok(Self::spawn(binary, state, "serve", &SERVED).await?.0)
+    pub(crate) async fn serve(binary: &Path, state: &Path, arguments: &[&str]) -> Result<Self> {
+        let arguments: Vec<&str> = SERVED.iter().chain(arguments).copied().collect();
+        Ok(Self::spawn(binary, state, "serve", &arguments).await?.0)
     }
 
     async fn spawn(
@@ -244,6 +245,25 @@ impl Product {
                 }
                 _ => bail!("operations: {page}"),
             }
+        }
+    }
+
+    /// The number of the latest roll-out, 0 if there was none; and how it ended, if it has.
+    pub(crate) async fn rollout(&self) -> Result<(u64, Option<String>)> {
+        let (_, status) = self.call("GET", "/v1/rollouts/status", None).await?;
+        let rollout = &status["rollout"];
+        let ended = rollout["endedAt"].is_i64().then(|| {
+            let text = |key: &str| rollout[key].as_str().unwrap_or_default().to_owned();
+            format!("{} {}", text("state"), text("reason")).trim().to_owned()
+        });
+        Ok((rollout["id"].as_u64().unwrap_or(0), ended))
+    }
+
+    /// Takes the latest roll-out back.
+    pub(crate) async fn revert(&self) -> Result<()> {
+        match self.call("POST", "/v1/rollouts/revert", Some(&json!({}))).await? {
+            (200, _) => Ok(()),
+            (status, body) => bail!("a revert was answered with {status}: {body}"),
         }
     }
 

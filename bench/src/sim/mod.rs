@@ -1,5 +1,6 @@
 //! A fleet in regions, each behind a way of its own: regions are cut off and healed, replicas and the
-//! process that writes are killed, connections and packets are lost, while tenants change. Every proxy
+//! process that writes are killed, connections and packets are lost, templates are rolled out, while
+//! tenants change. Every proxy
 //! ends with what it should have; none goes backwards, none is emptied.
 
 mod net;
@@ -7,6 +8,7 @@ mod platform;
 mod proxy;
 mod region;
 mod relay;
+mod templates;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -81,17 +83,21 @@ enum Round {
     OneRegionCut,
     HalfOfTheRegionsCut,
     ConnectionsLost,
+    RolledOut,
+    TakenBack,
     PacketsLost,
     ReplicaKilled,
     AllReplicasKilled,
     EverythingKilled,
 }
 
-const ROUNDS: [(Round, &str); 8] = [
+const ROUNDS: [(Round, &str); 10] = [
     (Round::Calm, "nothing happens"),
     (Round::OneRegionCut, "a region is cut off"),
     (Round::HalfOfTheRegionsCut, "half of the regions are cut off"),
     (Round::ConnectionsLost, "all connections are lost, twice"),
+    (Round::RolledOut, "other templates are rolled out"),
+    (Round::TakenBack, "they are taken back"),
     (Round::PacketsLost, "of a hundred packets three are lost"),
     (Round::ReplicaKilled, "a replica is killed"),
     (Round::AllReplicasKilled, "all replicas are killed"),
@@ -244,9 +250,10 @@ impl Sim {
     /// Something happens while tenants change; then all is healed, and every proxy must follow.
     async fn round(&mut self, round: Round) -> Result<Row> {
         let before = self.totals()?;
+        let rollout = self.platform.product()?.rollout().await?.0;
         self.strikes(round).await?;
         let changes = self.changes(round).await?;
-        self.heals(round).await?;
+        self.heals(round, rollout).await?;
         let mut row = self.measured(changes, Instant::now(), before).await?;
         if round == Round::EverythingKilled {
             // The processes that had used it are gone.
@@ -277,6 +284,8 @@ impl Sim {
             Round::OneRegionCut => self.cut(self.regions.len() - 1.., true)?,
             Round::HalfOfTheRegionsCut => self.cut(self.regions.len() / 2.., true)?,
             Round::ConnectionsLost => self.regions.iter().for_each(|region| region.relay.reset()),
+            Round::RolledOut => self.platform.templates("two")?,
+            Round::TakenBack => self.platform.product()?.revert().await?,
             Round::PacketsLost => self.lose(3)?,
             Round::ReplicaKilled => self.platform.kill_replica(0).await?,
             Round::AllReplicasKilled => self.kill_replicas().await?,
@@ -288,11 +297,13 @@ impl Sim {
         Ok(())
     }
 
-    async fn heals(&mut self, round: Round) -> Result<()> {
+    /// `rollout`: the latest before.
+    async fn heals(&mut self, round: Round, rollout: u64) -> Result<()> {
         match round {
             Round::OneRegionCut | Round::HalfOfTheRegionsCut => self.cut(0.., false)?,
             Round::ConnectionsLost => self.regions.iter().for_each(|region| region.relay.reset()),
             Round::PacketsLost => self.lose(0)?,
+            Round::RolledOut | Round::TakenBack => self.platform.rolled_out(rollout).await?,
             _ => {}
         }
         self.platform.heal().await

@@ -4,16 +4,23 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
 use super::relay::Targets;
+use super::templates;
 use crate::envoy;
 use crate::product::{Product, SERVED};
 
+/// In the state folder: what the process that writes is configured with.
+const TEMPLATES: &str = "templates";
+/// One group first, then all.
+const STAGES: &str = "first=region-0@1s; rest=*@1s";
+/// Between two looks at a roll-out.
+const LOOK: Duration = Duration::from_millis(50);
 /// Longer than a start takes.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -22,6 +29,11 @@ struct Replica {
     name: String,
     child: Option<Child>,
     answers: Option<SocketAddr>,
+}
+
+async fn serve(binary: &Path, state: &Path) -> Result<Product> {
+    let folder = state.join(TEMPLATES).display().to_string();
+    Product::serve(binary, state, &["--templates", &folder, "--rollout-stages", STAGES]).await
 }
 
 /// All processes.
@@ -37,7 +49,8 @@ pub(crate) struct Platform {
 impl Platform {
     /// The process that writes and so many replicas.
     pub(crate) async fn start(binary: &Path, state: &Path, replicas: usize) -> Result<Self> {
-        let product = Product::serve(binary, state).await?;
+        templates::save(&state.join(TEMPLATES), None)?;
+        let product = serve(binary, state).await?;
         let replica = |at| Replica { name: format!("r{at}"), child: None, answers: None };
         let mut this = Self {
             product: Some(Arc::new(product)),
@@ -56,6 +69,24 @@ impl Platform {
     /// The process that writes; an error while it is down.
     pub(crate) fn product(&self) -> Result<&Arc<Product>> {
         self.product.as_ref().context("the process that writes is down")
+    }
+
+    /// Other templates are saved: they will be rolled out.
+    pub(crate) fn templates(&self, mark: &str) -> Result<()> {
+        templates::save(&self.state.join(TEMPLATES), Some(mark))
+    }
+
+    /// Awaits the end of a roll-out that came after this one; an error if it was halted.
+    pub(crate) async fn rolled_out(&self, after: u64) -> Result<()> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.product()?.rollout().await? {
+                (id, Some(how)) if id > after && how == "done" => return Ok(()),
+                (id, Some(how)) if id > after => bail!("roll-out {id} ended as {how}"),
+                now if Instant::now() > end => bail!("the roll-out does not end: {now:?}"),
+                _ => tokio::time::sleep(LOOK).await,
+            }
+        }
     }
 
     /// How many replicas there are.
@@ -97,7 +128,7 @@ impl Platform {
     /// Starts whatever does not run.
     pub(crate) async fn heal(&mut self) -> Result<()> {
         if self.product.is_none() {
-            self.product = Some(Arc::new(Product::serve(&self.binary, &self.state).await?));
+            self.product = Some(Arc::new(serve(&self.binary, &self.state).await?));
         }
         for at in 0..self.replicas.len() {
             if self.replicas[at].child.is_none() {
