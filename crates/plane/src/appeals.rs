@@ -55,7 +55,8 @@ impl Plane {
 
     async fn hear(&self, appeal: Appeal) {
         let Appeal { group, stream, owner, specimens, series } = appeal;
-        let told = self.gate.appeal(&specimens, &series).await;
+        let redact = |text: &str| self.shown(text);
+        let told = self.gate.appeal(&specimens, &series, &redact).await;
         tracing::info!(%group, %owner, refuses_too = told.is_some(), "Envoy was asked who is right");
         let too = told.map(|complaint| words::envoys(&complaint));
         let again = self.state().heard(&group, stream, &owner, too);

@@ -126,7 +126,8 @@ impl Plane {
 
     /// Asks Envoy until the future is dropped.
     pub(crate) async fn judge(self: Arc<Self>) {
-        let run = self.gate.run(&*self.blobs, |subjects| self.look_again(subjects));
+        let redact = |text: &str| self.shown(text);
+        let run = self.gate.run(&*self.blobs, &redact, |subjects| self.look_again(subjects));
         tokio::join!(run, self.hear_appeals());
     }
 

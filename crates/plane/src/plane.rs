@@ -76,6 +76,8 @@ pub struct Plane {
     pub(crate) releases: Mutex<Releases>,
     pub(crate) address_wait: Duration,
     pub(crate) loaded: AtomicBool,
+    /// What it read at its start was judged, and is served.
+    pub(crate) opened: AtomicBool,
     state: Mutex<State>,
     events: (mpsc::Sender<Event>, Mutex<Option<mpsc::Receiver<Event>>>),
     news: watch::Sender<()>,
@@ -117,6 +119,7 @@ impl Plane {
             releases: Mutex::default(),
             address_wait: config.address_wait,
             loaded: AtomicBool::new(false),
+            opened: AtomicBool::new(false),
             state: Mutex::new(state),
             events: (told, Mutex::new(Some(events))),
             news: watch::Sender::new(()),
@@ -133,8 +136,12 @@ impl Plane {
     }
 
     /// Whether proxies are answered: the store was read, and all of it rendered.
+    ///
+    /// With what was good last they are answered before that; but from then on, until what the store
+    /// says was judged, others may be served better.
     pub fn ready(&self) -> bool {
-        self.state().is_open()
+        let is_over = !self.loaded.load(Ordering::Acquire) || self.opened.load(Ordering::Acquire);
+        self.state().is_open() && is_over
     }
 
     /// What a spec becomes for the default group, with the addresses known now.
@@ -254,7 +261,7 @@ impl Directory for Plane {
     }
 
     fn is_ready(&self) -> bool {
-        self.ready()
+        self.state().is_open()
     }
 
     fn status(&self, wanted: &dyn Fn(&Node) -> bool, most: usize) -> Option<Vec<ClientStatus>> {

@@ -301,6 +301,7 @@ impl Plane {
             group.cache.open();
             tracing::info!(group = name, resources = group.len(), "proxies are answered");
         }
+        self.opened.store(true, Ordering::Release);
         self.tell();
     }
 

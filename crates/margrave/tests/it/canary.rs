@@ -39,6 +39,7 @@ const PARAMETERS: &[(&str, &[&str])] = &[
 const OTHERWISE: &[(&str, u16, &str)] = &[
     ("/v1/nodes", 409, "xDS is in clear"),
     ("/v1/instances/leak/bindings", 404, "it was never published"),
+    ("/v1/instances/choke/bindings", 404, "it was never published"),
     ("/v1/instances/leak/resources", 422, "it cannot be rendered"),
 ];
 

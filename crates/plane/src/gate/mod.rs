@@ -25,7 +25,7 @@ pub(crate) use port::series;
 pub use port::{Validator, Word};
 pub use process::EnvoyValidator;
 pub(crate) use releases::{Releases, admit};
-use search::Search;
+use search::{Redact, Search};
 use verdicts::{Case, Finding, Verdicts};
 pub(crate) use verdicts::{Opinion, Subject};
 
@@ -113,9 +113,14 @@ impl Gate {
 
     /// What Envoy of a proxy's series says of exactly these resources; `None`: it does not refuse
     /// them, or there is none that could.
-    pub(crate) async fn appeal(&self, specimens: &[Specimen], of: &str) -> Option<Complaint> {
+    pub(crate) async fn appeal(
+        &self,
+        specimens: &[Specimen],
+        of: &str,
+        redact: &Redact<'_>,
+    ) -> Option<Complaint> {
         let desk = self.desks().iter().find(|desk| desk.series() == of)?;
-        let search = desk.search();
+        let search = desk.search(redact);
         let word = search.ask(specimens).await;
         match word {
             Word::Bad(_) => Some(search.complaint(specimens, word).await),
@@ -131,15 +136,27 @@ impl Gate {
         Ok(())
     }
 
-    /// Asks until the future is dropped. `again` is told who is to be looked at again.
-    pub(crate) async fn run(&self, blobs: &dyn Blobs, again: impl Fn(Vec<Subject>)) {
-        let desks = self.desks().iter().map(|desk| self.serve(desk, blobs, &again));
+    /// Asks until the future is dropped. `again` is told who is to be looked at again; `redact` takes
+    /// out of Envoy's words what is secret.
+    pub(crate) async fn run(
+        &self,
+        blobs: &dyn Blobs,
+        redact: &Redact<'_>,
+        again: impl Fn(Vec<Subject>),
+    ) {
+        let desks = self.desks().iter().map(|desk| self.serve(desk, blobs, redact, &again));
         futures::future::join_all(desks).await;
         // Without validators there is nothing to do.
         std::future::pending().await
     }
 
-    async fn serve(&self, desk: &Desk, blobs: &dyn Blobs, again: &impl Fn(Vec<Subject>)) {
+    async fn serve(
+        &self,
+        desk: &Desk,
+        blobs: &dyn Blobs,
+        redact: &Redact<'_>,
+        again: &impl Fn(Vec<Subject>),
+    ) {
         loop {
             while !desk.has_work() {
                 desk.nudge.notified().await;
@@ -150,11 +167,12 @@ impl Gate {
                 desk.remember(blobs).await;
                 continue;
             }
-            let found = desk.search().findings(batch).await;
+            let found = desk.search(redact).findings(batch).await;
             let is_silent = found.iter().any(|(_, finding)| *finding == Finding::Nothing);
             let subjects = desk.settle(found, is_silent);
             desk.remember(blobs).await;
             again(subjects);
+            desk.verdicts().told();
             metrics::waiting(self.waiting());
             self.answers.send_replace(());
             if is_silent {
@@ -198,8 +216,8 @@ impl Desk {
         series(self.validator.version())
     }
 
-    fn search(&self) -> Search<'_> {
-        Search { validator: &*self.validator }
+    fn search<'a>(&'a self, redact: &'a Redact<'a>) -> Search<'a> {
+        Search { validator: &*self.validator, redact }
     }
 
     fn verdicts(&self) -> MutexGuard<'_, Verdicts> {

@@ -21,8 +21,6 @@ const ANSWER_MAX: Duration = Duration::from_secs(20);
 const DATA_BYTES_MAX: u64 = 2 << 30;
 /// Envoy may repeat the resource that it refuses; the reason is at the end.
 const WORDS_BYTES_MAX: u64 = 16 << 20;
-/// What is kept of a reason.
-const REASON_CHARS_MAX: usize = 1_000;
 /// Envoy's words before its reason.
 const REFUSES: &str = "error initializing configuration '";
 
@@ -122,21 +120,14 @@ fn word(status: ExitStatus, words: &str) -> Word {
     }
     match words.rsplit_once(REFUSES).and_then(|(_, rest)| rest.split_once("': ")) {
         // A file that is the proxy's, and not here, is no fault of the resource.
-        Some((_, reason)) if is_about_files(reason) => Word::Nothing(short(reason)),
-        Some((_, reason)) => Word::Bad(short(reason)),
-        None => Word::Nothing(format!("it ended with {status}: {}", short(words))),
+        Some((_, reason)) if is_about_files(reason) => Word::Nothing(reason.to_owned()),
+        Some((_, reason)) => Word::Bad(reason.to_owned()),
+        None => Word::Nothing(format!("it ended with {status}: {words}")),
     }
 }
 
 fn is_about_files(reason: &str) -> bool {
     ["unable to read file", "Invalid path", "does not exist"].iter().any(|it| reason.contains(it))
-}
-
-/// The end of a text, in one line.
-fn short(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let skip = line.chars().count().saturating_sub(REASON_CHARS_MAX);
-    line.chars().skip(skip).collect()
 }
 
 #[cfg(test)]
@@ -146,7 +137,7 @@ mod tests {
     #[test]
     fn a_refusal_is_told_apart_from_no_answer() {
         let exit = |code: i32| ExitStatus::from_raw(code << 8);
-        let refused = "error initializing configuration '/tmp/x.pb': Duplicate  domain\n";
+        let refused = "error initializing configuration '/tmp/x.pb': Duplicate domain";
         let no_file = "error initializing configuration '/tmp/x.pb': Invalid path: /etc/cert.pem";
         for (status, words, word_wanted) in [
             (exit(0), "", Word::Good),

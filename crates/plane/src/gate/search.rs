@@ -12,9 +12,14 @@ const QUESTIONS_MAX: usize = 48;
 /// The same for plans: a change that comes meanwhile has its turn after them.
 const PLAN_QUESTIONS_MAX: usize = 12;
 
+/// Takes out of a text what is secret.
+pub(crate) type Redact<'a> = dyn Fn(&str) -> String + Send + Sync + 'a;
+
 /// Who asks.
 pub(crate) struct Search<'a> {
     pub(crate) validator: &'a dyn Validator,
+    /// For Envoy's words.
+    pub(crate) redact: &'a Redact<'a>,
 }
 
 impl Search<'_> {
@@ -58,7 +63,7 @@ impl Search<'_> {
         let started = Instant::now();
         let word = self.validator.validate(bootstrap).await;
         metrics::asked(started.elapsed());
-        word
+        word.shown(self.redact)
     }
 
     /// A case that alone is refused. Whoever dies of it dies of nothing else, else it is not at fault.
@@ -114,8 +119,8 @@ impl Search<'_> {
         };
         Complaint {
             template: specimen.map(|one| one.template.to_string()).unwrap_or_default(),
-            resource: specimen.map(kind),
-            culprit: specimen.and_then(Specimen::culprit),
+            resource: specimen.map(kind).map(|text| (self.redact)(&text)),
+            culprit: specimen.and_then(Specimen::culprit).map(|text| (self.redact)(&text)),
             message: format!("Envoy {} refuses it: {why}", self.validator.version()),
             ..Complaint::default()
         }

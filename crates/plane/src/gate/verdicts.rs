@@ -86,7 +86,7 @@ pub(crate) struct Verdicts {
     pending: VecDeque<Case>,
     /// Subjects that have no piece but those that are being asked about.
     parked: HashSet<Subject>,
-    /// Cases that are with Envoy now.
+    /// Cases that are with Envoy now, or whose subjects are not told yet.
     away: usize,
     /// The last question had no answer.
     pub(crate) is_silent: bool,
@@ -165,7 +165,6 @@ impl Verdicts {
         found: Vec<(Case, Finding)>,
         excuse: impl Fn(&Case) -> bool,
     ) -> Vec<Subject> {
-        self.away = 0;
         self.bound();
         let mut again: Vec<Subject> = self.parked.drain().collect();
         let mut back = Vec::new();
@@ -228,6 +227,11 @@ impl Verdicts {
     pub(crate) fn answered(&mut self) {
         self.is_silent = false;
         self.excused.clear();
+    }
+
+    /// Those who were to be looked at again have been told.
+    pub(crate) fn told(&mut self) {
+        self.away = 0;
     }
 
     /// How many wait.

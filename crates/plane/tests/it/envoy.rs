@@ -62,10 +62,22 @@ impl Envoy {
 
     /// Another program than the usual one.
     pub(crate) fn start_of(program: &Path, region: &str, id: &str, xds: SocketAddr) -> Self {
+        Self::start_with(program, id, xds, |document| {
+            document["node"]["locality"] = json!({"region": region});
+        })
+    }
+
+    /// With a bootstrap that is changed.
+    pub(crate) fn start_with(
+        program: &Path,
+        id: &str,
+        xds: SocketAddr,
+        change: impl FnOnce(&mut Value),
+    ) -> Self {
         let (folder, admin) = (tempfile::tempdir().unwrap(), free_port());
         let config = folder.path().join("bootstrap.json");
         let mut document = bootstrap(id, xds, admin);
-        document["node"]["locality"] = json!({"region": region});
+        change(&mut document);
         std::fs::write(&config, document.to_string()).unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
         let process = Command::new(program)

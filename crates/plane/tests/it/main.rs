@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod broken;
 mod callers;
 mod canaries;
 mod differ;
@@ -13,4 +14,5 @@ mod good;
 mod line;
 mod proxies;
 mod rollouts;
+mod ways;
 mod world;
