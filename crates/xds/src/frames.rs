@@ -22,6 +22,8 @@ use crate::service::Place;
 const HEAD_BYTES: usize = 5;
 /// A buffer that grew beyond this for a large message is given back after it.
 const KEPT_BYTES_MAX: usize = 16 << 10;
+/// Room is made for so many times what has come of a message.
+const PROMISED: usize = 8;
 
 /// The messages of a client.
 pub(crate) struct Inbound {
@@ -67,7 +69,13 @@ impl Inbound {
             let text = format!("a message of {len} bytes; the limit is {}", self.limit);
             return Err(Status::resource_exhausted(text));
         }
-        if self.buffer.len() < HEAD_BYTES + len {
+        let missing = (HEAD_BYTES + len).saturating_sub(self.buffer.len());
+        if missing > 0 {
+            // Room for all of it at once, once so much has come that it is no idle promise: growing
+            // again and again would take twice as much, and copy it each time.
+            if missing < PROMISED * self.buffer.len() {
+                self.buffer.reserve(missing);
+            }
             return Ok(None);
         }
         self.buffer.advance(HEAD_BYTES);
