@@ -3,8 +3,9 @@
 mod load;
 mod speaker;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -47,13 +48,14 @@ struct Shared {
     awaited: RwLock<Awaited>,
     told: mpsc::UnboundedSender<Moment>,
     bytes: AtomicU64,
+    lost: AtomicBool,
 }
 
 /// Many proxies.
 struct Crowd {
     shared: Arc<Shared>,
     times: mpsc::UnboundedReceiver<Moment>,
-    streams: JoinSet<Result<()>>,
+    streams: JoinSet<Infallible>,
     size: usize,
 }
 
@@ -63,7 +65,8 @@ impl Crowd {
         let (told, times) = mpsc::unbounded_channel();
         let hello = script.comes();
         let (awaited, bytes) = (RwLock::default(), AtomicU64::new(0));
-        let shared = Arc::new(Shared { address, script, hello, awaited, told, bytes });
+        let lost = AtomicBool::new(false);
+        let shared = Arc::new(Shared { address, script, hello, awaited, told, bytes, lost });
         Self { shared, times, streams: JoinSet::new(), size: 0 }
     }
 
@@ -78,10 +81,8 @@ impl Crowd {
                 self.streams.spawn(self.shared.clone().proxy(id, ready.clone()));
                 next += 1;
             }
-            tokio::select! {
-                Some(()) = heard.recv() => arrived += 1,
-                Some(ended) = self.streams.join_next() => ended?.context("a proxy")?,
-            }
+            heard.recv().await.context("proxies live")?;
+            arrived += 1;
         }
         self.size = size;
         Ok(())
@@ -111,10 +112,6 @@ impl Crowd {
         while times.len() < self.size {
             tokio::select! {
                 Some(time) = self.times.recv() => times.push(time),
-                Some(ended) = self.streams.join_next() => {
-                    ended?.context("a proxy")?;
-                    bail!("a stream was ended by the server");
-                }
                 () = tokio::time::sleep(PATIENCE) => bail!("{} of {} have it", times.len(), self.size),
             }
         }
@@ -124,12 +121,22 @@ impl Crowd {
 }
 
 impl Shared {
-    /// Comes back with what it had when its stream is ended, as a canary's is.
-    async fn proxy(self: Arc<Self>, id: String, ready: mpsc::Sender<()>) -> Result<()> {
+    /// Comes back with what it had when its stream is ended, however that is.
+    async fn proxy(self: Arc<Self>, id: String, ready: mpsc::Sender<()>) -> Infallible {
         let (mut ready, mut told) = (Some(ready), 0);
         loop {
-            self.talk(&id, ready.take(), &mut told).await?;
+            if let Err(why) = self.talk(&id, &mut ready, &mut told).await {
+                self.lost(&id, &why);
+            }
             tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// Says why a stream was lost, the first time: a measurement with many such is worth little.
+    #[expect(clippy::print_stderr, reason = "whoever measures must know")]
+    fn lost(&self, id: &str, why: &anyhow::Error) {
+        if !self.lost.swap(true, Ordering::Relaxed) {
+            eprintln!("{id} has lost its stream and comes back (others may have, too): {why:#}");
         }
     }
 
@@ -140,7 +147,7 @@ impl Shared {
         for frame in self.hello.iter() {
             say.send_data(frame.clone(), false)?;
         }
-        if let Some(ready) = ready {
+        if let Some(ready) = ready.take() {
             let _ = ready.send(()).await;
         }
         let mut speaker = self.script.speaker();

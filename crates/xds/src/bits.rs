@@ -34,6 +34,11 @@ impl Bits {
         there
     }
 
+    /// Gives back memory that growing took and that is not needed.
+    pub(crate) fn fit(&mut self) {
+        self.words.shrink_to_fit();
+    }
+
     pub(crate) fn contains(&self, at: u32) -> bool {
         let (word, bit) = place(at);
         self.words.get(word).is_some_and(|w| w & bit != 0)
@@ -78,6 +83,14 @@ mod tests {
         assert!(bits.remove(64) && !bits.remove(64) && !bits.remove(100_000));
         assert_eq!((bits.len(), bits.contains(63), bits.contains(64)), (3, true, false));
         assert!(!bits.insert(0));
+    }
+
+    #[test]
+    fn a_set_that_fits_holds_no_more_than_it_needs() {
+        let mut bits = Bits::default();
+        (0..1_000).for_each(|at| _ = bits.insert(at * 64));
+        bits.fit();
+        assert_eq!((bits.words.capacity(), bits.len()), (1_000, 1_000));
     }
 
     #[test]

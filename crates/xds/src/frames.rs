@@ -1,8 +1,8 @@
 //! gRPC's framing on HTTP/2 bodies: five bytes before each message, trailers at the end.
 //!
 //! Written out instead of taken from tonic's codec for two reasons: a received message's buffer is
-//! given back when the message was large (a client that comes back sends megabytes, once), and
-//! what is sent can be bytes that all streams share.
+//! given back after it (a client that comes back sends megabytes, once, and then little), and what
+//! is sent can be bytes that all streams share.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,8 +20,6 @@ use crate::service::Place;
 
 /// Flag and length before each message.
 const HEAD_BYTES: usize = 5;
-/// A buffer that grew beyond this for a large message is given back after it.
-const KEPT_BYTES_MAX: usize = 16 << 10;
 /// Room is made for so many times what has come of a message.
 const PROMISED: usize = 8;
 
@@ -80,7 +78,8 @@ impl Inbound {
         }
         self.buffer.advance(HEAD_BYTES);
         let message = self.buffer.split_to(len).freeze();
-        if self.buffer.is_empty() && len > KEPT_BYTES_MAX {
+        if self.buffer.is_empty() {
+            // A stream that waits holds no memory for what it may hear.
             self.buffer = BytesMut::new();
         }
         Ok(Some(message))

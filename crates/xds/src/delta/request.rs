@@ -127,6 +127,7 @@ impl Delta {
                 subscription.owed.insert(at);
             }
         }
+        subscription.names.fit();
         if wildcard && !subscription.wildcard {
             subscription.wildcard = true;
             let state = cache.read();
