@@ -141,7 +141,12 @@ impl Shared {
     }
 
     /// One stream. `told`: the last round of which it told that it has what is awaited.
-    async fn talk(&self, id: &str, ready: Option<mpsc::Sender<()>>, told: &mut u64) -> Result<()> {
+    async fn talk(
+        &self,
+        id: &str,
+        ready: &mut Option<mpsc::Sender<()>>,
+        told: &mut u64,
+    ) -> Result<()> {
         let (mut say, mut hear, _kept) = open_as(self.address, self.script.way()).await?;
         say.send_data(self.script.first_word(id), false)?;
         for frame in self.hello.iter() {
