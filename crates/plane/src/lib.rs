@@ -14,6 +14,7 @@ mod canary;
 mod claims;
 mod diff;
 mod edition;
+mod elsewhere;
 mod flights;
 mod gate;
 mod good;

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use xds::{Ads, Answers, Cache, ClientStatus, Directory, Event, Limits};
 
 use crate::edition::{Edition, Given};
+use crate::elsewhere::Elsewhere;
 use crate::gate::{self, Gate, Releases};
 use crate::group::Group;
 use crate::grouping::Grouping;
@@ -82,6 +83,7 @@ pub struct Plane {
     events: (mpsc::Sender<Event>, Mutex<Option<mpsc::Receiver<Event>>>),
     news: watch::Sender<()>,
     pub(crate) traffic: Mutex<Traffic>,
+    pub(crate) told: Mutex<Elsewhere>,
     /// Where it is told what groups are given, in a process that does not decide it.
     pub(crate) editions: OnceLock<Arc<dyn EditionFeed>>,
     clock: Arc<dyn Fn() -> Millis + Send + Sync>,
@@ -124,6 +126,7 @@ impl Plane {
             events: (told, Mutex::new(Some(events))),
             news: watch::Sender::new(()),
             traffic: Mutex::default(),
+            told: Mutex::default(),
             editions: OnceLock::new(),
             clock: config.clock,
             grace: config.grace,

@@ -16,6 +16,7 @@ use crate::good::Earlier;
 use crate::group::{Group, Outcome, Refusal, Stamp};
 use crate::grouping::Grouping;
 use crate::renderer::{Set, Stage};
+use crate::rollout::RenderedAt;
 use crate::tenant::{Fallback, Target, Tenant, Terms};
 use crate::{metrics, words};
 
@@ -53,6 +54,8 @@ pub(crate) struct State {
     pub(crate) may_lag: bool,
     /// Groups that have proxies at other replicas.
     pub(crate) elsewhere: BTreeSet<String>,
+    /// Up to where groups have what they are given.
+    pub(crate) rendered_at: RenderedAt,
     /// What the life before has left.
     pub(crate) earlier: Earlier,
     /// What groups had that are forgotten, and is still kept.
@@ -78,6 +81,7 @@ impl State {
             held_removals: BTreeSet::new(),
             may_lag: false,
             elsewhere: BTreeSet::new(),
+            rendered_at: RenderedAt::default(),
             earlier: Earlier::default(),
             unkept: Vec::new(),
             behind: Behind::default(),

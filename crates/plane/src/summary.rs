@@ -7,6 +7,7 @@ use model::InstanceId;
 use serde::{Deserialize, Serialize};
 
 use crate::live::Answer;
+use crate::rollout::Stands;
 use crate::state::State;
 use crate::{Convergence, Plane, Proxy};
 
@@ -32,6 +33,9 @@ pub struct Summary {
     refused: BTreeMap<InstanceId, (u64, String)>,
     /// There are more of these than are told.
     more: bool,
+    /// How its proxies stand to what is rolled out.
+    #[serde(default)]
+    pub(crate) stands: Stands,
 }
 
 /// How far the proxies of a replica are.
@@ -67,25 +71,15 @@ impl Summary {
 impl Plane {
     /// What is told of the proxies that are connected here.
     pub fn summary(&self) -> Summary {
-        self.state().summary()
+        let mut state = self.state();
+        let stands = state.stands(&self.traffic());
+        Summary { stands, ..state.summary() }
     }
 
     /// Waits until there may be something to tell, for so long at most.
     pub async fn news(&self, within: Duration) {
         let mut news = self.listen_to_news();
         let _ = tokio::time::timeout(within, news.changed()).await;
-    }
-
-    /// Groups that have proxies at other replicas: they are not without any.
-    pub fn elsewhere(&self, groups: BTreeSet<String>) {
-        {
-            let mut state = self.state();
-            if state.elsewhere == groups {
-                return;
-            }
-            state.elsewhere = groups;
-        }
-        self.tell();
     }
 }
 

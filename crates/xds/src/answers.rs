@@ -31,6 +31,28 @@ pub struct Answers {
     pub failed: u64,
 }
 
+impl Answers {
+    /// Requests, refused and failed ones, to be told.
+    pub fn into_parts(self) -> (u64, u64, u64) {
+        (self.requests, self.refused, self.failed)
+    }
+
+    /// What was told.
+    pub fn from_parts((requests, refused, failed): (u64, u64, u64)) -> Self {
+        Self { requests, refused, failed }
+    }
+
+    /// What came since an earlier count.
+    #[must_use]
+    pub fn less(self, earlier: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(earlier.requests),
+            refused: self.refused.saturating_sub(earlier.refused),
+            failed: self.failed.saturating_sub(earlier.failed),
+        }
+    }
+}
+
 /// Takes in what a proxy tells until it ends. `admit` is asked of its node, once.
 pub(crate) async fn listen(
     mut inbound: Inbound,

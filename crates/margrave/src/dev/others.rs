@@ -122,7 +122,7 @@ impl Others {
         metrics::gauge!("margrave_replicas").set(fresh.len() as f64);
         let oldest = self.known().values().map(|it| now.saturating_sub(it.at)).max().unwrap_or(0);
         metrics::gauge!("margrave_replicas_staleness_seconds").set(oldest as f64 / 1000.0);
-        plane.elsewhere(fresh.iter().flat_map(|it| it.groups.iter().cloned()).collect());
+        plane.elsewhere(fresh);
         if !is_same {
             self.news.send_replace(());
         }
@@ -133,9 +133,9 @@ impl Others {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn fresh(&self, now: Millis) -> Vec<Arc<Summary>> {
-        let known = self.known();
-        known.values().filter(|it| !it.is_stale(now)).map(|it| Arc::clone(&it.summary)).collect()
+    fn fresh(&self, now: Millis) -> Vec<(String, Arc<Summary>)> {
+        let known = self.known().into_iter().filter(|(_, it)| !it.is_stale(now));
+        known.map(|(name, it)| (name, it.summary)).collect()
     }
 
     /// Their proxies, each with the replica that it is connected to, and whether that has told
@@ -169,7 +169,7 @@ impl Others {
             let left = deadline.saturating_duration_since(Instant::now());
             let here = plane.converged(id, revision, left).await;
             let there = self.fresh(clock::now());
-            let all = there.iter().map(|summary| summary.converged(id, revision)).fold(here, and);
+            let all = there.iter().map(|(_, it)| it.converged(id, revision)).fold(here, and);
             if !matches!(all, Convergence::Behind { .. }) || Instant::now() >= deadline {
                 return all;
             }

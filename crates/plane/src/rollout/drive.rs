@@ -69,17 +69,19 @@ impl Rollouts {
             editions.push((groups.clone(), self.edition(*number).await?));
         }
         if let Some(rollout) = standing.rollout.as_ref().filter(|it| !it.state.is_over()) {
-            self.begin_watch(rollout);
+            self.begin_watch(rollout, given.revision);
         }
         tracing::info!(revision = given.revision, editions = ?given.editions, "groups are given editions");
         self.plane.give(given.revision, editions);
         Ok(())
     }
 
-    fn begin_watch(&self, rollout: &Rollout) {
+    /// `given`: at which revision it was decided what groups are given now.
+    fn begin_watch(&self, rollout: &Rollout, given: u64) {
+        let (told, refused) = (self.plane.told(), self.plane.refused_elsewhere(given));
         let watch = {
             let state = self.plane.state();
-            Watch::new(&state, &self.plane.traffic(), rollout.to)
+            Watch::new(&state, &self.plane.traffic(), rollout.to, (&told, &refused))
         };
         self.seen().watch = Some((rollout.id, rollout.stage, watch));
     }
@@ -89,13 +91,14 @@ impl Rollouts {
             seen.as_ref().is_some_and(|(id, stage, _)| (*id, *stage) == (rollout.id, rollout.stage))
         };
         if !is_it(&self.seen().watch) {
-            self.begin_watch(rollout);
+            self.begin_watch(rollout, u64::MAX);
         }
+        let told = self.plane.told();
         let mut seen = self.seen();
         let state = self.plane.state();
         let traffic = self.plane.traffic();
         let watch = seen.watch.as_mut();
-        watch.map(|(.., watch)| watch.facts(&state, &traffic)).unwrap_or_default()
+        watch.map(|(.., watch)| watch.facts(&state, &traffic, &told)).unwrap_or_default()
     }
 
     async fn judge(&self, rollout: Rollout, facts: &Facts) -> Result<(), RolloutError> {

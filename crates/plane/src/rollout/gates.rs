@@ -36,7 +36,7 @@ impl Default for Limits {
 }
 
 /// How the proxies of a group stand.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Coverage {
     pub(crate) group: String,
     /// The most that were ready since the stage began.

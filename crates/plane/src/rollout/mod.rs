@@ -11,6 +11,7 @@ mod gates;
 mod opening;
 mod plan;
 mod policy;
+mod stands;
 mod traffic;
 mod watch;
 
@@ -26,6 +27,7 @@ pub use opening::{Opening, OpeningError};
 pub use plan::{Planned, Sample};
 pub use policy::Policy;
 
+pub(crate) use stands::{RenderedAt, Stands, Told};
 pub(crate) use traffic::Traffic;
 
 use crate::Plane;

@@ -28,14 +28,6 @@ fn sum(one: Answers, more: Answers) -> Answers {
     }
 }
 
-fn less(later: Answers, earlier: Answers) -> Answers {
-    Answers {
-        requests: later.requests.saturating_sub(earlier.requests),
-        refused: later.refused.saturating_sub(earlier.refused),
-        failed: later.failed.saturating_sub(earlier.failed),
-    }
-}
-
 /// Of one group.
 #[derive(Debug, Default)]
 struct Past {
@@ -79,8 +71,13 @@ impl Plane {
 
     /// Forgets groups that there are no more.
     pub(crate) fn forget_traffic(&self) {
-        let groups: Vec<Arc<str>> = self.state().groups.keys().cloned().collect();
-        self.traffic().retain(|group| groups.iter().any(|it| &**it == group));
+        let (groups, elsewhere): (Vec<Arc<str>>, _) = {
+            let state = self.state();
+            (state.groups.keys().cloned().collect(), state.elsewhere.clone())
+        };
+        let is_there =
+            |group: &str| elsewhere.contains(group) || groups.iter().any(|it| &**it == group);
+        self.traffic().retain(is_there);
     }
 }
 
@@ -94,6 +91,11 @@ impl Traffic {
         self.0.entry(group.clone()).or_default().add(answers, now);
     }
 
+    /// All that proxies of a group have answered.
+    pub(crate) fn total(&self, group: &str) -> Answers {
+        self.0.get(group).map_or(Answers::default(), |past| past.total)
+    }
+
     /// Keeps what concerns these groups only.
     pub(crate) fn retain(&mut self, is_there: impl Fn(&str) -> bool) {
         self.0.retain(|group, _| is_there(group));
@@ -103,7 +105,7 @@ impl Traffic {
     pub(crate) fn mark(&self) -> Mark {
         let of = |past: &Past| {
             let first = past.slots.front().map(|(_, total)| *total).unwrap_or_default();
-            (past.total, less(past.total, first))
+            (past.total, past.total.less(first))
         };
         Mark(self.0.iter().map(|(group, past)| (group.clone(), of(past))).collect())
     }
@@ -114,7 +116,7 @@ impl Traffic {
         for (group, past) in self.0.iter().filter(|(group, _)| is_of(group)) {
             let (at, earlier) = mark.0.get(group).copied().unwrap_or_default();
             before = sum(before, earlier);
-            since = sum(since, less(past.total, at));
+            since = sum(since, past.total.less(at));
         }
         (before, since)
     }

@@ -184,6 +184,48 @@ async fn a_proxy_that_does_not_acknowledge_halts() {
     line.down().await;
 }
 
+/// The plane of the line becomes a replica, and another decides that has no proxies.
+async fn with_a_replica() -> (Line, Running, Rolling, JoinHandle<()>) {
+    let line = Line::up(Templates::builtin()).await;
+    let decides = line.world.start();
+    let (here, there) = (decides.plane.clone(), line.running.plane.clone());
+    let telling = tokio::spawn(async move {
+        loop {
+            here.elsewhere(vec![("a".to_owned(), Arc::new(there.summary()))]);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let rolling = Rolling::start(&line.world, &decides.plane, "", Limits::default());
+    rolling.offer(&line.world, "").await;
+    line.running.plane.follow_editions(line.world.editions());
+    assert_eq!(line.publish("one", upstream("one").await).await, live(1));
+    (line, decides, rolling, telling)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proxies_of_other_replicas_are_waited_for_and_what_they_refuse_halts() {
+    let (line, decides, rolling, telling) = with_a_replica().await;
+    let before = line.running.held("one");
+    rolling.offer(&line.world, HARMLESS).await;
+    assert_eq!(rolling.ended(1).await, (RolloutState::Done, String::new()));
+    let after = line.running.held("one");
+    assert_ne!(hashes(&before), hashes(&after), "it was not waited for");
+    let notes = rolling.rollouts.list(1).await.unwrap()[0].notes.join("; ");
+    assert!(!notes.contains("no proxy is connected"), "{notes}");
+
+    rolling.offer(&line.world, REFUSED_BY_ENVOY).await;
+    let (state, why) = rolling.ended(2).await;
+    assert_eq!(state, RolloutState::Reverted);
+    assert!(why.contains("NO_SUCH_COMMAND"), "{why}");
+    let back = || hashes(&line.running.held("one")) == hashes(&after);
+    until("it has what it had", back).await;
+    assert_eq!(line.get("one.example.com").await, (200, "one".to_owned()));
+    telling.abort();
+    rolling.stop().await;
+    drop(decides);
+    line.down().await;
+}
+
 /// A plane with two groups and one service, without proxies.
 async fn two_groups(stages: &str) -> (World, Running, Rolling) {
     let world = World::new();
