@@ -1,6 +1,5 @@
 //! The line from the store to the resources, put together from the crates that it is made of.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,6 +15,7 @@ use worker::Worker;
 use worker::cloud::LocalCloud;
 
 use super::adapters::{PlaneFleet, PlaneView};
+use super::agreed::Agreed;
 use super::good;
 use super::keeper::Keeper;
 use super::manner::Manner;
@@ -171,7 +171,9 @@ async fn rendering(
         restored_from: Recovery::restored_from(&**store).await?,
         last_good: good::open(replica),
     };
-    let plane = plane(opening.base(), config.canaries, manner, listen, ground)?;
+    let agreed = Agreed::of(config, listen);
+    agreed.tell(&**store).await?;
+    let plane = plane(opening.base(), agreed, manner, ground)?;
     judged(&plane, config, state.path())?;
     opening.give(&plane, &content);
     let (kept, policy) = (Arc::<Sqlite>::clone(store), config.rollout.clone());
@@ -202,15 +204,15 @@ pub struct Ground {
 /// The control plane upon a feed, as it is before it knows what groups are given.
 pub fn plane(
     (templates, platform): (Templates, Platform),
-    canaries: usize,
+    agreed: Agreed,
     manner: &Manner,
-    listen: &Listen,
     ground: Ground,
 ) -> anyhow::Result<Arc<Plane>> {
     let Ground { feed, blobs, vault, restored_from, last_good } = ground;
+    let Agreed { own, canaries, .. } = agreed;
     let policy = match manner.relaxed.loopback_upstreams {
-        true => AddressPolicy::dev(own(listen)),
-        false => AddressPolicy::strict(own(listen)),
+        true => AddressPolicy::dev(own),
+        false => AddressPolicy::strict(own),
     };
     let resolver = Resolver::new(Arc::new(SystemLookup), policy, Arc::new(chance));
     let settings = plane::Config {
@@ -347,12 +349,6 @@ fn access_log(config: &Config, state: &State) -> anyhow::Result<Option<String>> 
     let path = std::path::absolute(path).context("the access log has no absolute path")?;
     let text = path.into_os_string().into_string();
     text.map(Some).map_err(|path| anyhow!("the access log's path is not UTF-8: {path:?}"))
-}
-
-/// Where the platform itself listens: no upstream may lead there.
-fn own(listen: &Listen) -> Vec<SocketAddr> {
-    let Listen { broker, console, metrics, xds, public, internal, envoy_admin } = *listen;
-    vec![broker, console, metrics, xds, public, internal, envoy_admin]
 }
 
 fn not_opened(error: OpeningError) -> anyhow::Error {

@@ -1,6 +1,7 @@
 //! `margrave dev` and `margrave serve`, put together: ports, store, plane, xDS, worker, broker, Envoy.
 
 mod adapters;
+mod agreed;
 pub mod expiry;
 mod good;
 pub mod heads;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use metrics_exporter_prometheus::PrometheusHandle;
-use plane::Plane;
-use render::Templates;
+use plane::{Content, Plane};
+use render::{Platform, Templates};
 use store::sqlite::{Follower, OwnBlobs};
 use store::{Blobs, Feed, SummaryFolder};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::agreed::{self, Agreed};
 use super::good;
 use super::line::{self, Ground};
 use super::manner::Manner;
@@ -62,7 +63,10 @@ pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
     let entrance = Entrance::new(&config.xds_tls, &store, Arc::clone(&vault), &blobs);
     let feed: Arc<dyn Feed> = Arc::<Follower>::clone(&store);
     let ground = Ground { feed, blobs, vault, restored_from: None, last_good };
-    let plane = plane(&config, &manner, &listen, &state, ground)?;
+    let mine = Agreed::of(&config, &listen);
+    let agreed = Agreed::at_replica(mine, &*store, &*ground.blobs).await?;
+    let base = base(&config, &listen, &state, (&store, &ground.blobs)).await?;
+    let plane = line::plane(base, agreed, &manner, ground)?;
     line::judged(&plane, &config, replica.path())?;
     plane.follow_editions(store);
     let readiness = readiness(&plane, entrance.as_ref());
@@ -83,18 +87,24 @@ pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
     Ok(runner::run(list(parts), signals.first()).await?)
 }
 
-/// The plane, upon a store that it only reads, and what it keeps for itself.
-fn plane(
+/// What is rendered with at first: what the store says; where that never said anything, what is
+/// configured.
+async fn base(
     config: &Config,
-    manner: &Manner,
     listen: &Listen,
     state: &State,
-    ground: Ground,
-) -> anyhow::Result<Arc<Plane>> {
-    let content = line::configured(config, listen, state)?.content()?;
-    let templates = Templates::compile(&content.templates);
-    let templates = templates.map_err(|complaints| line::unusable(&complaints))?;
-    line::plane((templates, content.facts), config.canaries, manner, listen, ground)
+    (store, memory): (&Arc<Follower>, &Arc<dyn Blobs>),
+) -> anyhow::Result<(Templates, Platform)> {
+    let compiled = |content: Content| {
+        Templates::compile(&content.templates).map(|templates| (templates, content.facts))
+    };
+    // What a newer release has kept may be nothing to this one.
+    let kept = agreed::base(&**store, &**memory).await.and_then(|kept| compiled(kept).ok());
+    match kept {
+        Some(kept) => Ok(kept),
+        None => compiled(line::configured(config, listen, state)?.content()?)
+            .map_err(|complaints| line::unusable(&complaints)),
+    }
 }
 
 /// Whether its proxies are answered.

@@ -37,19 +37,15 @@ pub(crate) struct Replica {
 
 impl Replica {
     /// Starts it, and returns when it tells where it answers.
-    pub(crate) async fn start(
-        state: &Path,
-        name: &str,
-        internal: SocketAddr,
-        more: &[&str],
-    ) -> Self {
+    pub(crate) async fn start(state: &Path, name: &str, more: &[&str]) -> Self {
         let told = state.join("replicas").join(name).join("endpoints.json");
         let _ = std::fs::remove_file(&told);
         let log = std::fs::File::create(state.join(format!("{name}.log"))).expect("a log file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_margrave"));
         command.args(["dev", "--role", "plane", "--replica", name, "--state"]).arg(state);
         command.args(["--listen-xds", "0", "--listen-metrics", "0", "--envoy", "none"]);
-        command.arg("--listen-internal").arg(internal.to_string()).args(more);
+        // Where proxies listen is nothing that it is told: that is in the store.
+        command.args(more);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
         let child = command.spawn().expect("it starts");
         until("the replica tells where it answers", async || told.exists()).await;
@@ -129,7 +125,7 @@ async fn a_replica_that_is_killed_serves_again_without_its_store() {
     let edge = Edge::start().await;
     let mut platform = platform_for(edge.internal).await;
     let state = platform.state().to_owned();
-    let mut replica = Replica::start(&state, "a", edge.internal, &[]).await;
+    let mut replica = Replica::start(&state, "a", &[]).await;
     edge.lead_to(replica.xds);
     is_told(&platform, "a", "live").await;
     // The operation succeeds when the proxies of the replica have it.
@@ -147,7 +143,7 @@ async fn a_replica_that_is_killed_serves_again_without_its_store() {
     }
     corrupt(&state);
 
-    let replica = Replica::start(&state, "a", edge.internal, &[]).await;
+    let replica = Replica::start(&state, "a", &[]).await;
     edge.lead_to(replica.xds);
     until("the proxy is back", async || replica.metric("margrave_xds_streams").await > 0.0).await;
     until("it is live", async || replica.metric(LIVE).await > 0.0).await;
@@ -170,7 +166,7 @@ async fn a_proxy_that_moves_to_a_replica_that_lags_keeps_what_it_has() {
     let edge = Edge::start().await;
     let mut platform = platform_for(edge.internal).await;
     let state = platform.state().to_owned();
-    let mut ahead = Replica::start(&state, "ahead", edge.internal, &[]).await;
+    let mut ahead = Replica::start(&state, "ahead", &[]).await;
     edge.lead_to(ahead.xds);
     is_told(&platform, "ahead", "live").await;
     platform.provision("shop", &service("shop", &one.url(), "internal")).await;
@@ -182,7 +178,7 @@ async fn a_proxy_that_moves_to_a_replica_that_lags_keeps_what_it_has() {
     answers(edge.internal, "two").await;
 
     let store = copy.to_str().expect("UTF-8");
-    let mut lags = Replica::start(&state, "lags", edge.internal, &["--store", store]).await;
+    let mut lags = Replica::start(&state, "lags", &["--store", store]).await;
     ahead.kill().await;
     edge.lead_to(lags.xds);
     is_told(&platform, "lags", "behind").await;
@@ -192,7 +188,7 @@ async fn a_proxy_that_moves_to_a_replica_that_lags_keeps_what_it_has() {
     }
     assert_eq!(lags.metric("margrave_xds_responses_total").await, 0.0);
     lags.kill().await;
-    let ahead = Replica::start(&state, "ahead", edge.internal, &[]).await;
+    let ahead = Replica::start(&state, "ahead", &[]).await;
     edge.lead_to(ahead.xds);
     is_told(&platform, "ahead", "live").await;
     answers(edge.internal, "two").await;

@@ -43,6 +43,16 @@ async fn are_live(platform: &Platform, nodes: &[&str]) {
     .await;
 }
 
+/// What a replica says that would answer in clear.
+async fn refused(state: &std::path::Path) -> String {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_margrave"));
+    command.args(["dev", "--role", "plane", "--replica", "clear", "--state"]).arg(state);
+    command.args(["--listen-xds", "0", "--listen-metrics", "0"]);
+    let output = command.output().await.expect("it runs");
+    assert!(!output.status.success());
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_with_an_identity_is_known_at_a_replica_and_shut_out_there() {
     let (good, bad) = (Host::new(), Host::new());
@@ -51,7 +61,9 @@ async fn a_proxy_with_an_identity_is_known_at_a_replica_and_shut_out_there() {
     let options = options.argument("--listen-internal", internal.to_string());
     let mut platform = Platform::start_with(options).await;
     let state = platform.state().to_owned();
-    let mut replica = Replica::start(&state, "a", internal, &TLS).await;
+    let mut replica = Replica::start(&state, "a", &TLS).await;
+    let clear = refused(&state).await;
+    assert!(clear.contains("set `xds_tls.mode` here as it is there"), "{clear}");
     joined(&platform, &good, "edge-8").await;
     joined(&platform, &bad, "edge-7").await;
     let mut first = good.envoy(lead_to(replica.xds));
@@ -71,7 +83,7 @@ async fn a_proxy_with_an_identity_is_known_at_a_replica_and_shut_out_there() {
     is_kept(&state.join("replicas/a/last-good.db")).await;
     replica.kill().await;
     corrupt(&state);
-    let replica = Replica::start(&state, "a", internal, &TLS).await;
+    let replica = Replica::start(&state, "a", &TLS).await;
     first.kill().await.expect("killed");
     let _first = good.envoy(lead_to(replica.xds));
     until("it is live", async || replica.metric(LIVE).await > 0.0).await;
