@@ -49,8 +49,8 @@ soak-descriptors: envoy ## 28,000 generated descriptors through the renderer and
 soak-store: ## the store alone, killed again and again while it writes
 	MARGRAVE_SOAK=1 cargo test --package store --all-features --locked --test kill -- --nocapture
 
-soak-xds: envoy ## a real Envoy through many more changes than `make test` has
-	MARGRAVE_SOAK=1 MARGRAVE_ENVOY=$$(tools/fetch.py envoy) cargo test --package xds --all-features --locked --test envoy -- --nocapture
+soak-xds: envoy ## a real Envoy through many more changes than `make test` has, and 30,000 simulated lives of delta clients
+	MARGRAVE_SOAK=1 MARGRAVE_ENVOY=$$(tools/fetch.py envoy) cargo test --package xds --all-features --locked --lib --test envoy -- --nocapture
 
 sim: ## 2,000 simulated proxies in 13 regions that are cut off, slowed and killed, in network namespaces (as root; SIM="--regions 3 --proxies 30" for less)
 	cargo build --release --locked --package margrave --package bench

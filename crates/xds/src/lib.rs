@@ -27,6 +27,8 @@ mod server;
 mod service;
 mod services;
 mod session;
+#[cfg(test)]
+mod simulation;
 mod single;
 mod sotw;
 mod status;

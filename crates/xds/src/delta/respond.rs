@@ -1,6 +1,6 @@
 //! What the stream says next.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -65,8 +65,13 @@ impl Draft {
         let (table, kind) = (subscription.table, subscription.kind);
         let url = state.table(table).url.as_str();
         for name in subscription.farewells.drain(..) {
+            let key = state.find(table, &name);
+            // Asked for again meanwhile: it is answered as what it is now.
+            if key.is_some_and(|key| subscription.owed.contains(key.slot)) {
+                continue;
+            }
             draft.add_absent(kind, url, &name);
-            if let Some(key) = state.find(table, &name).filter(|_| kind != Kind::Route) {
+            if let Some(key) = key.filter(|_| kind != Kind::Route) {
                 draft.errors.push(state.absence(key));
             }
         }
@@ -224,12 +229,20 @@ impl Delta {
         keys: Vec<Key>,
     ) -> (Draft, Vec<Key>) {
         let mut draft = Draft::default();
+        let mut told = HashSet::new();
         let mut keys = keys.into_iter();
         let (kind, url) = (state.table(table).kind, state.table(table).url.as_str());
         while !draft.is_full()
             && let Some(key) = keys.next()
         {
-            if state.slot(key).content.is_none() && self.wants_on(lane, key) {
+            let slot = state.slot(key);
+            // It has come again, and maybe gone again: what went before it may be there, too.
+            if !self.rounds.get(&id).is_some_and(|r| r.covers(slot.owner, slot.changed)) {
+                self.doom(state, id, slot.owner, Fate::Superseded);
+                continue;
+            }
+            if slot.content.is_none() && self.wants_on(lane, key) {
+                told.insert(key);
                 draft.add_absent(kind, url, state.name(key));
                 if kind != Kind::Route && self.is_named(key) {
                     draft.errors.push(state.absence(key));
@@ -242,10 +255,10 @@ impl Delta {
         round.farewells.retain(|farewell| {
             let here = (farewell.lane, farewell.table) == (lane, table);
             let now = here && farewell.step as usize == at && !draft.is_full();
-            let absent = state
-                .find(table, &farewell.name)
-                .is_none_or(|key| state.slot(key).content.is_none());
-            if now && absent {
+            let key = state.find(table, &farewell.name);
+            let absent = key.is_none_or(|key| state.slot(key).content.is_none());
+            // What went again before an earlier removal was sent is in both.
+            if now && absent && key.is_none_or(|key| told.insert(key)) {
                 draft.add_absent(kind, url, &farewell.name);
             }
             !now

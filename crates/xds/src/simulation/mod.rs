@@ -1,0 +1,30 @@
+//! Whole lives from a seed: owners change at random while a model of a client reads, acknowledges, goes
+//! and comes back, and is moved to another cache at random. At every moment what the client routes to
+//! exists; in the end it has what the cache has, and all of that was told.
+//!
+//! Not in it: a client that refuses, and changes while a client that comes back says what it has.
+
+mod delta;
+mod world;
+
+/// Lives that are simulated; with `MARGRAVE_SOAK` set, a hundred times as many.
+const SEEDS: u64 = 300;
+
+/// Runs one life for each seed, naming the seed of one that fails; or, aloud, only the life of
+/// `MARGRAVE_SEED`.
+fn lives(life: impl Fn(u64) + std::panic::RefUnwindSafe) {
+    if let Some(seed) = std::env::var("MARGRAVE_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        return life(seed);
+    }
+    let seeds = if std::env::var_os("MARGRAVE_SOAK").is_some() { SEEDS * 100 } else { SEEDS };
+    for seed in 1..=seeds {
+        if std::panic::catch_unwind(|| life(seed)).is_err() {
+            panic!("the life of seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn delta() {
+    lives(delta::life);
+}

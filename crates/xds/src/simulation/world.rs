@@ -1,0 +1,252 @@
+//! Owners and what they want; and what a client has, judged.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use model::type_urls::{CLUSTER, ENDPOINT, ROUTE, SCOPED_ROUTE};
+use model::{Resource, TypeUrl, Version};
+
+use crate::cache::{Cache, Change};
+use crate::event::Event;
+
+/// Dice: xorshift, so that a seed is a life.
+pub(super) struct Dice(u64);
+
+impl Dice {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(super) fn below(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % sides
+    }
+
+    pub(super) fn one_in(&mut self, sides: u64) -> bool {
+        self.below(sides) == 0
+    }
+}
+
+const OWNERS: u64 = 5;
+/// Hosts that owners take from each other.
+const SHARED_HOSTS: u64 = 2;
+
+/// A type and a name.
+pub(super) type Name = (&'static str, String);
+
+#[derive(Default, Clone)]
+struct Wish {
+    present: bool,
+    cluster: u64,
+    /// What changes in place.
+    cluster_body: u64,
+    endpoint_body: u64,
+    route_body: u64,
+    hosts: BTreeSet<String>,
+}
+
+impl Wish {
+    fn resources(&self, owner: &str) -> BTreeMap<Name, String> {
+        let mut all = BTreeMap::new();
+        if !self.present {
+            return all;
+        }
+        let cluster = format!("{owner}/c{}", self.cluster);
+        all.insert((CLUSTER, cluster.clone()), format!("good {}", self.cluster_body));
+        all.insert((ENDPOINT, cluster.clone()), format!("good {}", self.endpoint_body));
+        let route = format!("public/{owner}");
+        all.insert((ROUTE, route.clone()), format!("good {} {cluster}", self.route_body));
+        for host in &self.hosts {
+            all.insert((SCOPED_ROUTE, format!("public/{host}")), format!("good 0 {route}"));
+        }
+        all
+    }
+}
+
+/// The owners, and the cache that has what they want.
+pub(super) struct World {
+    pub(super) cache: Arc<Cache>,
+    pub(super) dice: Dice,
+    aloud: bool,
+    wishes: BTreeMap<String, Wish>,
+    /// The last sequence number of each owner.
+    pub(super) seqs: HashMap<String, u64>,
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        let cache = Arc::new(Cache::default());
+        cache.open();
+        Self {
+            cache,
+            dice: Dice::new(seed),
+            aloud: std::env::var_os("MARGRAVE_SEED").is_some(),
+            wishes: BTreeMap::new(),
+            seqs: HashMap::new(),
+        }
+    }
+
+    pub(super) fn note(&self, what: impl Fn() -> String) {
+        if self.aloud {
+            eprintln!("{}", what());
+        }
+    }
+
+    /// One owner changes its mind.
+    pub(super) fn change(&mut self) {
+        let owner = format!("o{}", self.dice.below(OWNERS));
+        let mut wish = self.wishes.get(&owner).cloned().unwrap_or_default();
+        if !wish.present {
+            wish = Wish { present: true, cluster: self.dice.below(3), ..wish };
+            wish.hosts = [format!("{owner}.test")].into();
+        }
+        for _ in 0..=self.dice.below(3) {
+            match self.dice.below(8) {
+                0 => wish.cluster = self.dice.below(3),
+                1 => wish.cluster_body = self.dice.below(100),
+                2 => wish.endpoint_body = self.dice.below(100),
+                3 | 4 => wish.route_body = self.dice.below(100),
+                5 => _ = wish.hosts.insert(format!("{owner}-{}.test", self.dice.below(2))),
+                6 => _ = wish.hosts.pop_last(),
+                _ => wish.present = !self.dice.one_in(3),
+            }
+        }
+        // A host that was given away is not claimed again by this.
+        wish.hosts.retain(|host| !host.starts_with("shared") || self.has(&owner, host));
+        self.apply(&owner, wish);
+    }
+
+    fn has(&self, owner: &str, host: &str) -> bool {
+        self.wishes.get(owner).is_some_and(|wish| wish.hosts.contains(host))
+    }
+
+    /// A host goes from whoever has it to another: first it is taken, then given up.
+    pub(super) fn give_host_away(&mut self) {
+        let host = format!("shared{}.test", self.dice.below(SHARED_HOSTS));
+        let to = format!("o{}", self.dice.below(OWNERS));
+        let from: Vec<String> =
+            self.wishes.keys().filter(|owner| self.has(owner, &host)).cloned().collect();
+        let Some(mut wish) = self.wishes.get(&to).filter(|wish| wish.present).cloned() else {
+            return;
+        };
+        wish.hosts.insert(host.clone());
+        self.apply(&to, wish);
+        for owner in from.into_iter().filter(|owner| *owner != to) {
+            let mut wish = self.wishes[&owner].clone();
+            wish.hosts.remove(&host);
+            self.apply(&owner, wish);
+        }
+    }
+
+    fn apply(&mut self, owner: &str, wish: Wish) {
+        let old = self.wishes.get(owner).map(|wish| wish.resources(owner)).unwrap_or_default();
+        let new = wish.resources(owner);
+        let gone = old.keys().filter(|name| !new.contains_key(*name));
+        let remove = gone.map(|(kind, name)| (TypeUrl::new(kind), name.as_str().into())).collect();
+        let set = new.iter().map(|((kind, name), body)| resource(kind, name, body)).collect();
+        let seq = self.cache.apply(vec![Change { owner: owner.into(), set, remove }]);
+        self.note(|| format!("{seq}: {owner} {:?} -> {:?}", old.values(), new.values()));
+        self.seqs.insert(owner.to_owned(), seq);
+        self.wishes.insert(owner.to_owned(), wish);
+    }
+
+    /// In the end a client has what is wanted and what it asks for.
+    pub(super) fn judge_end(&self, held: &Held, asks: impl Fn(&str, &str) -> bool) {
+        let mut wanted = self.wanted();
+        wanted.retain(|(kind, name), _| asks(kind, name));
+        assert_eq!(held.0, wanted);
+    }
+
+    /// All that is wished for.
+    pub(super) fn wanted(&self) -> BTreeMap<Name, String> {
+        self.wishes.iter().flat_map(|(owner, wish)| wish.resources(owner)).collect()
+    }
+}
+
+pub(super) fn resource(type_url: &str, name: &str, body: &str) -> Resource {
+    let hash = Version::hash_of(body.as_bytes());
+    Resource {
+        type_url: TypeUrl::new(type_url),
+        name: name.into(),
+        version: Version { epoch: 1, revision: 1, hash },
+        body: body.as_bytes().to_vec().into(),
+    }
+}
+
+/// What a client has: the bodies it accepted.
+#[derive(Default, Clone)]
+pub(super) struct Held(pub(super) BTreeMap<Name, String>, BTreeSet<String>);
+
+impl Held {
+    pub(super) fn names(&self, type_url: &str) -> BTreeSet<String> {
+        let of_type = self.0.keys().filter(|(kind, _)| *kind == type_url);
+        of_type.map(|(_, name)| name.clone()).collect()
+    }
+
+    /// What resources of a type name in their third word.
+    pub(super) fn named_by(&self, type_url: &str) -> BTreeSet<String> {
+        let of_type = self.0.iter().filter(|((kind, _), _)| *kind == type_url);
+        of_type.filter_map(|(_, body)| body.split(' ').nth(2)).map(str::to_owned).collect()
+    }
+
+    /// A route configuration that a scope names and whose cluster is there is live, and what is live
+    /// must not lose its cluster. (One that never had it may wait for it: nothing breaks. A host
+    /// that goes from owner to owner is nobody's promise.)
+    pub(super) fn judge(&mut self, doing: &str) {
+        let scopes = self.0.iter().filter(|((kind, _), _)| *kind == SCOPED_ROUTE);
+        let kept = scopes.filter(|(name, _)| !name.1.contains("shared"));
+        let routes = kept.filter_map(|(_, body)| body.split(' ').nth(2)).map(str::to_owned);
+        let mut live = BTreeSet::new();
+        for route in routes.collect::<BTreeSet<String>>() {
+            let Some(body) = self.0.get(&(ROUTE, route.clone())) else { continue };
+            let Some(cluster) = body.split(' ').nth(2) else { continue };
+            let there = self.0.contains_key(&(CLUSTER, cluster.to_owned()));
+            assert!(there || !self.1.contains(&route), "{doing}: {route} needs {cluster}");
+            live.extend(there.then_some(route));
+        }
+        self.1 = live;
+    }
+}
+
+/// What was told of each owner: the last sequence number that settled.
+#[derive(Default)]
+pub(super) struct Told {
+    pub(super) synced: Option<u64>,
+    /// The first of those: what came before is not told as settled.
+    ready: Option<u64>,
+    pub(super) settled: HashMap<String, u64>,
+}
+
+impl Told {
+    pub(super) fn hear(&mut self, events: Vec<Event>) {
+        for event in events {
+            match event {
+                Event::Synced { seq, .. } => {
+                    self.ready.get_or_insert(seq);
+                    self.synced = Some(seq);
+                }
+                Event::Settled { owner, seq, .. } => {
+                    // A round that began later may end sooner.
+                    let last = self.settled.entry(owner.to_string()).or_default();
+                    *last = seq.max(*last);
+                }
+                Event::Rejected { name, .. } => panic!("{name} is refused"),
+                Event::Opened { .. }
+                | Event::Closed { .. }
+                | Event::Ahead { .. }
+                | Event::Polled { .. } => {}
+            }
+        }
+    }
+
+    /// Each owner's last change is settled.
+    pub(super) fn judge(&self, world: &World, since: u64) {
+        for (owner, seq) in world.seqs.iter().filter(|(_, seq)| **seq > since) {
+            if self.ready.is_none_or(|ready| *seq > ready) {
+                assert_eq!(self.settled.get(owner), Some(seq), "{owner} is settled");
+            }
+        }
+    }
+}
