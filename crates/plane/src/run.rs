@@ -32,8 +32,9 @@ const START_ADDRESS_WAIT: Duration = Duration::from_secs(5);
 const DOCUMENTS: Duration = Duration::from_secs(2);
 /// How often canaries are looked after: a fraction of how long one is waited for.
 const CANARIES: Duration = Duration::from_millis(250);
-/// How often gauges are set, and what is over is looked for.
-const HOUSEKEEPING: Duration = Duration::from_secs(5);
+/// How often gauges are set, so that whoever looks at them knows of a quarantine within two seconds;
+/// and what is over is looked for.
+const HOUSEKEEPING: Duration = Duration::from_millis(1_500);
 /// A group that has had no proxy for so long is forgotten, until one names it again.
 const GROUP_KEPT: Duration = Duration::from_hours(1);
 

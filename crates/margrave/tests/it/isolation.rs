@@ -2,9 +2,11 @@
 //! nobody else.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
 use crate::backend::Backend;
 use crate::platform::{Options, Platform};
@@ -36,6 +38,9 @@ fn two_hostnames(name: &str, upstream: &str) -> Value {
         json!([format!("{name}.example.com"), format!("{name}2.example.com")]);
     descriptor
 }
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Others, before, while and after a tenant is refused.
 const OTHERS: usize = 10;
@@ -112,4 +117,31 @@ async fn a_tenant_that_envoy_refuses_hurts_only_itself() {
 async fn a_tenant_that_a_proxy_refuses_hurts_only_itself() {
     let options = Options::default().argument("--validators", "none");
     a_refused_tenant_hurts_only_itself(ENVOY_REFUSES, options).await;
+}
+
+/// Its owner, whoever looks at the fleet, and whoever looks at metrics know of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_proxy_refuses_is_told_everywhere() {
+    let templates = poisoned_templates(ENVOY_REFUSES);
+    let options = Options::default()
+        .argument("--validators", "none")
+        .argument("--templates", templates.path().display().to_string());
+    let platform = Platform::start_with(options).await;
+    let web = Backend::start("web").await;
+    platform.provision("victim", &service("victim", &web.url(), "public")).await;
+    assert_eq!(platform.metric("margrave_plane_refused_total").await, 0.0);
+    let reply = platform.patch("victim", &two_hostnames("victim", &web.url())).await;
+    assert_eq!(reply.status, 202, "{reply:?}");
+    let ended = platform.end("victim").await;
+    assert!(ended.description.contains("Envoy refused"), "{ended:?}");
+    let fleet = platform.call("GET", "/v1/fleet", None).await.body;
+    assert_eq!(fleet["quarantined"], 1, "{fleet:#}");
+    assert!(platform.metric("margrave_plane_refused_total").await > 0.0);
+    assert!(platform.metric("margrave_xds_nacks_total").await > 0.0);
+    // Gauges are set from time to time.
+    let deadline = Instant::now() + PATIENCE;
+    while platform.metric("margrave_plane_quarantined").await < 1.0 {
+        assert!(Instant::now() < deadline, "{}", platform.metrics().await);
+        sleep(Duration::from_millis(50)).await;
+    }
 }

@@ -215,12 +215,20 @@ async fn two_releases_of_envoy_in_one_group() {
     })
     .await;
     assert_eq!(line.publish("plain", upstream("plain").await).await, live(2), "on both");
+    for _ in 0..6 {
+        assert_eq!(line.get("plain.example.com").await, (200, "plain".to_owned()), "from either");
+    }
     let another = line.world.publish("another", Some(&public("another"))).await;
     let told = converged(&line.running, "another", another).await;
     let Convergence::Rejected { reason } = told else { panic!("{told:?}") };
     assert!(reason.contains("route `odd`: Envoy 1.39 does not know"), "{reason}");
     assert!(reason.contains("FaultAbort.response_body"), "{reason}");
     assert!(!line.running.held("new-only").is_empty(), "what was live stays");
+    assert_eq!(line.publish("later", upstream("later").await).await, live(2), "others go on");
+    for envoy in &line.envoys {
+        assert_eq!(envoy.statistic("cluster_manager.cds.update_rejected").await, 0);
+        assert_eq!(envoy.statistic("http.internal.rds.*update_rejected").await, 0);
+    }
     line.down().await;
 }
 
