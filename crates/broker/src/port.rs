@@ -138,6 +138,8 @@ pub struct SourceLine {
     pub place: String,
     /// Whether any of it is secret.
     pub is_secret: bool,
+    /// Whether its document comes to groups by stages, as templates do.
+    pub is_staged: bool,
     /// How often it is asked, in milliseconds.
     pub interval_ms: u64,
     /// The revision of its document; 0: there is none yet.

@@ -84,7 +84,7 @@ pub struct GivenLine {
     pub edition: u64,
 }
 
-/// An edition: templates with the facts that they see.
+/// An edition: templates with what they see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EditionLine {
     /// Its number.
@@ -103,7 +103,10 @@ pub struct RolloutStatus {
     /// What the configuration is, where groups are given something else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offered: Option<u64>,
-    /// Why the templates of the configuration are not used.
+    /// Sources whose latest documents not every group has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<String>,
+    /// Why the templates of the configuration, or the documents of sources, are not used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
     /// The latest roll-out.

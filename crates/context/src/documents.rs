@@ -1,7 +1,7 @@
 //! Documents of sources, as they lie in the store. Everything that rendering can see is there
 //! first, so that every replica of the plane sees the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keys::{Redactor, SealError, Secret};
 use serde::{Deserialize, Serialize};
@@ -10,8 +10,34 @@ use store::{BlobWrite, Blobs, Leases, StoreError};
 
 use crate::sealing::{self, Vault};
 
-/// Where documents lie.
+/// Where the latest documents lie.
 const PREFIX: &str = "sources/";
+/// Where those lie that editions may have, by name and revision.
+const VERSIONS: &str = "source-versions/";
+
+/// How a document comes to groups.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// To all of them at once.
+    #[default]
+    AtOnce,
+    /// To those whose edition has it.
+    Staged,
+    /// The same, since it was made so: editions from before follow it as they did.
+    StagedSince,
+}
+
+impl Reach {
+    /// What follows of this one, or of there having been none.
+    pub(crate) fn of(is_staged: bool, before: Option<Self>) -> Self {
+        match (is_staged, before) {
+            (false, _) => Self::AtOnce,
+            (true, None | Some(Self::Staged)) => Self::Staged,
+            (true, Some(Self::AtOnce | Self::StagedSince)) => Self::StagedSince,
+        }
+    }
+}
 
 /// A document of a source.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +46,9 @@ pub struct Document {
     pub revision: u64,
     /// What templates see, with secrets still sealed.
     pub value: Value,
+    /// How it comes to groups.
+    #[serde(default)]
+    pub reach: Reach,
 }
 
 /// Every document, by name. One that cannot be read is left out: it must not keep a plane from
@@ -36,9 +65,60 @@ pub async fn documents(blobs: &dyn Blobs) -> Result<BTreeMap<String, Document>, 
     Ok(all)
 }
 
-/// That a document is written.
-pub(crate) fn put(name: &str, document: &Document) -> BlobWrite {
-    BlobWrite::Put(key(name), serde_json::to_vec(document).unwrap_or_default())
+/// That a document is written, and kept at its revision where editions may have it.
+pub(crate) fn put(name: &str, document: &Document) -> Vec<BlobWrite> {
+    let bytes = serde_json::to_vec(document).unwrap_or_default();
+    let version = BlobWrite::Put(version_key(name, document.revision), bytes.clone());
+    let is_staged = document.reach != Reach::AtOnce;
+    let latest = BlobWrite::Put(key(name), bytes);
+    std::iter::once(latest).chain(is_staged.then_some(version)).collect()
+}
+
+fn version_key(name: &str, revision: u64) -> String {
+    format!("{VERSIONS}{name}/{revision:020}")
+}
+
+fn version_of(key: &str) -> Option<(String, u64)> {
+    let (name, revision) = key.strip_prefix(VERSIONS)?.rsplit_once('/')?;
+    Some((name.to_owned(), revision.parse().ok()?))
+}
+
+/// A document as it was at a revision, if an edition could have it and it was not forgotten.
+pub async fn version(
+    blobs: &dyn Blobs,
+    name: &str,
+    revision: u64,
+) -> Result<Option<Document>, StoreError> {
+    let Some(bytes) = blobs.get(&version_key(name, revision)).await? else { return Ok(None) };
+    Ok(serde_json::from_slice(&bytes).ok())
+}
+
+/// The highest revision of each document that is kept for editions: none is used twice.
+pub(crate) async fn highest(blobs: &dyn Blobs) -> Result<BTreeMap<String, u64>, StoreError> {
+    let mut highest = BTreeMap::<String, u64>::new();
+    for (name, revision) in blobs.list(VERSIONS).await?.iter().filter_map(|key| version_of(key)) {
+        let known = highest.entry(name).or_default();
+        *known = revision.max(*known);
+    }
+    Ok(highest)
+}
+
+/// Forgets what is neither the latest nor `needed`, by name and revision.
+pub async fn forget_versions(
+    blobs: &dyn Blobs,
+    needed: &BTreeSet<(String, u64)>,
+) -> Result<(), StoreError> {
+    let kept = blobs.list(VERSIONS).await?;
+    // After that: whatever of these was the latest is so still, or an older one.
+    let latest = documents(blobs).await?;
+    for key in kept {
+        let Some(version) = version_of(&key) else { continue };
+        let is_latest = latest.get(&version.0).is_some_and(|it| it.revision <= version.1);
+        if !is_latest && !needed.contains(&version) {
+            blobs.delete(&key).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Where the document of this name lies.
@@ -48,11 +128,14 @@ pub(crate) fn key(name: &str) -> String {
 
 /// The ids of the keys with which anything in documents is sealed.
 pub async fn sealing_keys(blobs: &dyn Blobs) -> Result<Vec<String>, StoreError> {
-    let all = documents(blobs).await?;
-    let mut keys: Vec<_> = all.values().flat_map(|it| sealing::keys_of(&it.value)).collect();
-    keys.sort();
-    keys.dedup();
-    Ok(keys)
+    let mut keys = BTreeSet::new();
+    for key in [blobs.list(PREFIX).await?, blobs.list(VERSIONS).await?].concat() {
+        let Some(bytes) = blobs.get(&key).await? else { continue };
+        if let Ok(Document { value, .. }) = serde_json::from_slice(&bytes) {
+            keys.extend(sealing::keys_of(&value));
+        }
+    }
+    Ok(keys.into_iter().collect())
 }
 
 /// Why secrets are not sealed anew.
@@ -74,14 +157,14 @@ pub async fn reseal(
     vault: &dyn Vault,
     newest: &str,
 ) -> Result<(), ResealError> {
-    for blob in blobs.list(PREFIX).await? {
-        let name = &blob[PREFIX.len()..];
+    for blob in [blobs.list(PREFIX).await?, blobs.list(VERSIONS).await?].concat() {
+        let name = version_of(&blob).map_or_else(|| blob[PREFIX.len()..].to_owned(), |it| it.0);
         let Some(old) = blobs.get(&blob).await? else { continue };
-        let Ok(Document { revision, value }) = serde_json::from_slice(&old) else { continue };
-        let sealed = sealing::reseal(vault, name, newest, &value).await;
-        let sealed = sealed.map_err(|error| ResealError::Seal(name.to_owned(), error))?;
+        let Ok(document) = serde_json::from_slice::<Document>(&old) else { continue };
+        let sealed = sealing::reseal(vault, &name, newest, &document.value).await;
+        let sealed = sealed.map_err(|error| ResealError::Seal(name.clone(), error))?;
         let Some((value, _held)) = sealed else { continue };
-        let new = serde_json::to_vec(&Document { revision, value }).unwrap_or_default();
+        let new = serde_json::to_vec(&Document { value, ..document }).unwrap_or_default();
         leases.swap(&blob, &old, &new).await?;
     }
     Ok(())

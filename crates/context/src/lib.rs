@@ -19,7 +19,10 @@ mod table;
 mod testing;
 mod yaml;
 
-pub use documents::{Document, ResealError, documents, open_all, reseal, sealing_keys};
+pub use documents::{
+    Document, Reach, ResealError, documents, forget_versions, open_all, reseal, sealing_keys,
+    version,
+};
 pub use lookup::{Lookup, SystemLookup};
 pub use policy::{AddressPolicy, Refused};
 pub use polled::Declared;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{Millis, Version};
-use serde_json::Value;
 use store::StoreError;
 use tokio::task::JoinHandle;
 
+use crate::documents::{Document, Reach};
 use crate::metrics;
 use crate::scribe::{Scribe, Unwritten};
 use crate::sealing::SecretPath;
@@ -40,6 +40,8 @@ pub struct Declared {
     pub bytes_max: usize,
     /// What of it is secret.
     pub secret_paths: Vec<SecretPath>,
+    /// Whether its document comes to groups by stages, or to all at once.
+    pub is_staged: bool,
     /// Who has it.
     pub source: Arc<dyn Source>,
 }
@@ -48,8 +50,8 @@ pub struct Declared {
 pub(crate) struct Polled {
     declared: Declared,
     scribe: Scribe,
-    /// The document and its revision.
-    kept: Option<(u64, Value)>,
+    /// The document, opened.
+    kept: Option<Document>,
     status: SourceStatus,
     /// Told with it. They are not kept: another process may ask at another place.
     validators: Validators,
@@ -83,7 +85,7 @@ impl Polled {
     fn new(
         declared: Declared,
         scribe: Scribe,
-        kept: Option<(u64, Value)>,
+        kept: Option<Document>,
         before: SourceStatus,
     ) -> Self {
         let Declared { source, interval, secret_paths, .. } = &declared;
@@ -91,6 +93,7 @@ impl Polled {
             kind: source.kind().to_owned(),
             place: source.place(),
             is_secret: !secret_paths.is_empty(),
+            is_staged: declared.is_staged,
             interval_ms: u64::try_from(interval.as_millis()).unwrap_or(u64::MAX),
             ..before
         };
@@ -167,13 +170,14 @@ impl Polled {
             return Err(Unwritten::Source(why.into()));
         }
         let value = self.declared.format.read(text).map_err(Unwritten::Source)?;
-        let (revision, is_same) = match &self.kept {
-            Some((revision, kept)) if *kept == value => (*revision, true),
-            Some((revision, _)) => (revision + 1, false),
-            None => (self.status.revision + 1, false),
-        };
+        let before = self.kept.as_ref();
+        let reach = Reach::of(self.declared.is_staged, before.map(|kept| kept.reach));
+        let is_same = before.is_some_and(|kept| kept.value == value);
+        let revision = before.map_or(self.status.revision, |kept| kept.revision);
+        let revision = if is_same { revision } else { revision + 1 };
         let sealed_as = self.declared.fingerprint();
-        if is_same && self.status.sealed_as == sealed_as {
+        let is_kept = before.is_some_and(|kept| kept.reach == reach);
+        if is_same && is_kept && self.status.sealed_as == sealed_as {
             self.validators = validators;
             return self.still_good(now).await;
         }
@@ -191,13 +195,14 @@ impl Polled {
             ..self.status.clone()
         };
         let Declared { name, secret_paths, .. } = &self.declared;
-        self.scribe.write(name, secret_paths, value.clone(), &status).await?;
+        let document = Document { revision, value, reach };
+        self.scribe.write(name, secret_paths, document.clone(), &status).await?;
         metrics::polled(name, if is_same { "same" } else { "changed" });
         if self.status.failing_since.is_some() {
             tracing::info!(source = name, "a source answers again");
         }
         tracing::info!(source = name, revision, bytes = text.len(), "a source was read");
-        (self.kept, self.status, self.told_at) = (Some((revision, value)), status, now);
+        (self.kept, self.status, self.told_at) = (Some(document), status, now);
         self.validators = validators;
         Ok(())
     }

@@ -5,12 +5,14 @@ use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use serde_json::json;
-use store::Blobs as _;
+use serde_json::{Value, json};
+use store::{Blobs as _, Holding};
 
 use super::*;
-use crate::testing::{self, Clock, Kept};
-use crate::{documents, status};
+use crate::documents as docs;
+use crate::scribe::SourcePorts;
+use crate::status;
+use crate::testing::{self, Clock, Kept, Ring};
 
 enum Act {
     New(&'static str),
@@ -62,6 +64,7 @@ impl Source for Told {
 struct World {
     blobs: Arc<Kept>,
     clock: Arc<Clock>,
+    ring: Arc<Ring>,
     source: Arc<Told>,
     declared: Declared,
     scribe: Scribe,
@@ -71,9 +74,13 @@ struct World {
 impl World {
     async fn new(secret: &[&str]) -> Self {
         let (blobs, clock) = (Arc::<Kept>::default(), Arc::<Clock>::default());
-        let scribe = testing::scribe(&blobs, &clock);
+        let ring = Arc::<Ring>::default();
+        let ports = testing::ports(&blobs, &clock);
+        let holding = Holding { name: "sources".to_owned(), number: 1 };
+        let scribe = Scribe::new(SourcePorts { vault: ring.clone(), ..ports }, holding);
         let source = Arc::<Told>::default();
         let declared = Declared {
+            is_staged: true,
             name: "teams".to_owned(),
             format: Format::Json,
             interval: Duration::from_secs(30),
@@ -84,7 +91,7 @@ impl World {
             source: source.clone(),
         };
         let polled = Polled::new(declared.clone(), scribe.clone(), None, SourceStatus::default());
-        Self { blobs, clock, source, declared, scribe, polled }
+        Self { blobs, clock, ring, source, declared, scribe, polled }
     }
 
     /// As another process, which finds what the store has.
@@ -102,7 +109,7 @@ impl World {
         self.clock.0.fetch_add(1_000, Ordering::Relaxed);
         self.polled.poll().await.unwrap();
         let (kept, status) = self.scribe.one("teams").await.unwrap();
-        (kept.map_or(Value::Null, |(revision, value)| json!([revision, value])), status.problem)
+        (kept.map_or(Value::Null, |kept| json!([kept.revision, kept.value])), status.problem)
     }
 
     async fn status(&self) -> SourceStatus {
@@ -216,7 +223,67 @@ async fn what_becomes_secret_is_sealed_although_it_is_the_same() {
     world.restart().await;
     let expected = json!([1, {"password": "hunter22"}]);
     assert_eq!(world.does(Act::New(text)).await, (expected, None));
-    let all = documents(&*world.blobs).await.unwrap();
+    let all = crate::documents(&*world.blobs).await.unwrap();
     assert!(!format!("{all:?}").contains("hunter22"), "{all:?}");
     assert_eq!(world.status().await.digest, None);
+}
+
+impl World {
+    /// The revisions that editions may have, and how the latest comes to groups.
+    async fn versions(&self) -> (Vec<u64>, Reach) {
+        let mut kept = Vec::new();
+        for revision in 1..=9 {
+            let version = docs::version(&*self.blobs, "teams", revision).await.unwrap();
+            kept.extend(version.map(|version| version.revision));
+        }
+        let latest = crate::documents(&*self.blobs).await.unwrap().remove("teams").unwrap();
+        (kept, latest.reach)
+    }
+}
+
+#[tokio::test]
+async fn what_comes_by_stages_is_kept_as_long_as_an_edition_has_it() {
+    let mut world = World::new(&["/password"]).await;
+    for text in [r#"{"password": "hunter21"}"#, r#"{"password": "hunter22"}"#] {
+        world.does(Act::New(text)).await;
+    }
+    assert_eq!(world.versions().await, (vec![1, 2], Reach::Staged));
+    let (blobs, ring) = (&*world.blobs, world.ring.clone());
+    docs::forget_versions(blobs, &[("teams".to_owned(), 1)].into()).await.unwrap();
+    assert_eq!(world.versions().await.0, [1, 2], "one is needed, one is the latest");
+
+    // What editions have is sealed anew with the rest.
+    ring.rotate();
+    docs::reseal(blobs, &*world.blobs, &*ring, &ring.newest()).await.unwrap();
+    assert_eq!(docs::sealing_keys(blobs).await.unwrap(), [ring.newest()]);
+    ring.forget();
+    let old = docs::version(blobs, "teams", 1).await.unwrap().unwrap();
+    let (opened, _) = docs::open_all(&*ring, &[("teams".to_owned(), old)].into());
+    assert_eq!(opened["teams"], json!({"password": "hunter21"}));
+
+    // A source that went and comes again has no revision that there was.
+    for key in ["sources/teams", "source-status/teams"] {
+        blobs.delete(key).await.unwrap();
+    }
+    world.restart().await;
+    world.does(Act::New(r#"{"password": "hunter23"}"#)).await;
+    assert_eq!(world.versions().await.0, [1, 2, 3]);
+    docs::forget_versions(&*world.blobs, &Default::default()).await.unwrap();
+    assert_eq!(world.versions().await.0, [3]);
+}
+
+#[tokio::test]
+async fn what_becomes_staged_says_so() {
+    let mut world = World::new(&[]).await;
+    for (is_staged, text, expected) in [
+        (false, "1", (vec![], Reach::AtOnce)),
+        (true, "1", (vec![1], Reach::StagedSince)),
+        (true, "2", (vec![1, 2], Reach::StagedSince)),
+        (false, "2", (vec![1, 2], Reach::AtOnce)),
+    ] {
+        world.declared.is_staged = is_staged;
+        world.restart().await;
+        world.does(Act::New(text)).await;
+        assert_eq!(world.versions().await, expected, "{is_staged} {text}");
+    }
 }

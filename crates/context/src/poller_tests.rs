@@ -45,6 +45,7 @@ impl Process {
     fn start(name: &str, store: &Arc<Sqlite>, clock: &Arc<Clock>) -> Self {
         let source = Arc::<Counted>::default();
         let declared = Declared {
+            is_staged: false,
             name: "counted".to_owned(),
             format: Format::Json,
             interval: Duration::from_secs(1),

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::Millis;
-use serde_json::Value;
 use store::{BlobWrite, Blobs, Holding, Leases, StoreError};
 
 use crate::documents::{self, Document};
@@ -73,22 +72,30 @@ impl Scribe {
         Ok((documents::documents(blobs).await?, status::source_statuses(blobs).await?))
     }
 
-    /// A document, opened, with its revision; and how its source stands.
+    /// The highest revisions that editions may have.
+    pub(crate) async fn highest(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        documents::highest(&*self.ports.blobs).await
+    }
+
+    /// A document, opened; and how its source stands, with the highest revision that there was.
     pub(crate) async fn one(
         &self,
         name: &str,
-    ) -> Result<(Option<(u64, Value)>, SourceStatus), StoreError> {
+    ) -> Result<(Option<Document>, SourceStatus), StoreError> {
         let (mut documents, mut statuses) = self.all().await?;
-        let opened = documents.remove(name).and_then(|Document { revision, value }| {
-            match sealing::open(&*self.ports.vault, name, &value) {
-                Ok(opened) => Some((revision, opened.value)),
+        let highest = self.highest().await?.remove(name).unwrap_or(0);
+        let opened = documents.remove(name).and_then(|document| {
+            match sealing::open(&*self.ports.vault, name, &document.value) {
+                Ok(opened) => Some(Document { value: opened.value, ..document }),
                 Err(error) => {
                     tracing::error!(source = name, %error, "a document cannot be opened; it is fetched anew");
                     None
                 }
             }
         });
-        Ok((opened, statuses.remove(name).unwrap_or_default()))
+        let mut status = statuses.remove(name).unwrap_or_default();
+        status.revision = status.revision.max(highest);
+        Ok((opened, status))
     }
 
     /// Writes a document, its secrets sealed, and how its source stands.
@@ -96,13 +103,14 @@ impl Scribe {
         &self,
         name: &str,
         secret_paths: &[SecretPath],
-        mut value: Value,
+        mut document: Document,
         status: &SourceStatus,
     ) -> Result<(), Unwritten> {
-        let sealed = sealing::seal(&*self.ports.vault, name, secret_paths, &mut value).await;
+        let value = &mut document.value;
+        let sealed = sealing::seal(&*self.ports.vault, name, secret_paths, value).await;
         let held = sealed.map_err(Unwritten::Source)?;
-        let document = Document { revision: status.revision, value };
-        let writes = vec![documents::put(name, &document), put_status(name, status)];
+        let mut writes = documents::put(name, &document);
+        writes.push(put_status(name, status));
         let written = self.all_of(writes).await;
         drop(held);
         match written {

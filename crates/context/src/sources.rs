@@ -11,7 +11,7 @@ use model::Millis;
 use serde_json::Value;
 use store::{BlobWrite, StoreError};
 
-use crate::documents::{self, Document, put};
+use crate::documents::{self, Document, Reach, put};
 use crate::scribe::{Scribe, put_status};
 use crate::source::{self, Format};
 use crate::status::{self, SourceStatus};
@@ -44,6 +44,8 @@ type Stamp = (SystemTime, u64);
 struct Look {
     documents: BTreeMap<String, Document>,
     statuses: BTreeMap<String, SourceStatus>,
+    /// The highest revisions that editions may have.
+    highest: BTreeMap<String, u64>,
     now: Millis,
     /// What is good is written down, too.
     tells_all: bool,
@@ -77,9 +79,9 @@ impl FileSources {
     /// Looks once, and writes what changed.
     pub(crate) async fn poll(&mut self, scribe: &Scribe) -> Result<(), StoreError> {
         let (documents, statuses) = scribe.all().await?;
-        let now = scribe.now();
+        let (now, highest) = (scribe.now(), scribe.highest().await?);
         let tells_all = now.saturating_sub(self.told_at) >= TOLD_EVERY_MILLIS;
-        let mut look = Look { documents, statuses, now, tells_all, writes: Vec::new() };
+        let mut look = Look { documents, statuses, highest, now, tells_all, writes: Vec::new() };
         let (mut names, mut is_whole) = (self.declared.clone(), true);
         for path in self.paths.clone() {
             match files(&path) {
@@ -149,15 +151,20 @@ impl Look {
             ..of_file(file, &before)
         };
         let kept = self.documents.get(name);
+        // A file is the platform's, like a template.
+        let reach = Reach::of(true, kept.map(|kept| kept.reach));
+        let is_known =
+            |value: &Value| kept.is_some_and(|it| it.value == *value && it.reach == reach);
         if let Some((value, bytes)) = found
-            && (kept.is_none_or(|kept| kept.value != value) || before.bytes != bytes)
+            && (!is_known(&value) || before.bytes != bytes)
         {
             let is_same = kept.is_some_and(|kept| kept.value == value);
-            let revision = kept.map_or(before.revision, |kept| kept.revision);
+            let highest = self.highest.get(name).copied().unwrap_or(0).max(before.revision);
+            let revision = kept.map_or(highest, |kept| kept.revision);
             status.revision = if is_same { revision } else { revision + 1 };
             status.bytes = bytes;
-            let document = Document { revision: status.revision, value };
-            self.writes.push(put(name, &document));
+            let document = Document { revision: status.revision, value, reach };
+            self.writes.extend(put(name, &document));
             self.writes.push(put_status(name, &status));
         } else if self.tells_all || before.failing_since.is_some() {
             self.writes.push(put_status(name, &status));
@@ -190,6 +197,7 @@ fn of_file(file: &Path, before: &SourceStatus) -> SourceStatus {
         kind: "file".to_owned(),
         place: file.display().to_string(),
         is_secret: false,
+        is_staged: true,
         interval_ms: u64::try_from(POLL.as_millis()).unwrap_or(u64::MAX),
         ..before.clone()
     }

@@ -19,6 +19,9 @@ pub struct SourceStatus {
     pub place: String,
     /// Whether any of it is secret.
     pub is_secret: bool,
+    /// Whether its document comes to groups by stages.
+    #[serde(default)]
+    pub is_staged: bool,
     /// How often it is asked, in milliseconds.
     pub interval_ms: u64,
     /// The revision of its document; 0: there is none yet.

@@ -35,6 +35,16 @@ impl Redactor {
         Self::over(sought.collect())
     }
 
+    /// Shows nothing at all: it is not known yet what is secret.
+    pub fn everything() -> Self {
+        Self(Some(Arc::new(Sought { texts: BTreeSet::new(), search: None })))
+    }
+
+    /// Whether nothing is shown at all.
+    pub fn is_everything(&self) -> bool {
+        self.is_total()
+    }
+
     /// Takes out also what `other` does, as a secret that was replaced may still come up.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {

@@ -5,9 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use model::Node;
-use render::{Complaint, NodeField, Platform, Sources, Templates};
+use render::{Complaint, NodeField, Platform, Templates};
 use serde::{Deserialize, Serialize};
 
+use crate::documents::{Followed, Opened, Revisions, Seen};
 use crate::grouping::Grouping;
 
 /// What an edition is made of, as it is kept.
@@ -15,8 +16,23 @@ use crate::grouping::Grouping;
 pub struct Content {
     /// Files by name, sorted.
     pub templates: Vec<(String, String)>,
-    /// What templates see as `platform`, but for the documents of sources: these are followed.
+    /// What templates see as `platform`, but for the documents of sources.
     pub facts: Platform,
+    /// The revisions of those that come to groups by stages.
+    #[serde(default, skip_serializing_if = "Revisions::is_empty")]
+    pub documents: Revisions,
+}
+
+impl Content {
+    /// Without documents.
+    pub fn new(templates: Vec<(String, String)>, facts: Platform) -> Self {
+        Self { templates, facts, documents: Revisions::new() }
+    }
+
+    /// With these in place of its own.
+    pub(crate) fn with(&self, documents: Revisions) -> Self {
+        Self { documents, ..self.clone() }
+    }
 }
 
 /// An edition, compiled.
@@ -26,6 +42,8 @@ pub struct Edition {
     pub(crate) templates: Templates,
     /// With the documents of sources as they are now.
     pub(crate) platform: Arc<Platform>,
+    /// The documents of its own.
+    own: Opened,
 }
 
 impl fmt::Debug for Edition {
@@ -40,9 +58,10 @@ impl Edition {
         number: u64,
         templates: Templates,
         platform: Platform,
+        own: Opened,
     ) -> Result<Self, Vec<Complaint>> {
         Grouping::new(templates.varies_by())?;
-        let edition = Self { number, templates, platform: Arc::new(platform) };
+        let edition = Self { number, templates, platform: Arc::new(platform), own };
         let node = Node { cluster: crate::DEFAULT_GROUP.to_owned(), ..Node::default() };
         edition.group(&node)?;
         Ok(edition)
@@ -52,10 +71,12 @@ impl Edition {
     pub(crate) fn compile(
         number: u64,
         content: &Content,
-        sources: Sources,
+        own: Opened,
+        seen: &Seen,
     ) -> Result<Self, Vec<Complaint>> {
         let templates = Templates::compile(&content.templates)?;
-        Self::new(number, templates, Platform { sources, ..content.facts.clone() })
+        let sources = seen.with(&own);
+        Self::new(number, templates, Platform { sources, ..content.facts.clone() }, own)
     }
 
     /// What a group gets beside its instances.
@@ -63,10 +84,10 @@ impl Edition {
         self.templates.group(&self.platform, node)
     }
 
-    fn with_sources(&self, sources: &Sources) -> Arc<Self> {
-        let platform = Platform { sources: sources.clone(), ..(*self.platform).clone() };
-        let templates = self.templates.clone();
-        Arc::new(Self { number: self.number, templates, platform: Arc::new(platform) })
+    fn seeing(&self, seen: &Seen) -> Arc<Self> {
+        let platform = Platform { sources: seen.with(&self.own), ..(*self.platform).clone() };
+        let (templates, own) = (self.templates.clone(), self.own.clone());
+        Arc::new(Self { number: self.number, templates, platform: Arc::new(platform), own })
     }
 }
 
@@ -78,6 +99,10 @@ pub(crate) struct Given {
     pub(crate) revision: u64,
     /// The last is for every group.
     editions: Vec<(String, Arc<Edition>)>,
+    /// What all of them see of sources, and what is shown of none.
+    pub(crate) seen: Seen,
+    /// The latest revisions of documents that come by stages.
+    pub(crate) staged: Revisions,
     /// Rises with every change of what is rendered with.
     pub(crate) generation: u64,
     /// Up to which of them every instance has been rendered.
@@ -92,7 +117,16 @@ impl Given {
     /// The same for all.
     pub(crate) fn all(edition: Edition) -> Self {
         let editions = vec![("*".to_owned(), Arc::new(edition))];
-        Self { revision: 0, editions, generation: 0, rendered: 0, behind: None, refused: None }
+        Self {
+            revision: 0,
+            editions,
+            seen: Seen::default(),
+            staged: Revisions::new(),
+            generation: 0,
+            rendered: 0,
+            behind: None,
+            refused: None,
+        }
     }
 
     /// What a group is given.
@@ -109,9 +143,24 @@ impl Given {
             self.revision = self.revision.max(revision);
             self.behind.get_or_insert(self.revision);
             self.editions = editions;
-            self.generation += 1;
             self.refused = None;
+            self.refresh();
         }
+    }
+
+    /// Each edition once, also where several patterns lead to it.
+    fn refresh(&mut self) {
+        for (_, edition) in &self.editions {
+            self.seen.hide(&edition.own);
+        }
+        let mut fresh: Vec<(Arc<Edition>, Arc<Edition>)> = Vec::new();
+        for (_, edition) in &mut self.editions {
+            let known = fresh.iter().find(|(old, _)| Arc::ptr_eq(old, edition));
+            let new = known.map_or_else(|| edition.seeing(&self.seen), |(_, new)| new.clone());
+            let old = std::mem::replace(edition, new.clone());
+            fresh.push((old, new));
+        }
+        self.generation += 1;
     }
 
     /// Every instance has been rendered with what was of this generation.
@@ -143,17 +192,10 @@ impl Given {
         editions.find(|edition| edition.number == number).cloned()
     }
 
-    /// The documents of sources.
-    pub(crate) fn sources(&self) -> &Sources {
-        &self.editions[0].1.platform.sources
-    }
-
-    /// Documents of sources have changed.
-    pub(crate) fn renew(&mut self, sources: &Sources) {
-        for (_, edition) in &mut self.editions {
-            *edition = edition.with_sources(sources);
-        }
-        self.generation += 1;
+    /// Documents that all of them see have changed.
+    pub(crate) fn renew(&mut self, followed: Followed) {
+        self.seen.follow(followed);
+        self.refresh();
     }
 }
 

@@ -13,6 +13,7 @@ mod behind;
 mod canary;
 mod claims;
 mod diff;
+mod documents;
 mod edition;
 mod elsewhere;
 mod flights;
@@ -42,6 +43,7 @@ mod view;
 mod words;
 
 pub use ahead::{AheadView, LetGo};
+pub use documents::Revisions;
 pub use edition::{Content, Edition, matches};
 pub use gate::{EnvoyValidator, Validator, Word};
 pub use live::Convergence;
@@ -49,8 +51,8 @@ pub use plane::{Config, Plane};
 pub use polling::Polling;
 pub use report::{Difference, ProxyReport};
 pub use rollout::{
-    Limits, Opening, OpeningError, Planned, Policy, Refusal, RolloutError, Rollouts, Sample,
-    Status, Wish,
+    Ledger, Limits, Opening, OpeningError, Planned, Policy, Refusal, RolloutError, Rollouts,
+    Sample, Status, Wish,
 };
 pub use summary::Summary;
 pub use view::{Description, FleetView, Proxy, ProxyState, Refused};

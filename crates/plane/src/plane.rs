@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use context::{Resolver, Vault};
 use model::{InstanceId, Millis, Node, Spec};
-use render::{Complaint, Draft, Platform, Sources, Templates};
+use render::{Complaint, Draft, Platform, Templates};
 use store::{Blobs, EditionFeed, Feed, LastGood};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use xds::{Ads, Answers, Cache, ClientStatus, Directory, Event, Limits};
 
+use crate::documents::{Followed, Opened, Seen};
 use crate::edition::{Edition, Given};
 use crate::elsewhere::Elsewhere;
 use crate::gate::{self, Gate, Releases};
@@ -101,10 +102,11 @@ impl Plane {
     ) -> Result<Arc<Self>, Vec<Complaint>> {
         let grouping = Grouping::new(config.templates.varies_by())?;
         let group = Group::new(DEFAULT_GROUP, config.platform.on_demand);
-        let edition = Edition::new(0, config.templates, config.platform)?;
+        let edition = Edition::new(0, config.templates, config.platform, Opened::default())?;
         let mut state = State::new(edition, config.restored_from);
         state.grouping = grouping;
         state.canaries = config.canaries;
+        state.given.seen = Seen::unread();
         state.may_lag = store.may_lag();
         state.groups.insert(DEFAULT_GROUP.into(), group);
         let (told, events) = mpsc::channel(EVENTS);
@@ -178,7 +180,7 @@ impl Plane {
 
     /// A text as people may see it, without what is secret in documents of sources.
     pub fn shown(&self, text: &str) -> String {
-        let redactor = self.state().given.sources().redactor().clone();
+        let redactor = self.state().given.seen.redactor.clone();
         redactor.text(text).into_owned()
     }
 
@@ -341,8 +343,8 @@ impl Plane {
     }
 
     /// Replaces the documents that templates see, and renders everything again.
-    pub(crate) fn renew(&self, sources: &Sources) {
-        self.regive(|given| given.renew(sources));
+    pub(crate) fn renew(&self, followed: Followed) {
+        self.regive(|given| given.renew(followed));
     }
 
     /// Gives groups other editions, and renders everything again.

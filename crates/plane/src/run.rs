@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use model::InstanceId;
-use render::{Complaint, Endpoints, Sources};
+use render::{Complaint, Endpoints};
 use store::{Cursor, StoreError};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::documents::Followed;
 use crate::gate::Subject;
 use crate::queue::Task;
 use crate::renderer::Work;
@@ -77,7 +78,9 @@ impl Plane {
 
     async fn follow(self: Arc<Self>) {
         self.asked("editions", || self.take_editions()).await;
-        self.renew(&self.opened(&self.documents().await));
+        let (followed, staged) = Followed::of(&*self.vault, &self.documents().await);
+        self.state().given.staged = staged;
+        self.renew(followed);
         self.asked("addresses", || self.resolver.recall(&*self.blobs)).await;
         self.asked("verdicts", || self.gate.recall(&*self.blobs)).await;
         let mut pending = Vec::new();
@@ -311,12 +314,6 @@ impl Plane {
         self.asked("documents", || context::documents(&*self.blobs)).await
     }
 
-    /// As templates see them. What was secret before may still come up in what proxies say.
-    fn opened(&self, documents: &BTreeMap<String, context::Document>) -> Sources {
-        let (values, redactor) = context::open_all(&*self.vault, documents);
-        Sources::new(values, redactor).after(self.state().given.sources())
-    }
-
     async fn follow_documents(self: Arc<Self>) {
         let mut seen = None;
         loop {
@@ -325,11 +322,16 @@ impl Plane {
             if !self.loaded.load(Ordering::Acquire) || seen.as_ref() == Some(&documents) {
                 continue;
             }
-            let sources = self.opened(&documents);
+            let (followed, staged) = Followed::of(&*self.vault, &documents);
             seen = Some(documents);
-            if sources != *self.state().given.sources() {
-                tracing::info!(documents = sources.documents().len(), "sources changed");
-                self.renew(&sources);
+            let is_same = {
+                let given = &mut self.state().given;
+                given.staged = staged;
+                given.seen.followed == followed
+            };
+            if !is_same {
+                tracing::info!("sources changed");
+                self.renew(followed);
             }
         }
     }

@@ -337,7 +337,7 @@ impl State {
             Event::Settled { stream, owner, seq } => group.settled(stream, &owner, seq),
             Event::Rejected { stream, owner, seq, type_url, name, message } => {
                 // Envoy's words may quote what it was sent.
-                let message = self.given.sources().redactor().text(&message).into_owned();
+                let message = self.given.seen.redactor.text(&message).into_owned();
                 let proxy = group.proxy(stream);
                 tracing::warn!(%proxy, %owner, seq, %type_url, %name, %message, "refused by a proxy");
                 metrics::refused();

@@ -8,6 +8,7 @@ use model::{Caller, Node, Plan, Spec, TypeUrl, Version, type_urls};
 use render::Platform;
 
 use super::*;
+use crate::documents::Opened;
 use crate::live::Answer;
 use crate::{Convergence, DEFAULT_GROUP, ProxyState};
 
@@ -67,7 +68,8 @@ struct World {
 
 impl World {
     fn new(proxies: &[u64]) -> Self {
-        let edition = Edition::new(0, render::Templates::builtin(), platform()).unwrap();
+        let edition =
+            Edition::new(0, render::Templates::builtin(), platform(), Opened::default()).unwrap();
         let mut state = State::new(edition, None);
         state.begin(1);
         let mut group = Group::new(DEFAULT_GROUP, false);

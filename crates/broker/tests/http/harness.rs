@@ -187,6 +187,7 @@ impl Rollouts for NothingToSee {
         Ok(RolloutStatus {
             given,
             offered: None,
+            sources: Vec::new(),
             trouble: None,
             rollout: None,
             editions: Vec::new(),

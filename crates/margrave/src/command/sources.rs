@@ -36,6 +36,8 @@ pub struct Source {
     place: String,
     /// Whether any of it is secret.
     is_secret: bool,
+    /// Whether its document comes to groups by stages, as templates do.
+    is_staged: bool,
     /// How often it is asked, in milliseconds.
     interval_ms: u64,
     /// The revision of its document; 0: there is none yet.

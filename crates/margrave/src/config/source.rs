@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 use crate::suggest;
 
 /// The keys of a source.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "url",
     "path",
     "inline",
@@ -27,6 +27,7 @@ const KEYS: [&str; 12] = [
     "headers",
     "secret",
     "secret_paths",
+    "staged",
 ];
 /// The keys of a header's text.
 const HEADER_KEYS: [&str; 3] = ["env", "file", "prefix"];
@@ -64,6 +65,8 @@ pub struct SourceConfig {
     pub bytes_max: usize,
     /// What of it is secret.
     pub secret_paths: Vec<SecretPath>,
+    /// Whether what it has comes to groups by stages.
+    pub is_staged: bool,
 }
 
 /// Where a document comes from.
@@ -149,6 +152,13 @@ impl One<'_> {
         {
             keep(problem);
         }
+        let is_staged = match table.get("staged") {
+            None => true,
+            Some(value) => value.get_ref().as_bool().unwrap_or_else(|| {
+                keep((value.span(), "`staged` must be `true` or `false`".to_owned()));
+                true
+            }),
+        };
         let fields = (name, origin, format, interval, jitter, timeout, bytes_max, secret_paths);
         let (
             Ok(name),
@@ -175,6 +185,7 @@ impl One<'_> {
             timeout,
             bytes_max,
             secret_paths,
+            is_staged,
         })
     }
 

@@ -16,7 +16,7 @@ fn a_source_is_declared_in_a_few_lines() {
         "[source.teams]\nurl = 'https://teams.example.com/all.yaml'\ninterval = '5m'\n\
          headers.authorization = { env = 'MARGRAVE_TEAMS_TOKEN', prefix = 'Bearer ' }\n\
          secret_paths = ['/users/*/password']\n\
-         [source.limits]\npath = 'limits.json'\nmax_bytes = 10\ntimeout = '500ms'\n\
+         [source.limits]\npath = 'limits.json'\nstaged = false\nmax_bytes = 10\ntimeout = '500ms'\n\
          [source.motd]\ninline = 'hello'\nformat = 'text'\n\
          [source.zones]\ncommand = ['./zones', '--all']\nsecret = true\njitter = '0s'\n",
     );
@@ -47,6 +47,7 @@ fn a_source_is_declared_in_a_few_lines() {
         (zones.secret_paths.clone(), zones.jitter),
         (vec![SecretPath::whole()], Duration::ZERO)
     );
+    assert!(teams.is_staged && !limits.is_staged);
     assert!(!format!("{sources:?}").contains("hunter22"));
 }
 
@@ -91,6 +92,7 @@ fn what_is_wrong_is_told_with_its_place_and_no_secret() {
         ("path = 'a'\nmax_bytes = 0", "`max_bytes` must be a number from 1 to 8388608"),
         ("path = 'a'\nformat = 'toml'", "`format` must be `json`, `yaml` or `text`"),
         ("path = 'a'\nsecret = true\nsecret_paths = ['/a']", "leave out `secret_paths`"),
+        ("path = 'a'\nstaged = 'no'", "`staged` must be `true` or `false`"),
         ("path = 'a'\nsecret_paths = ['a']", "`a` must begin with `/`"),
         ("path = 7", "`path` must be a text"),
         ("command = []", "`command` names no program"),

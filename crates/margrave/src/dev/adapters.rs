@@ -134,6 +134,7 @@ fn source(name: String, status: context::SourceStatus) -> SourceLine {
         kind: status.kind,
         place: status.place,
         is_secret: status.is_secret,
+        is_staged: status.is_staged,
         interval_ms: status.interval_ms,
         revision: status.revision,
         bytes: status.bytes,

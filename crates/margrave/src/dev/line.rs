@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use context::{AddressPolicy, Poller, Resolver, SystemLookup};
 use model::OperationId;
-use plane::{Content, Opening, OpeningError, Plane, Rollouts};
+use plane::{Content, Ledger, Opening, OpeningError, Plane, Rollouts};
 use render::{Complaint, Platform, Sources, Templates};
 use store::sqlite::{GoodFile, Options, Sqlite};
 use store::{Audit, Bindings, Blobs, Feed, LastGood, Recovery, Teams};
@@ -162,7 +162,8 @@ async fn rendering(
 ) -> anyhow::Result<Rendering> {
     let configured = configured(config, listen, state)?;
     let content = configured.content()?;
-    let opening = Opening::read(&**store, &content, &config.rollout, clock::now()).await;
+    let ledger = Ledger { editions: &**store, blobs: &**store, vault: &**vault };
+    let opening = Opening::read(ledger, &content, &config.rollout, clock::now()).await;
     let opening = opening.map_err(not_opened)?;
     let ground = Ground {
         feed: Arc::<Sqlite>::clone(store),

@@ -47,6 +47,7 @@ impl broker::Rollouts for PlaneRollouts {
         Ok(RolloutStatus {
             given: status.given.into_iter().map(given).collect(),
             offered: status.offered,
+            sources: status.sources,
             trouble: status.trouble,
             rollout: status.rollout.map(line),
             editions: status.editions.into_iter().map(edition).collect(),

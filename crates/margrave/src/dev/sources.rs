@@ -37,6 +37,7 @@ fn declared(config: &SourceConfig) -> anyhow::Result<Declared> {
         timeout: config.timeout,
         bytes_max: config.bytes_max,
         secret_paths: config.secret_paths.clone(),
+        is_staged: config.is_staged,
         source: source(config)?,
     })
 }

@@ -45,7 +45,7 @@ impl Configured {
             None => builtin(),
         };
         templates.sort();
-        Ok(Content { templates, facts: self.facts.clone() })
+        Ok(Content::new(templates, self.facts.clone()))
     }
 
     /// Offers what is configured, and again whenever it has changed, until told to stop.

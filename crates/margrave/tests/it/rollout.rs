@@ -49,7 +49,7 @@ fn save(folder: &Path, place: &str, insertion: &str) {
     }
 }
 
-async fn status(platform: &Platform) -> Value {
+pub(crate) async fn status(platform: &Platform) -> Value {
     platform.call("GET", "/v1/rollouts/status", None).await.body
 }
 
@@ -67,7 +67,7 @@ async fn until<T>(what: &str, platform: &Platform, look: impl Fn(&Value) -> Opti
 }
 
 /// Waits for the end of a roll-out later than `after`; its number, state and reason.
-async fn over(platform: &Platform, after: u64) -> (u64, String, String) {
+pub(crate) async fn over(platform: &Platform, after: u64) -> (u64, String, String) {
     let look = |now: &Value| {
         let rollout = &now["rollout"];
         let id = rollout["id"].as_u64().filter(|id| *id > after && rollout["endedAt"].is_i64())?;
@@ -125,7 +125,7 @@ async fn a_template_that_is_saved_is_live_and_one_that_fails_changes_nothing() {
 
 /// Answers 200 to whoever shows the right credential and both parts of a header, as real services
 /// are particular.
-async fn particular(request: Request) -> StatusCode {
+pub(crate) async fn particular(request: Request) -> StatusCode {
     let headers = request.headers();
     let parts = headers.get_all("x-part").iter().flat_map(|it| it.as_bytes().split(|b| *b == b','));
     match (headers.get("authorization"), parts.count()) {
@@ -136,13 +136,13 @@ async fn particular(request: Request) -> StatusCode {
 }
 
 /// Requests, one after the other, until it is dropped.
-struct Traffic {
+pub(crate) struct Traffic {
     ends: Arc<AtomicBool>,
     good: Arc<AtomicUsize>,
 }
 
 impl Traffic {
-    fn at(address: std::net::SocketAddr) -> Self {
+    pub(crate) fn at(address: std::net::SocketAddr) -> Self {
         let traffic = Self { ends: Arc::default(), good: Arc::default() };
         let (ends, good) = (traffic.ends.clone(), traffic.good.clone());
         tokio::spawn(async move {
@@ -157,7 +157,7 @@ impl Traffic {
     }
 
     /// Waits for so many more good answers.
-    async fn flows(&self, count: usize) {
+    pub(crate) async fn flows(&self, count: usize) {
         let goal = self.good.load(Ordering::Relaxed) + count;
         let deadline = Instant::now() + PATIENCE;
         while self.good.load(Ordering::Relaxed) < goal {

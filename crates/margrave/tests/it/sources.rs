@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::backend::Backend;
 use crate::platform::{Options, Platform};
+use crate::rollout::{self, Traffic};
 use crate::{service, wire};
 
 /// Longer than anything that is waited for takes.
@@ -196,4 +197,58 @@ async fn a_url_feeds_the_edge_and_its_silence_only_ages_its_document() {
         assert!(log.contains(line), "the log lacks {line}");
     }
     assert!(!log.contains(TOKEN), "the token is in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_envoy_refuses_is_taken_back_and_the_good_one_remains() {
+    let (keys, folder) = (Keys::start("one").await, tempfile::tempdir().expect("a folder"));
+    let platform = start(&keys, folder.path(), TELLS, "").await;
+    let backend = Backend::start("one").await;
+    platform.provision("a", &service("shop", &backend.url(), "internal")).await;
+    tells(&platform, "shop.example.com", "one").await;
+    let (good, ..) = rollout::over(&platform, 0).await;
+    keys.becomes(Mood::Says("%NO_SUCH_COMMAND%", "\"v2\""));
+    let (bad, state, reason) = rollout::over(&platform, good).await;
+    assert!(["reverted", "refused"].contains(&&*state), "{state}: {reason}");
+    assert!(reason.contains("NO_SUCH_COMMAND"), "{reason}");
+    assert_eq!(rollout::status(&platform).await["sources"], json!(["partners"]));
+    platform.provision("b", &service("cart", &backend.url(), "internal")).await;
+    for host in ["shop.example.com", "cart.example.com"] {
+        assert_eq!(told(&platform, host).await.as_deref(), Some("one"));
+    }
+    assert_eq!(source(&platform).await["problem"], Value::Null, "it answers as it should");
+    keys.becomes(Mood::Says("three", "\"v3\""));
+    tells(&platform, "shop.example.com", "three").await;
+    assert_eq!(rollout::over(&platform, bad).await.1, "done");
+}
+
+/// The credential that upstreams are shown is the source's.
+const SHOWS: &str = r#"{%- if platform.sources.partners is defined %}
+"request_headers_to_add": [{
+  "header": {"key": "authorization", "value": {{ ("Bearer " ~ platform.sources.partners.key) }} },
+  "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"
+}],
+{%- endif %}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_with_which_upstreams_refuse_everybody_is_taken_back() {
+    let (keys, folder) = (Keys::start("good").await, tempfile::tempdir().expect("a folder"));
+    let stages = "secret_paths = ['/key']\n[rollout]\nstages = 'all=*@10s'";
+    let platform = start(&keys, folder.path(), SHOWS, stages).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let upstream = format!("http://{}", listener.local_addr().expect("bound"));
+    let serve = axum::serve(listener, Router::new().fallback(rollout::particular));
+    let backend = tokio::spawn(serve.into_future());
+    platform.provision("a", &service("shop", &upstream, "public")).await;
+    let traffic = Traffic::at(platform.endpoints.public);
+    let (good, state, reason) = rollout::over(&platform, 0).await;
+    assert_eq!(state, "done", "{reason}");
+    traffic.flows(300).await;
+
+    keys.becomes(Mood::Says("stale", "\"v2\""));
+    let (_, state, reason) = rollout::over(&platform, good).await;
+    assert_eq!(state, "reverted", "{reason}");
+    assert!(reason.contains("400 to 499"), "{reason}");
+    traffic.flows(300).await;
+    backend.abort();
 }

@@ -8,8 +8,9 @@ use store::RollStep;
 use super::opening::{content, keep};
 use super::plan::{Planned, listeners};
 use super::{RolloutError, Rollouts};
+use crate::documents::Opened;
 use crate::edition::{Content, Edition};
-use crate::metrics;
+use crate::{Plane, metrics};
 
 /// What to roll out.
 #[derive(Debug, Clone, Default)]
@@ -55,7 +56,10 @@ impl Rollouts {
             (rollout.state, rollout.reason) = (RolloutState::Refused, Some(planned.why()));
             rollout.ended_at = Some(rollout.started_at);
         }
-        let takes_offer = standing.offered.is_some_and(|(number, _)| number == edition.number);
+        let takes_offer = match standing.offered {
+            Some((offered, _)) => self.is_offered(edition.number, offered).await?,
+            None => false,
+        };
         let rollout = self.write(rollout, takes_offer, entry).await?;
         match &rollout.reason {
             Some(why) => Err(RolloutError::Refused(format!("edition {}: {why}", rollout.to))),
@@ -137,15 +141,21 @@ impl Rollouts {
     /// # Errors
     /// The store does not answer: it must be offered again.
     pub async fn offer(&self, configured: Result<&Content, String>) -> Result<(), RolloutError> {
-        let compiled = configured.and_then(|content| match self.compile(0, content) {
-            Ok(_) => Ok(content),
-            Err(complaints) => Err(complaints),
-        });
+        let compiled = match configured {
+            Ok(content) => match self.compile(0, &self.with_given(content).await?).await {
+                Ok(_) => Ok(content),
+                Err(RolloutError::Refused(why)) => Err(why),
+                Err(other) => return Err(other),
+            },
+            Err(why) => Err(why),
+        };
         let trouble = match compiled {
             Err(why) => Some(why),
             Ok(content) => {
                 let number = keep(&*self.editions, content, self.now()).await?;
-                self.editions.offer_edition(number, false).await?;
+                let standing = self.editions.standing().await?;
+                let is_given = self.is_given(number, &standing).await?;
+                self.editions.offer_edition(number, is_given).await?;
                 self.nudge.notify_one();
                 None
             }
@@ -218,11 +228,10 @@ impl Rollouts {
         let number = match wish {
             Wish { edition: Some(number), .. } => number,
             Wish { templates: Some(templates), .. } => {
-                let base = self.base().await?;
-                let kept = content(&*self.editions, base).await?;
-                let facts = kept.ok_or(RolloutError::Unknown(base))?.facts;
-                let made = Content { templates, facts };
-                let compiled = self.compile(0, &made).map_err(RolloutError::Refused)?;
+                let unknown = RolloutError::Unknown(self.base().await?);
+                let base = self.base_content().await?.ok_or(unknown)?;
+                let made = Content { templates, ..base };
+                let compiled = self.compile(0, &made).await?;
                 if !keeps {
                     return Ok(Arc::new(compiled));
                 }
@@ -231,7 +240,11 @@ impl Rollouts {
             Wish { .. } => {
                 let offered = standing.offered.map(|(number, _)| number);
                 let nothing = || RolloutError::Conflict("nothing is configured".to_owned());
-                offered.ok_or_else(nothing)?
+                let offered = offered.ok_or_else(nothing)?;
+                let latest = self.plane.state().given.staged.clone();
+                let configured = content(&*self.editions, offered).await?;
+                let configured = configured.ok_or(RolloutError::Unknown(offered))?;
+                keep(&*self.editions, &configured.with(latest), self.now()).await?
             }
         };
         self.edition(number).await
@@ -244,28 +257,33 @@ impl Rollouts {
         }
         let content = content(&*self.editions, number).await?;
         let content = content.ok_or(RolloutError::Unknown(number))?;
-        self.compile(number, &content).map(Arc::new).map_err(RolloutError::Refused)
+        self.compile(number, &content).await.map(Arc::new)
     }
 
-    fn compile(&self, number: u64, content: &Content) -> Result<Edition, String> {
-        let (sources, grouping) = {
-            let state = self.plane.state();
-            (state.given.sources().clone(), state.grouping.clone())
+    async fn compile(&self, number: u64, content: &Content) -> Result<Edition, RolloutError> {
+        let Plane { blobs, vault, .. } = &*self.plane;
+        let own = Opened::read(&**blobs, &**vault, &content.documents).await?;
+        let (seen, grouping) = {
+            let mut state = self.plane.state();
+            // Whoever is asked about it may quote it, before anybody is given it.
+            state.given.seen.hide(&own);
+            (state.given.seen.clone(), state.grouping.clone())
         };
-        let edition = Edition::compile(number, content, sources).map_err(|complaints| {
-            format!("the templates cannot be used: {}", listeners(&complaints))
+        let edition = Edition::compile(number, content, own, &seen).map_err(|complaints| {
+            let why = listeners(&complaints);
+            RolloutError::Refused(format!("the templates cannot be used: {why}"))
         })?;
         match grouping.lacks(edition.templates.varies_by()) {
             None => Ok(edition),
-            Some(field) => Err(format!(
+            Some(field) => Err(RolloutError::Refused(format!(
                 "the templates vary by {field}, which groups of proxies are not told apart by yet: \
                  start the control plane with them"
-            )),
+            ))),
         }
     }
 
-    /// What groups have that no stage was reached of.
-    async fn base(&self) -> Result<u64, RolloutError> {
+    /// The edition of groups that no stage was reached of.
+    pub(super) async fn base(&self) -> Result<u64, RolloutError> {
         let given = self.editions.standing().await?.given.editions;
         Ok(given.last().map_or(0, |(_, number)| *number))
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 use store::Standing;
 
 use super::gates::{Facts, Verdict, bake, prove};
+use super::opening::{content, keep};
 use super::watch::Watch;
 use super::{RolloutError, Rollouts, Wish};
 use crate::{metrics, words};
@@ -168,26 +169,68 @@ impl Rollouts {
 
     /// Begins a roll-out to what the configuration is, where that is done by itself.
     async fn take_offer(&self, standing: &Standing) -> Result<bool, RolloutError> {
-        let Some((number, false)) = standing.offered else { return Ok(false) };
-        let is_given = standing.given.editions.iter().all(|(_, it)| *it == number);
-        let is_refused = self.seen().refused == Some(number);
-        if is_given || is_refused || !self.policy.is_automatic || !self.plane.ready() {
+        if !self.policy.is_automatic || !self.plane.ready() {
             return Ok(false);
         }
+        if self.take_configured(standing).await? {
+            return Ok(true);
+        }
+        let Some(number) = self.with_latest().await? else { return Ok(false) };
+        let is_begun = self.begin(number).await?;
+        self.forget_documents().await?;
+        Ok(is_begun)
+    }
+
+    /// What the configuration is, with the documents that groups have.
+    async fn take_configured(&self, standing: &Standing) -> Result<bool, RolloutError> {
+        let Some((offered, false)) = standing.offered else { return Ok(false) };
+        let now = (offered, standing.given.revision);
+        if self.seen().settled_offer == Some(now) || self.is_given(offered, standing).await? {
+            return Ok(false);
+        }
+        let Some(configured) = content(&*self.editions, offered).await? else { return Ok(false) };
+        let number = self.with_given(&configured).await?;
+        let number = keep(&*self.editions, &number, self.now()).await?;
+        if !self.seen().refused.contains(&number) && self.begin(number).await? {
+            return Ok(true);
+        }
+        if self.seen().refused.contains(&number) {
+            self.seen().settled_offer = Some(now);
+        }
+        Ok(false)
+    }
+
+    fn refused(&self, number: u64) {
+        /// More are forgotten: they would be refused once more.
+        const REMEMBERED_MAX: usize = 16;
+        let refused = &mut self.seen().refused;
+        refused.insert(number);
+        if refused.len() > REMEMBERED_MAX {
+            refused.pop_first();
+        }
+    }
+
+    /// Begins a roll-out to an edition that nobody in person has asked for.
+    async fn begin(&self, number: u64) -> Result<bool, RolloutError> {
         let wish = Wish { edition: Some(number), templates: None };
         match self.start(wish, GATES, None).await {
             Ok(rollout) => {
                 tracing::info!(
                     rollout = rollout.id,
                     edition = number,
-                    "the configuration is rolled out"
+                    "the configuration, or what sources have, is rolled out"
                 );
+                self.seen().refusal = None;
                 Ok(true)
             }
             Err(RolloutError::Refused(why)) => {
-                self.seen().refused = Some(number);
+                self.refused(number);
+                // What was planned is written down as a roll-out that was refused.
+                let latest = self.editions.rollouts(1).await?;
+                let is_written = latest.first().is_some_and(|rollout| rollout.to == number);
+                self.seen().refusal = (!is_written).then(|| why.clone());
                 metrics::templates_refused(true);
-                tracing::error!(edition = number, %why, "the templates are not used; what there was stays");
+                tracing::error!(edition = number, %why, "this is not used; what there was stays");
                 Ok(false)
             }
             Err(RolloutError::Conflict(_)) => Ok(false),

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::opening::content;
 use crate::Plane;
+use crate::documents::Opened;
 use crate::edition::Edition;
 
 /// Between two looks.
@@ -49,8 +50,9 @@ impl Plane {
             return Ok(Some(edition));
         }
         let Some(content) = content(editions, number).await? else { return Ok(None) };
-        let sources = self.state().given.sources().clone();
-        match Edition::compile(number, &content, sources) {
+        let own = Opened::read(&*self.blobs, &*self.vault, &content.documents).await?;
+        let seen = self.state().given.seen.clone();
+        match Edition::compile(number, &content, own, &seen) {
             Ok(edition) => Ok(Some(Arc::new(edition))),
             Err(complaints) => {
                 tracing::error!(edition = number, ?complaints, "an edition cannot be used");

@@ -5,6 +5,7 @@
 //! decided what comes next: `gates` is a pure function of what `watch` has seen.
 
 mod command;
+mod documents;
 mod drive;
 mod follow;
 mod gates;
@@ -15,6 +16,7 @@ mod stands;
 mod traffic;
 mod watch;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::{Millis, Rollout};
@@ -23,14 +25,14 @@ use tokio::sync::Notify;
 
 pub use command::Wish;
 pub use gates::Limits;
-pub use opening::{Opening, OpeningError};
+pub use opening::{Ledger, Opening, OpeningError};
 pub use plan::{Planned, Sample};
 pub use policy::Policy;
 
 pub(crate) use stands::{RenderedAt, Stands, Told};
 pub(crate) use traffic::Traffic;
 
-use crate::Plane;
+use crate::{Plane, Revisions};
 use watch::Watch;
 
 /// Why a roll-out does not begin, or go on.
@@ -57,6 +59,8 @@ pub struct Status {
     pub given: Vec<(String, u64)>,
     /// What the configuration is, if groups have not been given that.
     pub offered: Option<u64>,
+    /// Sources of whose latest documents the same holds.
+    pub sources: Vec<String>,
     /// Why the templates of the configuration are not used.
     pub trouble: Option<String>,
     /// The latest roll-out.
@@ -87,8 +91,16 @@ struct Seen {
     /// Of which roll-out and stage, and what was seen of it.
     watch: Option<(u64, usize, Watch)>,
     trouble: Option<String>,
-    /// The offer that was refused: it is not tried again each second.
-    refused: Option<u64>,
+    /// Why what would have begun by itself did not.
+    refusal: Option<String>,
+    /// Editions that were refused, the last few: they are not tried again each second.
+    refused: BTreeSet<u64>,
+    /// What each edition is without its documents.
+    bare: BTreeMap<u64, u64>,
+    /// With what is offered, and given since then, there is nothing to do.
+    settled_offer: Option<(u64, u64)>,
+    /// With what is given and the latest documents there is nothing to do.
+    settled: Option<(u64, Revisions)>,
 }
 
 impl Rollouts {
@@ -120,10 +132,17 @@ impl Rollouts {
         /// Editions that are told.
         const EDITIONS_TOLD_MAX: usize = 20;
         let standing = self.editions.standing().await?;
-        let trouble = self.seen().trouble.clone();
-        let is_given = |number: u64| standing.given.editions.iter().all(|(_, it)| *it == number);
+        let trouble = {
+            let seen = self.seen();
+            seen.trouble.clone().or_else(|| seen.refusal.clone())
+        };
+        let offered = match standing.offered {
+            Some((number, _)) if !self.is_given(number, &standing).await? => Some(number),
+            _ => None,
+        };
         Ok(Status {
-            offered: standing.offered.map(|(number, _)| number).filter(|it| !is_given(*it)),
+            offered,
+            sources: self.waiting(&standing).await?,
             given: standing.given.editions,
             trouble,
             rollout: standing.rollout,

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use context::Vault;
 use model::Millis;
-use render::{Complaint, Platform, Sources, Templates};
-use store::{EditionFeed, Editions, StoreError};
+use render::{Complaint, Platform, Templates};
+use store::{Blobs, EditionFeed, Editions, StoreError};
 
 use super::Policy;
+use crate::documents::{Opened, Seen};
 use crate::edition::{Content, Edition};
 use crate::grouping::Grouping;
 use crate::{Config, Plane};
@@ -33,6 +35,25 @@ impl From<StoreError> for OpeningError {
     }
 }
 
+/// What the store has for those who decide what groups are given.
+#[derive(Clone, Copy)]
+pub struct Ledger<'a> {
+    /// Editions, and who has which.
+    pub editions: &'a dyn Editions,
+    /// Documents of sources.
+    pub blobs: &'a dyn Blobs,
+    /// What opens their secrets.
+    pub vault: &'a dyn Vault,
+}
+
+impl Ledger<'_> {
+    async fn compile(self, number: u64, content: &Content) -> Result<Edition, OpeningError> {
+        let own = Opened::read(self.blobs, self.vault, &content.documents).await?;
+        let compiled = Edition::compile(number, content, own, &Seen::unread());
+        compiled.map_err(OpeningError::Unusable)
+    }
+}
+
 impl Opening {
     /// Reads it. What is configured is used where nothing was given before; else it is offered
     /// later. Facts about this process, such as its ports, hold at once unless they are rolled out
@@ -42,18 +63,19 @@ impl Opening {
     /// Nothing was given before, and the configured templates cannot be used; or the store does not
     /// answer.
     pub async fn read(
-        editions: &dyn Editions,
+        ledger: Ledger<'_>,
         configured: &Content,
         policy: &Policy,
         now: Millis,
     ) -> Result<Self, OpeningError> {
+        let editions = ledger.editions;
         let standing = editions.standing().await?;
         let is_rolling = standing.rollout.is_some_and(|rollout| !rollout.state.is_over());
         let given = standing.given.editions;
         match given.last() {
-            None => first(editions, configured, now).await?,
+            None => first(ledger, configured, now).await?,
             Some((_, base)) if policy.is_direct() && !is_rolling => {
-                as_configured(editions, *base, configured, now).await?;
+                as_configured(ledger, *base, configured, now).await?;
             }
             Some(_) => {}
         }
@@ -62,7 +84,7 @@ impl Opening {
         for (groups, number) in given.editions {
             let content = content(editions, number).await?;
             let content = content.as_ref().unwrap_or(configured);
-            compiled.push((groups, Arc::new(compile(number, content)?)));
+            compiled.push((groups, Arc::new(ledger.compile(number, content).await?)));
         }
         Ok(Self { revision: given.revision, editions: compiled })
     }
@@ -90,33 +112,29 @@ impl Opening {
     }
 }
 
-fn compile(number: u64, content: &Content) -> Result<Edition, OpeningError> {
-    Edition::compile(number, content, Sources::default()).map_err(OpeningError::Unusable)
-}
-
-async fn first(
-    editions: &dyn Editions,
-    configured: &Content,
-    now: Millis,
-) -> Result<(), OpeningError> {
-    compile(0, configured)?;
-    let number = keep(editions, configured, now).await?;
-    Ok(editions.offer_edition(number, true).await?)
+async fn first(ledger: Ledger<'_>, configured: &Content, now: Millis) -> Result<(), OpeningError> {
+    ledger.compile(0, configured).await?;
+    let number = keep(ledger.editions, configured, now).await?;
+    Ok(ledger.editions.offer_edition(number, true).await?)
 }
 
 /// The templates that were given, with the facts of this process.
 async fn as_configured(
-    editions: &dyn Editions,
+    ledger: Ledger<'_>,
     base: u64,
     configured: &Content,
     now: Millis,
 ) -> Result<(), OpeningError> {
+    let editions = ledger.editions;
     let facts = configured.facts.clone();
     let kept = content(editions, base).await?.map(|kept| Content { facts, ..kept });
     // What a newer release has kept may be nothing to this one.
-    let kept = kept.filter(|kept| compile(base, kept).is_ok());
+    let kept = match kept {
+        Some(kept) if ledger.compile(base, &kept).await.is_ok() => Some(kept),
+        _ => None,
+    };
     let given = kept.as_ref().unwrap_or(configured);
-    compile(0, given)?;
+    ledger.compile(0, given).await?;
     let number = keep(editions, given, now).await?;
     editions.give_all(number).await?;
     let Some((offered, is_taken)) = editions.standing().await?.offered else { return Ok(()) };

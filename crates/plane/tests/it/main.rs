@@ -14,5 +14,6 @@ mod good;
 mod line;
 mod proxies;
 mod rollouts;
+mod sourced;
 mod ways;
 mod world;

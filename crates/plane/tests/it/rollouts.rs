@@ -29,17 +29,17 @@ pub(crate) fn content(platform: &Platform, insertion: &str) -> Content {
         ((*name).to_owned(), text)
     };
     let templates = Templates::builtin_files().iter().map(file).collect();
-    Content { templates, facts: platform.clone() }
+    Content::new(templates, platform.clone())
 }
 
 /// What decides, at work.
-struct Rolling {
-    rollouts: Arc<Rollouts>,
+pub(crate) struct Rolling {
+    pub(crate) rollouts: Arc<Rollouts>,
     task: JoinHandle<()>,
 }
 
 impl Rolling {
-    fn start(world: &World, plane: &Arc<Plane>, stages: &str, limits: Limits) -> Self {
+    pub(crate) fn start(world: &World, plane: &Arc<Plane>, stages: &str, limits: Limits) -> Self {
         let (policy, began) = (Policy::new(stages, true, limits).unwrap(), Instant::now());
         let clock =
             Arc::new(move || 1_000_000 + i64::try_from(began.elapsed().as_millis()).unwrap());
@@ -49,13 +49,13 @@ impl Rolling {
     }
 
     /// The configuration is the default with this in it.
-    async fn offer(&self, world: &World, insertion: &str) {
+    pub(crate) async fn offer(&self, world: &World, insertion: &str) {
         let content = content(&world.platform, insertion);
         self.rollouts.offer(Ok(&content)).await.unwrap();
     }
 
     /// Waits for the end of that many roll-outs; how the last did, and why.
-    async fn ended(&self, count: usize) -> (RolloutState, String) {
+    pub(crate) async fn ended(&self, count: usize) -> (RolloutState, String) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let all = self.rollouts.list(100).await.unwrap();
@@ -69,7 +69,7 @@ impl Rolling {
         }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.task.abort();
         let _ = self.task.await;
     }
@@ -82,12 +82,12 @@ fn parts(held: &str) -> (&str, u64) {
     (&held[..name.len()], revision)
 }
 
-fn hashes(held: &[String]) -> Vec<&str> {
+pub(crate) fn hashes(held: &[String]) -> Vec<&str> {
     held.iter().map(|it| it.rsplit('-').next().unwrap()).collect()
 }
 
 /// No resource has a lower revision than before.
-fn rises(before: &[String], after: &[String]) {
+pub(crate) fn rises(before: &[String], after: &[String]) {
     for held in before {
         let (name, revision) = parts(held);
         let now = after.iter().map(|it| parts(it)).find(|(it, _)| *it == name);
@@ -227,7 +227,7 @@ async fn proxies_of_other_replicas_are_waited_for_and_what_they_refuse_halts() {
 }
 
 /// A plane with two groups and one service, without proxies.
-async fn two_groups(stages: &str) -> (World, Running, Rolling) {
+pub(crate) async fn two_groups(stages: &str) -> (World, Running, Rolling) {
     let world = World::new();
     let running = world.start();
     let rolling = Rolling::start(&world, &running.plane, stages, Limits::default());
@@ -240,7 +240,7 @@ async fn two_groups(stages: &str) -> (World, Running, Rolling) {
     (world, running, rolling)
 }
 
-fn of(running: &Running, group: &str) -> Vec<String> {
+pub(crate) fn of(running: &Running, group: &str) -> Vec<String> {
     let entries = running.cache(group).dump(Some("one")).into_iter();
     entries.map(|e| format!("{} {}", e.resource.name, e.resource.version)).collect()
 }

@@ -79,6 +79,10 @@ fn state(rollout: &RolloutLine) -> String {
 pub fn status(status: &RolloutStatus) -> String {
     let given = status.given.iter().map(|it| format!("{}: edition {}", it.groups, it.edition));
     let mut parts = vec![given.collect::<Vec<_>>().join("\n")];
+    if !status.sources.is_empty() {
+        let names = status.sources.join(", ");
+        parts.push(format!("not every group has the latest of the sources {names}"));
+    }
     if let Some(offered) = status.offered {
         parts.push(format!(
             "the configuration is edition {offered}; `margrave rollout start` rolls it out"
