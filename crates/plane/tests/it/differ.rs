@@ -2,8 +2,9 @@
 
 use plane::ProxyState;
 use render::Templates;
+use serde_json::json;
 
-use crate::envoy::{Envoy, get, upstream};
+use crate::envoy::{Envoy, binary, get, upstream};
 use crate::line::{Line, live};
 use crate::world::{World, until, with_template};
 
@@ -19,30 +20,62 @@ fn by_region() -> Templates {
     with_template("listeners.json.j2", &text)
 }
 
+/// Listeners and routes that tell all that templates can see of a proxy.
+fn by_all() -> Templates {
+    let place = "\"most_specific_header_mutations_wins\": true,";
+    let seen = r#"node.region ~ "/" ~ node.zone ~ "/" ~ node.envoy_version ~ "/" ~ node.metadata.tier ~ "/" ~ node.metadata.spot"#;
+    let header = format!(
+        "{place} \"response_headers_to_add\": [{{\"header\": {{\"key\": \"x-seen\", \"value\": {{{{ (\"route@\" ~ {seen} ~ \"@\") }}}} }} }}],"
+    );
+    let prefix = format!("\"stat_prefix\": {{{{ (listener.name ~ \"@\" ~ {seen} ~ \"@\") }}}}");
+    let file = |(name, text): &(&str, &str)| {
+        let text = match *name {
+            "listeners.json.j2" => text.replace("\"stat_prefix\": {{ listener.name }}", &prefix),
+            "routes.json.j2" => text.replace(place, &header),
+            _ => (*text).to_owned(),
+        };
+        let fields = "[region, zone, envoy_version, metadata.tier, metadata.spot]";
+        ((*name).to_owned(), text.replace("varies_by: []", &format!("varies_by: {fields}")))
+    };
+    let files: Vec<_> = Templates::builtin_files().iter().map(file).collect();
+    Templates::compile(&files).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn proxies_of_two_regions_get_what_is_theirs() {
-    let mut line = Line::up(by_region()).await;
-    for region in ["eu", "us"] {
-        line.envoys.push(Envoy::start_in(region, region, line.xds.address));
+async fn proxies_get_what_is_theirs_by_place_version_and_metadata() {
+    let mut line = Line::up(by_all()).await;
+    let proxies = [
+        (json!({}), "//1.40//"),
+        (json!({"locality": {"region": "eu", "zone": "a"}}), "eu/a/1.40//"),
+        (json!({"locality": {"region": "eu", "zone": "b"}}), "eu/b/1.40//"),
+        (json!({"metadata": {"tier": "gold"}}), "//1.40/gold/"),
+        (
+            json!({"locality": {"region": "us"}, "metadata": {"tier": "tin", "spot": true, "more": 1}}),
+            "us//1.40/tin/true",
+        ),
+    ];
+    for (n, (more, _)) in proxies.iter().enumerate().skip(1) {
+        let (id, says) = (format!("p{}", n + 1), more.as_object().unwrap().clone());
+        let envoy = Envoy::start_with(&binary(), &id, line.xds.address, |document| {
+            document["node"].as_object_mut().unwrap().extend(says);
+        });
+        line.envoys.push(envoy);
     }
     let ready = || {
-        let proxies = line.running.plane.fleet().proxies;
-        proxies.iter().filter(|proxy| proxy.state == ProxyState::Live).count() == 3
+        let all = line.running.plane.fleet().proxies;
+        all.iter().filter(|proxy| proxy.state == ProxyState::Live).count() == proxies.len()
     };
-    until("all three have their listeners", ready).await;
-    assert_eq!(line.publish("shop", upstream("one").await).await, live(3));
-    for (envoy, region) in line.envoys.iter().zip(["", "eu", "us"]) {
+    until("all have their listeners", ready).await;
+    assert_eq!(line.publish("shop", upstream("one").await).await, live(proxies.len()));
+    for (envoy, (_, own)) in line.envoys.iter().zip(&proxies) {
         let (_, dump) = get(envoy.admin, "admin", "/config_dump").await;
-        for other in ["", "eu", "us"] {
-            let is_there = dump.contains(&format!("internal@{other}@1.40"));
-            assert_eq!(is_there, other == region, "{other} in the proxy of {region:?}");
+        for (_, other) in &proxies {
+            for part in ["internal", "route"] {
+                let is_there = dump.contains(&format!("{part}@{other}@"));
+                assert_eq!(is_there, own == other, "{part} of {other} in the proxy of {own}");
+            }
         }
     }
-    let mut groups: Vec<_> =
-        line.running.plane.fleet().proxies.into_iter().map(|proxy| proxy.group).collect();
-    groups.sort();
-    let expected = ["", "eu", "us"].map(|at| format!("default,region={at},envoy_version=1.40"));
-    assert_eq!(groups, expected);
     line.down().await;
 }
 
