@@ -174,6 +174,9 @@ pub struct RolloutPlan {
     pub from: u64,
     /// The edition that they would be given; 0: templates that have no number yet.
     pub to: u64,
+    /// Groups that services were rendered for: those of all replicas.
+    #[serde(default)]
+    pub groups: usize,
     /// Services that were rendered with it.
     pub instances: usize,
     /// Services that would be refused, 20 at most: then nothing is rolled out.

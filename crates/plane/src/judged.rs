@@ -33,14 +33,14 @@ impl Plane {
         self.state().groups.values_mut().for_each(|group| group.hears = hears.clone());
     }
 
-    /// Renders a spec and gates it, without publishing; the reason in the tenant's words if it is
-    /// refused. Endpoints are left out, so that no name is waited for.
+    /// Renders a spec for the groups of all replicas and gates it, without publishing; the reason in
+    /// the tenant's words if it is refused. Endpoints are left out, so that no name is waited for.
     pub async fn check(&self, id: &InstanceId, spec: &Spec) -> Result<(), String> {
         self.resolver.check(spec).map_err(|refused| refused.to_string())?;
         let (subject, deadline) =
             (Subject::Planned(id.as_str().into()), Instant::now() + CHECK_MAX);
         loop {
-            let stage = self.stage();
+            let stage = self.stage_everywhere();
             let rendered = self.renderer.one(&stage, id, spec, &self.terms(id), &Endpoints::new());
             match self.gated(&stage, &subject, rendered) {
                 Some(Ok(_)) => return Ok(()),
@@ -108,7 +108,8 @@ impl Plane {
         let is_of = |set: &&Set| set.nodes.iter().any(|(name, _)| &**name == group);
         let set = stage.sets.iter().find(is_of);
         let fingerprint = set.map_or(0, |set| set.edition.templates.fingerprint());
-        let there = self.releases.lock().unwrap_or_else(PoisonError::into_inner).of(group);
+        let mut there = self.releases.lock().unwrap_or_else(PoisonError::into_inner).of(group);
+        there.extend(stage.there.get(group).into_iter().flatten().cloned());
         self.gate.judge(subject, drafts, fingerprint, &there)
     }
 

@@ -16,6 +16,7 @@ mod diff;
 mod documents;
 mod edition;
 mod elsewhere;
+mod everywhere;
 mod flights;
 mod gate;
 mod good;

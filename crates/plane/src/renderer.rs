@@ -10,6 +10,7 @@ use model::{InstanceId, Node, Spec};
 use render::{Complaint, Endpoints, Input};
 
 use crate::edition::Edition;
+use crate::gate::Series;
 use crate::metrics;
 use crate::state::Rendered;
 use crate::tenant::{Target, Terms};
@@ -29,12 +30,24 @@ pub(crate) struct Work {
 }
 
 /// What all instances of a batch are rendered with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Stage {
     /// Each edition in use, and the groups that are given it.
     pub(crate) sets: Vec<Set>,
     /// What of it this is.
     pub(crate) generation: u64,
+    /// Releases of Envoy that groups have at other replicas, for whoever asks for those too.
+    pub(crate) there: BTreeMap<Arc<str>, Series>,
+}
+
+impl Stage {
+    /// A group more.
+    pub(crate) fn add(&mut self, edition: &Arc<Edition>, name: Arc<str>, node: Node) {
+        match self.sets.iter_mut().find(|set| Arc::ptr_eq(&set.edition, edition)) {
+            Some(set) => set.nodes.push((name, node)),
+            None => self.sets.push(Set { edition: edition.clone(), nodes: vec![(name, node)] }),
+        }
+    }
 }
 
 /// The groups that are given an edition.

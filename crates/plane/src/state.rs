@@ -15,7 +15,7 @@ use crate::edition::{Edition, Given};
 use crate::good::Earlier;
 use crate::group::{Group, Outcome, Refusal, Stamp};
 use crate::grouping::Grouping;
-use crate::renderer::{Set, Stage};
+use crate::renderer::Stage;
 use crate::rollout::RenderedAt;
 use crate::tenant::{Fallback, Target, Tenant, Terms};
 use crate::{metrics, words};
@@ -160,15 +160,11 @@ impl State {
 
     /// What instances are rendered with, and for whom.
     pub(crate) fn stage(&self) -> Stage {
-        let mut sets: Vec<Set> = Vec::new();
+        let mut stage = Stage { generation: self.given.generation, ..Stage::default() };
         for (name, group) in &self.groups {
-            let (edition, node) = (self.given.to(name), (name.clone(), group.node.clone()));
-            match sets.iter_mut().find(|set| Arc::ptr_eq(&set.edition, edition)) {
-                Some(set) => set.nodes.push(node),
-                None => sets.push(Set { edition: edition.clone(), nodes: vec![node] }),
-            }
+            stage.add(self.given.to(name), name.clone(), group.node.clone());
         }
-        Stage { sets, generation: self.given.generation }
+        stage
     }
 
     /// Takes in what was rendered of an instance, unless the instance has become something else

@@ -6,6 +6,7 @@ use std::time::Duration;
 use model::InstanceId;
 use serde::{Deserialize, Serialize};
 
+use crate::everywhere::Kinds;
 use crate::live::Answer;
 use crate::rollout::Stands;
 use crate::state::State;
@@ -33,6 +34,9 @@ pub struct Summary {
     refused: BTreeMap<InstanceId, (u64, String)>,
     /// There are more of these than are told.
     more: bool,
+    /// What its groups are rendered for.
+    #[serde(default)]
+    pub(crate) kinds: Kinds,
     /// How its proxies stand to what is rolled out.
     #[serde(default)]
     pub(crate) stands: Stands,
@@ -71,9 +75,10 @@ impl Summary {
 impl Plane {
     /// What is told of the proxies that are connected here.
     pub fn summary(&self) -> Summary {
+        let kinds = self.kinds();
         let mut state = self.state();
         let stands = state.stands(&self.traffic());
-        Summary { stands, ..state.summary() }
+        Summary { kinds, stands, ..state.summary() }
     }
 
     /// Waits until there may be something to tell, for so long at most.

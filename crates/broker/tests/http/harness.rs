@@ -156,6 +156,7 @@ impl Rollouts for NothingToSee {
         Ok(RolloutPlan {
             from: 3,
             to,
+            groups: 1,
             instances: 0,
             refused: Vec::new(),
             refused_count: 0,

@@ -120,6 +120,7 @@ fn plan(planned: Planned) -> RolloutPlan {
     RolloutPlan {
         from: planned.from,
         to: planned.to,
+        groups: planned.groups,
         instances: planned.instances,
         refused: planned.refused.into_iter().map(refused).collect(),
         refused_count: planned.refused_count,

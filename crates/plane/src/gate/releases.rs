@@ -14,7 +14,7 @@ use super::{Series, series};
 const KEPT: Duration = Duration::from_secs(60);
 
 /// Which series of Envoy each group has, or had a moment ago.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Releases(BTreeMap<Arc<str>, BTreeMap<String, Instant>>);
 
 impl Releases {

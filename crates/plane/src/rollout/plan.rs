@@ -32,6 +32,8 @@ pub struct Planned {
     pub to: u64,
     /// The edition that they have.
     pub from: u64,
+    /// Groups that they were rendered for: those of all replicas.
+    pub groups: usize,
     /// Services that were rendered.
     pub instances: usize,
     /// Services that would be refused and are not now, and why; `platform/group` is the listeners.
@@ -173,11 +175,12 @@ pub(super) fn listeners(complaints: &[Complaint]) -> String {
 impl Plane {
     /// What an edition would change for every service, were it given to all groups.
     pub(crate) async fn plan(&self, to: &Arc<Edition>) -> Planned {
-        let before = self.stage();
+        let before = self.stage_everywhere();
         let nodes: Vec<_> = before.sets.iter().flat_map(|set| set.nodes.clone()).collect();
         let set = Set { edition: to.clone(), nodes };
-        let after = Stage { sets: vec![set], generation: before.generation };
-        let mut planned = Planned { to: to.number, ..Planned::default() };
+        let after = Stage { sets: vec![set], ..before.clone() };
+        let groups_count = after.sets.iter().map(|set| set.nodes.len()).sum();
+        let mut planned = Planned { to: to.number, groups: groups_count, ..Planned::default() };
         let [old, new] = [&before, &after].map(|stage| vec![(PLATFORM.into(), groups(stage))]);
         self.compare(&mut planned, [&before, &after], old, new).await;
         let mut instances = self.instances();

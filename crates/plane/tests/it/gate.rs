@@ -54,7 +54,7 @@ fn previous() -> Option<PathBuf> {
 }
 
 /// The default templates with something more in the routes of whoever is public.
-fn with_routes(place: &str, more: &str) -> Templates {
+pub(crate) fn with_routes(place: &str, more: &str) -> Templates {
     let builtin = Templates::builtin_files().iter().find(|(name, _)| *name == "routes.json.j2");
     let (_, text) = builtin.unwrap();
     assert!(text.contains(place), "the template has changed; find another place");
@@ -192,17 +192,19 @@ async fn no_proxy_ever_sees_what_is_refused() {
     line.down().await;
 }
 
+/// A route with a field that is new in 1.40.
+pub(crate) const NEW_IN_THIS_RELEASE: &str = r#"{"name": {{ (instance.id ~ "/odd") }}, "match": {"prefix": "/odd"}, "direct_response": {"status": 204}, "typed_per_filter_config": {"envoy.filters.http.fault": {"@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault", "abort": {"http_status": 503, "percentage": {"numerator": 1}, "response_body": "x"}}}},"#;
+
 /// A fleet on its way from one release to the next.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_releases_of_envoy_in_one_group() {
     let Some(old) = previous() else { return };
-    // The field is new in 1.40.
-    let routes = r#"{"name": {{ (instance.id ~ "/odd") }}, "match": {"prefix": "/odd"}, "direct_response": {"status": 204}, "typed_per_filter_config": {"envoy.filters.http.fault": {"@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault", "abort": {"http_status": 503, "percentage": {"numerator": 1}, "response_body": "x"}}}},"#;
     let both = |world: &World, old: &Path| -> Vec<Arc<dyn Validator>> {
         let old = EnvoyValidator::new(old.to_owned(), "1.39.3".to_owned(), world.folder());
         vec![envoy(world), Arc::new(old)]
     };
-    let mut line = Line::judged(with_routes(ROUTES, routes), |world| both(world, &old)).await;
+    let mut line =
+        Line::judged(with_routes(ROUTES, NEW_IN_THIS_RELEASE), |world| both(world, &old)).await;
     let new_only = line.world.publish("new-only", Some(&public("new-only"))).await;
     assert_eq!(converged(&line.running, "new-only", new_only).await, live(1), "1.40 is alone");
 

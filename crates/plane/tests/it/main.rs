@@ -7,6 +7,7 @@ mod callers;
 mod canaries;
 mod differ;
 mod envoy;
+mod everywhere;
 mod feed;
 mod gate;
 mod gate_plans;

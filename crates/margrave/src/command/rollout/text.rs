@@ -12,8 +12,11 @@ pub fn plan(plan: &RolloutPlan) -> String {
         number => number.to_string(),
     };
     let mut lines = vec![format!(
-        "from edition {} to {to}: {} of {} services would change",
-        plan.from, plan.changed_count, plan.instances
+        "from edition {} to {to}: {} of {} services would change, in {}",
+        plan.from,
+        plan.changed_count,
+        plan.instances,
+        groups(plan.groups)
     )];
     if plan.refused_already > 0 {
         lines.push(format!("{} are refused as it is, and would be then", plan.refused_already));
@@ -38,6 +41,10 @@ pub fn plan(plan: &RolloutPlan) -> String {
         lines.push(format!("Envoy was not asked about {} more: enough is refused", plan.unjudged));
     }
     lines.join("\n")
+}
+
+fn groups(count: usize) -> String {
+    if count == 1 { "1 group".to_owned() } else { format!("{count} groups") }
 }
 
 fn short(type_url: &str) -> &str {
@@ -126,7 +133,7 @@ mod tests {
     #[test]
     fn a_plan_tells_what_changes_and_who_would_be_refused() {
         let whole = json!({
-            "from": 3, "to": 4, "instances": 20, "refusedCount": 1, "refusedAlready": 2, "unjudged": 7,
+            "from": 3, "to": 4, "groups": 2, "instances": 20, "refusedCount": 1, "refusedAlready": 2, "unjudged": 7,
             "refused": [{"owner": "shop", "why": "no such field"}],
             "changed": ["pay"], "changedCount": 1,
             "resources": [{"typeUrl": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
@@ -136,7 +143,7 @@ mod tests {
         });
         let told = plan(&serde_json::from_value(whole).unwrap());
         let expected = "\
-from edition 3 to 4: 1 of 20 services would change
+from edition 3 to 4: 1 of 20 services would change, in 2 groups
 2 are refused as it is, and would be then
 TYPE                ADDED  CHANGED  REMOVED
 RouteConfiguration  0      1        0
