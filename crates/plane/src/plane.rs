@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use xds::{Ads, Answers, Cache, ClientStatus, Directory, Event, Limits};
 
 use crate::documents::{Followed, Opened, Seen};
-use crate::edition::{Edition, Given};
+use crate::edition::Edition;
 use crate::elsewhere::Elsewhere;
 use crate::gate::{self, Gate, Releases};
 use crate::group::Group;
@@ -21,7 +21,7 @@ use crate::grouping::Grouping;
 use crate::live::Answer;
 use crate::queue::Queue;
 use crate::renderer::{Renderer, Stage};
-use crate::rollout::Traffic;
+use crate::rollout::{Herald, Traffic};
 use crate::state::State;
 use crate::tenant::Terms;
 use crate::{Convergence, DEFAULT_GROUP, Description, FleetView, ProxyReport};
@@ -85,8 +85,10 @@ pub struct Plane {
     news: watch::Sender<()>,
     pub(crate) traffic: Mutex<Traffic>,
     pub(crate) told: Mutex<Elsewhere>,
-    /// Where it is told what groups are given, in a process that does not decide it.
+    /// Where it is told what groups are given.
     pub(crate) editions: OnceLock<Arc<dyn EditionFeed>>,
+    /// Who decides it, in a process that does.
+    pub(crate) herald: Mutex<Option<Herald>>,
     clock: Arc<dyn Fn() -> Millis + Send + Sync>,
     grace: Duration,
 }
@@ -130,6 +132,7 @@ impl Plane {
             traffic: Mutex::default(),
             told: Mutex::default(),
             editions: OnceLock::new(),
+            herald: Mutex::default(),
             clock: config.clock,
             grace: config.grace,
         }))
@@ -344,18 +347,18 @@ impl Plane {
 
     /// Replaces the documents that templates see, and renders everything again.
     pub(crate) fn renew(&self, followed: Followed) {
-        self.regive(|given| given.renew(followed));
+        self.regive(|state| state.given.renew(followed));
     }
 
     /// Gives groups other editions, and renders everything again.
     pub(crate) fn give(&self, revision: u64, editions: Vec<(String, Arc<Edition>)>) {
-        self.regive(|given| given.set(revision, editions));
+        self.regive(|state| state.given.set(revision, editions));
     }
 
-    fn regive(&self, change: impl FnOnce(&mut Given)) {
+    pub(crate) fn regive(&self, change: impl FnOnce(&mut State)) {
         let (groups, generation): (Vec<Arc<str>>, u64) = {
             let mut state = self.state();
-            change(&mut state.given);
+            change(&mut state);
             state.retry_all();
             state.guard_groups();
             (state.groups.keys().cloned().collect(), state.given.generation)

@@ -16,6 +16,8 @@ use crate::documents::Followed;
 use crate::gate::Subject;
 use crate::queue::Task;
 use crate::renderer::Work;
+use crate::rollout::Decided;
+use crate::state::State;
 use crate::{Plane, metrics};
 
 /// Changes read at a time.
@@ -54,7 +56,6 @@ impl Plane {
         tasks.spawn(self.resolver.clone().run());
         tasks.spawn(self.clone().follow_documents());
         tasks.spawn(self.clone().remember_addresses());
-        tasks.spawn(self.clone().keep_editions());
         tasks.spawn(self.clone().keep_house());
         tasks.spawn(self.clone().keep_canaries());
         tasks.spawn(self.clone().keep_good());
@@ -77,7 +78,6 @@ impl Plane {
     }
 
     async fn follow(self: Arc<Self>) {
-        self.asked("editions", || self.take_editions()).await;
         let (followed, staged) = Followed::of(&*self.vault, &self.documents().await);
         self.state().given.staged = staged;
         self.renew(followed);
@@ -87,7 +87,8 @@ impl Plane {
         let mut census = None;
         let mut cursor = None;
         loop {
-            let (page, read_at) = (self.page(cursor.as_ref()).await, Instant::now());
+            let (page, given) = self.moment(cursor.as_ref()).await;
+            let read_at = Instant::now();
             if page.reset {
                 let epoch = self.asked("epoch", || self.store.epoch()).await;
                 let restored_from = self.asked("restore", || self.store.restored_from()).await;
@@ -102,14 +103,8 @@ impl Plane {
             if let Some(census) = &mut census {
                 census.extend(page.changes.iter().map(|change| change.instance.clone()));
             }
-            // What was given up to these changes is known before they are: else whoever has been
-            // rendered with it would seem to have been given them.
-            self.asked("editions", || self.take_editions()).await;
-            pending.extend(self.take_in(page.changes));
+            pending.extend(self.take_in(page.changes, given));
             let read_to = cursor.insert(page.cursor);
-            if page.more {
-                continue;
-            }
             self.state().read_to_the_end(page.reached);
             if self.waits_for_store(read_to).await {
                 continue;
@@ -145,6 +140,29 @@ impl Plane {
         metrics::removals_held(0);
     }
 
+    /// The feed to its end, and what groups are given other than before, as of one moment.
+    async fn moment(&self, cursor: Option<&Cursor>) -> (store::Changes, Option<Decided>) {
+        let mut read = self.page(cursor).await;
+        loop {
+            if !read.more {
+                let standing = self.asked("standing", || self.standing()).await;
+                let Some(standing) = standing else { return (read, None) };
+                if standing.given.revision <= read.reached {
+                    let given = self.asked("editions", || self.decided(&standing)).await;
+                    return (read, given);
+                }
+            }
+            // There is more, or something was decided after that was read.
+            let mut next = self.page(Some(&read.cursor)).await;
+            if !next.reset {
+                next.reset = read.reset;
+                read.changes.append(&mut next.changes);
+                next.changes = read.changes;
+            }
+            read = next;
+        }
+    }
+
     async fn page(&self, cursor: Option<&Cursor>) -> store::Changes {
         self.asked("changes", || self.store.changes(cursor.cloned(), PAGE)).await
     }
@@ -168,8 +186,13 @@ impl Plane {
         }
     }
 
-    /// Takes in a page of the feed; returns instances whose upstreams have names never asked for.
-    fn take_in(&self, changes: Vec<store::Change>) -> Vec<(InstanceId, context::Pending)> {
+    /// Takes in what the feed says, and what groups are given, at once; returns instances whose
+    /// upstreams have names never asked for.
+    fn take_in(
+        &self,
+        changes: Vec<store::Change>,
+        given: Option<Decided>,
+    ) -> Vec<(InstanceId, context::Pending)> {
         let mut pending = Vec::new();
         let mut known = Vec::new();
         let follow = |change: &store::Change| match &change.spec {
@@ -180,8 +203,7 @@ impl Plane {
             }
         };
         let followed: Vec<_> = changes.iter().map(follow).collect();
-        {
-            let mut state = self.state();
+        let take = |state: &mut State| {
             for (change, wait) in changes.into_iter().zip(followed) {
                 let id = change.instance.clone();
                 match (state.publish(change), wait) {
@@ -190,7 +212,17 @@ impl Plane {
                     (false, _) => {}
                 }
             }
-            state.guard_groups();
+        };
+        match given {
+            Some((revision, editions)) => self.regive(|state| {
+                take(state);
+                state.given.set(revision, editions);
+            }),
+            None => {
+                let mut state = self.state();
+                take(&mut state);
+                state.guard_groups();
+            }
         }
         if self.loaded.load(Ordering::Acquire) {
             self.queue.urgent(known);

@@ -28,6 +28,13 @@ impl Rollouts {
     /// Works until the future is dropped. A store that fails is asked again for ever, and groups
     /// keep what they have meanwhile.
     pub async fn run(self: Arc<Self>) {
+        self.plane.follow_editions(self.editions.clone());
+        let decides = Arc::downgrade(&self);
+        self.plane.herald(Arc::new(move |standing| {
+            if let Some(decides) = decides.upgrade() {
+                decides.about_to_give(standing);
+            }
+        }));
         loop {
             let is_rolling = match self.tick().await {
                 Ok(is_rolling) => is_rolling,
@@ -44,7 +51,9 @@ impl Rollouts {
     /// One look; whether a roll-out is under way.
     async fn tick(&self) -> Result<bool, RolloutError> {
         let standing = self.editions.standing().await?;
-        self.follow(&standing).await?;
+        if self.is_to_be_given(&standing) {
+            return Ok(true);
+        }
         let Some(rollout) = standing.rollout.clone().filter(|it| !it.state.is_over()) else {
             self.seen().watch = None;
             metrics::rolling(None);
@@ -59,22 +68,17 @@ impl Rollouts {
         Ok(true)
     }
 
-    /// Gives groups what the store says that they have.
-    async fn follow(&self, standing: &Standing) -> Result<(), RolloutError> {
-        let given = &standing.given;
-        if given.editions.is_empty() || given.revision == self.plane.state().given.revision {
-            return Ok(());
-        }
-        let mut editions = Vec::new();
-        for (groups, number) in &given.editions {
-            editions.push((groups.clone(), self.edition(*number).await?));
-        }
+    /// Groups are about to be given this: what is wrong by then is not of this roll-out.
+    pub(super) fn about_to_give(&self, standing: &Standing) {
         if let Some(rollout) = standing.rollout.as_ref().filter(|it| !it.state.is_over()) {
-            self.begin_watch(rollout, given.revision);
+            self.begin_watch(rollout, standing.given.revision);
         }
-        tracing::info!(revision = given.revision, editions = ?given.editions, "groups are given editions");
-        self.plane.give(given.revision, editions);
-        Ok(())
+    }
+
+    /// Whether groups are not yet given what the store says.
+    fn is_to_be_given(&self, standing: &Standing) -> bool {
+        let given = &standing.given;
+        !given.editions.is_empty() && given.revision != self.plane.state().given.revision
     }
 
     /// `given`: at which revision it was decided what groups are given now.

@@ -1,18 +1,21 @@
-//! A process that does not decide what groups are given follows those who do.
+//! What groups are given is read with the feed, at one moment: a change and a decision that came one
+//! after the other are never rendered as if the later had come first. Two processes, or one after the
+//! other, would else have two contents of one version.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
 
-use store::{EditionFeed, Given, StoreError};
-use tokio::time::sleep;
+use store::{EditionFeed, Given, Standing, StoreError};
 
 use super::opening::content;
 use crate::Plane;
 use crate::documents::Opened;
 use crate::edition::Edition;
 
-/// Between two looks.
-const LOOK: Duration = Duration::from_secs(1);
+/// Is told what groups are about to be given.
+pub(crate) type Herald = Arc<dyn Fn(&Standing) + Send + Sync>;
+
+/// Editions that groups are given from a revision on.
+pub(crate) type Decided = (u64, Vec<(String, Arc<Edition>)>);
 
 impl Plane {
     /// From now on groups are given what this says. Before the plane runs.
@@ -21,23 +24,35 @@ impl Plane {
         let _ = self.editions.set(editions);
     }
 
-    /// Looks once.
-    pub(crate) async fn take_editions(&self) -> Result<(), StoreError> {
-        let Some(editions) = self.editions.get() else { return Ok(()) };
-        let Given { revision, editions: given } = editions.standing().await?.given;
-        if given.is_empty() || revision == self.state().given.revision {
-            return Ok(());
+    /// From now on this is told before groups are given something else.
+    pub(crate) fn herald(&self, herald: Herald) {
+        *self.herald.lock().unwrap_or_else(PoisonError::into_inner) = Some(herald);
+    }
+
+    /// What the store says that groups are given; none where nobody says anything.
+    pub(crate) async fn standing(&self) -> Result<Option<Standing>, StoreError> {
+        let Some(editions) = self.editions.get() else { return Ok(None) };
+        editions.standing().await.map(Some)
+    }
+
+    /// What groups are given now and were not before.
+    pub(crate) async fn decided(&self, standing: &Standing) -> Result<Option<Decided>, StoreError> {
+        let Some(editions) = self.editions.get() else { return Ok(None) };
+        let Given { revision, editions: given } = &standing.given;
+        if given.is_empty() || *revision == self.state().given.revision {
+            return Ok(None);
         }
         let mut compiled = Vec::new();
         for (groups, number) in given {
-            let Some(edition) = self.read_edition(&**editions, number).await? else {
-                return Ok(());
+            let Some(edition) = self.read_edition(&**editions, *number).await? else {
+                return Ok(None);
             };
-            compiled.push((groups, edition));
+            compiled.push((groups.clone(), edition));
         }
-        tracing::info!(revision, "groups are given other editions");
-        self.give(revision, compiled);
-        Ok(())
+        tracing::info!(revision, editions = ?given, "groups are given editions");
+        let herald = self.herald.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        herald.inspect(|herald| herald(standing));
+        Ok(Some((*revision, compiled)))
     }
 
     /// An edition; none when this release cannot use it: groups keep what they have then.
@@ -57,15 +72,6 @@ impl Plane {
             Err(complaints) => {
                 tracing::error!(edition = number, ?complaints, "an edition cannot be used");
                 Ok(None)
-            }
-        }
-    }
-
-    pub(crate) async fn keep_editions(self: Arc<Self>) {
-        loop {
-            sleep(LOOK).await;
-            if let Err(error) = self.take_editions().await {
-                tracing::debug!(%error, "editions cannot be read; groups keep what they have");
             }
         }
     }

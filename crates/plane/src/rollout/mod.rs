@@ -29,6 +29,7 @@ pub use opening::{Ledger, Opening, OpeningError};
 pub use plan::{Planned, Sample};
 pub use policy::Policy;
 
+pub(crate) use follow::{Decided, Herald};
 pub(crate) use stands::{RenderedAt, Stands, Told};
 pub(crate) use traffic::Traffic;
 
