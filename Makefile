@@ -54,7 +54,7 @@ soak-xds: envoy ## a real Envoy through many more changes than `make test` has, 
 
 sim: ## 2,000 simulated proxies in 13 regions that are cut off, slowed and killed, in network namespaces (as root; SIM="--regions 3 --proxies 30" for less)
 	cargo build --release --locked --package margrave --package bench
-	MARGRAVE_BIN=$(CARGO_TARGET_DIR)/release/margrave $(CARGO_TARGET_DIR)/release/bench sim --namespaces --rollouts $(SIM)
+	MARGRAVE_BIN=$(CARGO_TARGET_DIR)/release/margrave $(CARGO_TARGET_DIR)/release/bench sim --namespaces $(SIM)
 
 fuzz: envoy ## requests and inputs that nobody thought of, for long: schemathesis on both documents, then each target of fuzz/ for FUZZ_SECONDS
 	MARGRAVE_SOAK=1 MARGRAVE_ENVOY=$$(tools/fetch.py envoy) MARGRAVE_SCHEMATHESIS=$$(tools/fetch.py schemathesis) cargo test --package margrave --test it --locked -- conform --nocapture

@@ -91,5 +91,6 @@ fn a_fleet_in_regions_converges_whatever_happens() {
     let said =
         measure("sim --regions 2 --proxies 12 --tenants 6 --seconds 1 --rate 10 --replicas 2");
     assert!(said.contains("no proxy went backwards, none was emptied"), "{said}");
-    assert!(said.contains("all replicas are killed") && said.contains("everything is killed"));
+    assert!(said.contains("they are taken back") && said.contains("all replicas are killed"));
+    assert!(said.contains("everything is killed"));
 }

@@ -71,9 +71,6 @@ pub(crate) struct Args {
     /// `ip`, `tc` and `nft`. Without it all is on loopback.
     #[arg(long)]
     namespaces: bool,
-    /// Templates are rolled out and taken back, too.
-    #[arg(long)]
-    rollouts: bool,
     /// Of what is drawn by lot.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -235,7 +232,6 @@ impl Sim {
     fn can(&self, round: Round) -> bool {
         match round {
             Round::PacketsLost => self.net.is_some(),
-            Round::RolledOut | Round::TakenBack => self.args.rollouts,
             Round::ReplicaKilled | Round::AllReplicasKilled => self.platform.replicas() > 0,
             _ => true,
         }
