@@ -88,6 +88,9 @@ pub struct ProxyDetail {
     pub differs: Vec<DifferenceLine>,
     /// How many more there are.
     pub more: usize,
+    /// Why neither `resources` nor `differs` are known: the replica that it is connected to did not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
 }
 
 /// A resource that a proxy does not have as it should.
@@ -242,8 +245,9 @@ pub trait View: Send + Sync {
     /// The fleet.
     fn fleet(&self) -> FleetSummary;
 
-    /// A connected proxy in depth, by its `node.id`.
-    fn proxy(&self, id: &str) -> Option<ProxyDetail>;
+    /// A connected proxy in depth, by its `node.id`. Waits for the replica that it is connected to, not
+    /// for long.
+    async fn proxy(&self, id: &str) -> Option<ProxyDetail>;
     /// How an instance stands; `None` when it is not published. Waits for nothing.
     async fn standing(&self, id: &InstanceId) -> Option<Standing>;
     /// How the sources of documents stand, by name.

@@ -25,6 +25,8 @@ const PASSWORD_CHARACTERS: usize = 32;
 const REPLICAS: &str = "replicas";
 /// The file of what a replica has served.
 pub const LAST_GOOD: &str = "last-good.db";
+/// The socket at which a replica is asked.
+const QUESTIONS: &str = "questions";
 /// The file of the keyring.
 const KEYRING: &str = "keys.json";
 /// The largest file of ours that is read, in bytes.
@@ -96,6 +98,11 @@ impl State {
     /// What replicas of the control plane tell of their proxies.
     pub fn summaries(&self) -> SummaryFolder {
         SummaryFolder::at(self.0.join(REPLICAS))
+    }
+
+    /// Where a replica of the control plane can be asked.
+    pub fn questions(&self, replica: &str) -> PathBuf {
+        self.0.join(REPLICAS).join(replica).join(QUESTIONS)
     }
 
     /// What a replica of the control plane keeps here for itself alone, as long as this lives.
@@ -214,6 +221,11 @@ impl Replica {
     /// Its folder.
     pub fn path(&self) -> &Path {
         &self.folder
+    }
+
+    /// Where it is asked.
+    pub fn questions(&self) -> PathBuf {
+        self.folder.join(QUESTIONS)
     }
 
     /// The keys with which this replica seals what it keeps; `make` makes the first. One that cannot

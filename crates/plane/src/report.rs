@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use model::TypeUrl;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use xds::{Owner, StreamId};
 
 use crate::group::Group;
@@ -15,7 +15,7 @@ use crate::view::{Proxy, polling, proxy};
 const TOLD_MAX: usize = 1_000;
 
 /// A proxy in depth.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProxyReport {
     /// How it stands.
     pub proxy: Proxy,
@@ -29,7 +29,7 @@ pub struct ProxyReport {
 }
 
 /// A resource that a proxy does not have as it should.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// Whose it is; `platform/group` for the listeners and what else is nobody's.
     pub owner: String,

@@ -40,7 +40,7 @@ pub(crate) async fn proxy(
     Operator(_): Operator,
     Id(id): Id<String>,
 ) -> Result<Json<ProxyDetail>, Error> {
-    let found = broker.parts.view.proxy(&id);
+    let found = broker.parts.view.proxy(&id).await;
     let unknown = || {
         let why = "no proxy of this id is connected; GET /v1/fleet tells which are";
         Error::new(StatusCode::NOT_FOUND, why)

@@ -79,7 +79,7 @@ impl View for NothingToSee {
             proxies: Vec::new(),
         }
     }
-    fn proxy(&self, id: &str) -> Option<ProxyDetail> {
+    async fn proxy(&self, id: &str) -> Option<ProxyDetail> {
         let line = ProxyLine {
             id: id.to_owned(),
             group: "default".to_owned(),
@@ -95,7 +95,8 @@ impl View for NothingToSee {
             version: None,
         };
         let (resources, differs) = (BTreeMap::new(), Vec::new());
-        (id == "here").then_some(ProxyDetail { proxy: line, resources, differs, more: 0 })
+        let detail = ProxyDetail { proxy: line, resources, differs, more: 0, unknown: None };
+        (id == "here").then_some(detail)
     }
     async fn standing(&self, _: &InstanceId) -> Option<Standing> {
         Some(Standing {

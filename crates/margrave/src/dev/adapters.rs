@@ -16,7 +16,9 @@ use store::{Blobs, StoreError};
 use worker::cloud::LocalCloud;
 
 use super::others::Others;
+use super::questions;
 use crate::clock;
+use crate::state::State;
 
 /// The plane as the worker sees it.
 pub struct PlaneFleet(pub Arc<Plane>, pub Arc<Others>);
@@ -52,6 +54,8 @@ pub struct PlaneView {
     pub blobs: Arc<dyn Blobs>,
     /// The other replicas.
     pub others: Arc<Others>,
+    /// Where they can be asked.
+    pub state: State,
 }
 
 #[async_trait]
@@ -92,11 +96,11 @@ impl broker::View for PlaneView {
         }
     }
 
-    fn proxy(&self, id: &str) -> Option<ProxyDetail> {
-        let Some(report) = self.plane.proxy(id) else { return self.elsewhere(id) };
-        let plane::ProxyReport { proxy: line, resources, differs, more } = report;
-        let differs = differs.into_iter().map(difference).collect();
-        Some(ProxyDetail { proxy: proxy(line), resources, differs, more })
+    async fn proxy(&self, id: &str) -> Option<ProxyDetail> {
+        match self.plane.proxy(id) {
+            Some(report) => Some(detail(report)),
+            None => self.elsewhere(id).await,
+        }
     }
 
     async fn standing(&self, id: &InstanceId) -> Option<Standing> {
@@ -157,12 +161,30 @@ impl PlaneView {
         all
     }
 
-    /// A proxy of another replica: which alone knows what it has in depth.
-    fn elsewhere(&self, id: &str) -> Option<ProxyDetail> {
+    /// A proxy of another replica: which alone knows what it has in depth, and is asked.
+    async fn elsewhere(&self, id: &str) -> Option<ProxyDetail> {
         let there = self.others.proxies(&[]).into_iter().find(|(_, _, proxy)| proxy.id == id);
         let (replica, is_stale, found) = there?;
-        let proxy = other(replica, is_stale, found);
-        Some(ProxyDetail { proxy, resources: BTreeMap::new(), differs: Vec::new(), more: 0 })
+        let asked = questions::ask(&self.state.questions(&replica), id).await;
+        let known = |proxy, why: String| ProxyDetail {
+            proxy,
+            resources: BTreeMap::new(),
+            differs: Vec::new(),
+            more: 0,
+            unknown: Some(format!("its replica `{replica}` tells no more: {why}")),
+        };
+        Some(match asked {
+            Ok(Some(report)) => {
+                let detail = detail(report);
+                let proxy = ProxyLine { replica: Some(replica), ..detail.proxy };
+                ProxyDetail { proxy, ..detail }
+            }
+            Ok(None) => known(
+                other(replica.clone(), is_stale, found),
+                "it is not connected there any more".to_owned(),
+            ),
+            Err(why) => known(other(replica.clone(), is_stale, found), why),
+        })
     }
 }
 
@@ -219,6 +241,12 @@ fn proxy(proxy: plane::Proxy) -> ProxyLine {
         seen_at: proxy.seen_at,
         version: proxy.version,
     }
+}
+
+fn detail(report: plane::ProxyReport) -> ProxyDetail {
+    let plane::ProxyReport { proxy: line, resources, differs, more } = report;
+    let differs = differs.into_iter().map(difference).collect();
+    ProxyDetail { proxy: proxy(line), resources, differs, more, unknown: None }
 }
 
 fn refused(refused: plane::Refused) -> RefusedLine {

@@ -82,7 +82,9 @@ pub async fn build(
     let others = Others::new(replica.name());
     let (shown, told) = (Arc::clone(&plane), Arc::clone(&others));
     let local = Arc::clone(&cloud);
-    let view = Arc::new(PlaneView { plane: shown, cloud: local, blobs, others: told });
+    let state_of = state.clone();
+    let view =
+        Arc::new(PlaneView { plane: shown, cloud: local, blobs, others: told, state: state_of });
     let console = pages::router(config, listen, &store, Arc::clone(&view));
     let bindings: Arc<dyn Bindings> = Arc::<Sqlite>::clone(&store);
     let gate = Gate::open(config, listen, &store, &vault).await?;

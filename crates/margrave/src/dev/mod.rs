@@ -15,6 +15,7 @@ pub mod others;
 mod pages;
 pub mod ports;
 pub mod probes;
+pub mod questions;
 pub mod ready;
 mod replica;
 pub mod roles;

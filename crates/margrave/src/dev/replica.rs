@@ -19,7 +19,7 @@ use super::line::{self, Ground};
 use super::manner::Manner;
 use super::opener::Opener;
 use super::probes::{self, Check, Readiness};
-use super::{others, ports};
+use super::{others, ports, questions};
 use crate::config::{Config, Listen};
 use crate::failure::Failure;
 use crate::gate::entrance::Entrance;
@@ -149,6 +149,11 @@ fn list(parts: Parts) -> Vec<Runner> {
         ),
     ];
     list.extend(answering);
+    let (reads, writes) = ("questions about its proxies", "answers");
+    let (asked, socket) = (Arc::clone(&told), replica.questions());
+    list.push(Runner::new("questions", reads, writes, |stop| {
+        questions::answer(asked, socket, stop)
+    }));
     list.push(Runner::new("summary", "how the proxies here stand", "its summary", |stop| {
         others::tell(told, summaries, name, stop)
     }));

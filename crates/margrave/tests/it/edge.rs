@@ -44,7 +44,7 @@ pub(crate) struct Edge {
     /// Where its internal listener is, once a platform has told it.
     pub(crate) internal: SocketAddr,
     relay: Relay,
-    _envoy: Child,
+    envoy: Child,
     /// Keeps the port ours; Envoy shares it.
     _held: TcpSocket,
     _folder: tempfile::TempDir,
@@ -74,7 +74,14 @@ impl Edge {
             .kill_on_drop(true)
             .spawn()
             .expect("Envoy 1.40 runs: set MARGRAVE_ENVOY, or `make envoy`");
-        Self { internal, relay, _envoy: envoy, _held: held, _folder: folder }
+        Self { internal, relay, envoy, _held: held, _folder: folder }
+    }
+
+    /// It does nothing any more, and is still connected.
+    pub(crate) fn freeze(&self) {
+        let pid = self.envoy.id().expect("it runs").to_string();
+        let stopped = std::process::Command::new("kill").args(["-STOP", &pid]).status();
+        assert!(stopped.expect("kill runs").success());
     }
 
     /// From now on this is the platform that it finds.

@@ -63,6 +63,13 @@ impl Replica {
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
+    /// It does nothing any more, and is still there.
+    fn freeze(&self) {
+        let pid = self.child.id().expect("it runs").to_string();
+        let stopped = std::process::Command::new("kill").args(["-STOP", &pid]).status();
+        assert!(stopped.expect("kill runs").success());
+    }
+
     /// SIGKILL.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.expect("killed");
@@ -192,4 +199,40 @@ async fn a_proxy_that_moves_to_a_replica_that_lags_keeps_what_it_has() {
     edge.lead_to(ahead.xds);
     is_told(&platform, "ahead", "live").await;
     answers(edge.internal, "two").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_of_another_replica_is_told_in_depth() {
+    let (one, two) = (Backend::start("one").await, Backend::start("two").await);
+    let edge = Edge::start().await;
+    let platform = platform_for(edge.internal).await;
+    let replica = Replica::start(platform.state(), "a", &[]).await;
+    edge.lead_to(replica.xds);
+    is_told(&platform, "a", "live").await;
+    platform.provision("shop", &service("shop", &one.url(), "internal")).await;
+    let asked = async || platform.call("GET", "/v1/fleet/proxies/edge-1", None).await;
+    let told = asked().await.body;
+    let cluster = "type.googleapis.com/envoy.config.cluster.v3.Cluster";
+    assert_eq!(told["resources"][cluster], 1, "{told}");
+    assert_eq!((&told["replica"], &told["state"]), (&"a".into(), &"live".into()), "{told}");
+    assert_eq!(told["differs"].as_array().map(Vec::len), Some(0), "{told}");
+
+    edge.freeze();
+    assert_eq!(platform.patch("shop", &service("shop", &two.url(), "internal")).await.status, 202);
+    until("it lacks what has changed", async || {
+        let told = asked().await.body;
+        let differs = told["differs"].as_array().cloned().unwrap_or_default();
+        differs.iter().any(|it| it["owner"] == "shop" && it["name"] == "shop/default")
+    })
+    .await;
+    let text = platform.margrave(&["fleet", "proxy", "edge-1"]).await.stdout;
+    let text = String::from_utf8_lossy(&text);
+    assert!(text.contains("replica") && text.contains("on its way"), "{text}");
+
+    replica.freeze();
+    let told = asked().await;
+    assert_eq!((told.status, &told.body["id"]), (200, &"edge-1".into()));
+    let why = "its replica `a` tells no more: it has not answered in 2 s";
+    assert_eq!(told.body["unknown"], why, "{}", told.body);
+    assert_eq!(platform.call("GET", "/v1/fleet/proxies/nobody", None).await.status, 404);
 }

@@ -36,6 +36,9 @@ pub struct Detail {
     differs: Vec<Difference>,
     /// How many more there are.
     more: usize,
+    /// Why neither `resources` nor `differs` are known: the replica that it is connected to did not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unknown: Option<String>,
 }
 
 /// A resource that a proxy does not have as it should.
@@ -69,7 +72,7 @@ impl Args {
 }
 
 fn text(detail: &Detail) -> String {
-    let Detail { proxy, resources, differs, more } = detail;
+    let Detail { proxy, resources, differs, more, unknown } = detail;
     let mut facts = vec![
         vec!["proxy".to_owned(), proxy.id.clone()],
         vec!["group".to_owned(), proxy.group.clone()],
@@ -78,6 +81,7 @@ fn text(detail: &Detail) -> String {
         vec!["connected".to_owned(), model::utc(proxy.connected_at)],
         vec!["state".to_owned(), proxy.state.clone()],
     ];
+    facts.extend(proxy.replica.iter().map(|it| vec!["replica".to_owned(), it.clone()]));
     let why = why(proxy);
     if !why.is_empty() {
         facts.push(vec!["why".to_owned(), why]);
@@ -90,6 +94,7 @@ fn text(detail: &Detail) -> String {
         let rows: Vec<_> = std::iter::once(head).chain(differs.iter().map(line)).collect();
         parts.push(output::table(&rows));
     }
+    parts.extend(unknown.clone());
     if *more > 0 {
         parts.push(format!("and {more} more"));
     }
