@@ -6,6 +6,8 @@ mod absent;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod conversation;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod hostile;
@@ -18,6 +20,8 @@ mod limits;
 #[cfg(test)]
 mod moves;
 #[cfg(test)]
+mod mutated;
+#[cfg(test)]
 mod polls;
 #[cfg(test)]
 mod refusals;
@@ -25,6 +29,8 @@ mod refusals;
 mod script;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod speaker;
 #[cfg(test)]
 mod state_client;
 #[cfg(test)]
