@@ -16,10 +16,16 @@ use xds::{Cache, Owner};
 
 /// Smaller groups have no canaries.
 pub(crate) const GROUP_MIN: usize = 3;
-/// So long a canary that is away or silent is waited for; then the next proxy becomes one.
+/// So long a canary that is silent is waited for, or one that has not come yet, or for which there is
+/// no other; then the next proxy becomes one.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// So long a canary whose stream broke is waited for while another could be one. An Envoy tries to
+/// connect again within half a second, at first.
+pub(crate) const RECONNECT: Duration = Duration::from_secs(1);
 /// So many times a change waits that long. Then it goes to all, as where there is no canary.
 pub(crate) const TRIES_MAX: usize = 3;
+/// Canaries that go away while a change is on its way to them: one is an accident.
+pub(super) const BROKE_MAX: usize = 2;
 /// For so long a canary's lone verdict is remembered: it convicts nobody else alone meanwhile. And
 /// so long a proxy that was wrong is no canary again.
 const MEMORY: Duration = Duration::from_mins(10);
@@ -48,13 +54,21 @@ pub(crate) struct Member {
     pub(super) counts: bool,
     /// Since when it has no stream.
     pub(super) away_since: Option<Instant>,
+    /// It had one here.
+    pub(super) was_here: bool,
     /// When it was last given the canaries' cache: its stream may not have been heard of yet.
     assigned: Option<Instant>,
 }
 
 impl Member {
     fn new(counts: bool) -> Self {
-        Self { counts, away_since: None, assigned: None }
+        Self { counts, away_since: None, was_here: false, assigned: None }
+    }
+
+    /// Whether it is away for too long. `has_next`: another could take its place.
+    pub(super) fn is_lost(&self, has_next: bool, now: Instant) -> bool {
+        let patience = if has_next && self.was_here { RECONNECT } else { PATIENCE };
+        self.away_since.is_some_and(|since| now.duration_since(since) >= patience)
     }
 
     /// Whether a stream of it may be on its way.
@@ -74,6 +88,8 @@ pub(crate) struct Trial {
     pub(super) gone: Vec<(TypeUrl, Arc<str>)>,
     /// Canaries that went away while it was on its way to them.
     pub(super) broke: BTreeSet<String>,
+    /// Others that went away since the first of those did, though they were never given it.
+    pub(super) left: usize,
     /// It was refused: what it goes back to is being prepared.
     pub(super) is_condemned: bool,
 }
@@ -129,12 +145,21 @@ impl Canaries {
 
     /// A stream to the canaries' cache is there.
     pub(super) fn came(&mut self, id: &str) {
-        self.members.entry(id.to_owned()).or_insert_with(|| Member::new(false));
+        let member = self.members.entry(id.to_owned()).or_insert_with(|| Member::new(false));
+        (member.was_here, member.away_since) = (true, None);
     }
 
     /// A proxy becomes a canary.
     pub(super) fn appoint(&mut self, id: &str) {
         self.members.insert(id.to_owned(), Member::new(true));
+    }
+
+    /// A stream has ended that was not to the canaries' cache. (One of a member is on its way there.)
+    pub(super) fn another_left(&mut self, id: &str) {
+        if !self.members.contains_key(id) {
+            let broken = self.trials.values_mut().filter(|trial| !trial.broke.is_empty());
+            broken.for_each(|trial| trial.left += 1);
+        }
     }
 
     /// It counts no more.
@@ -209,8 +234,15 @@ impl Trial {
             tries: 0,
             gone: Vec::new(),
             broke: BTreeSet::new(),
+            left: 0,
             is_condemned: false,
         }
+    }
+
+    /// Whether more canaries broke off under it than proxies go by themselves. One is an accident,
+    /// and where others go as well the network may be at fault.
+    pub(super) fn is_deadly(&self) -> bool {
+        self.broke.len() >= BROKE_MAX + self.left
     }
 
     /// Whether canaries have had their time.

@@ -11,13 +11,10 @@ use model::{TypeUrl, type_urls};
 use tokio::time::Instant;
 use xds::{Cache, Change, Owner, StreamId};
 
-use crate::canary::{GROUP_MIN, PATIENCE, TRIES_MAX, Trial};
+use crate::canary::{BROKE_MAX, GROUP_MIN, PATIENCE, TRIES_MAX, Trial};
 use crate::diff::Diff;
 use crate::group::{Group, Outcome, Refusal, Stream};
 use crate::metrics;
-
-/// Canaries that go away while a change is on its way to them: one is an accident.
-const BROKE_MAX: usize = 2;
 
 impl Group {
     /// What a proxy is served from.
@@ -65,7 +62,9 @@ impl Group {
         // A newer change of an owner has no more time than the one in whose place it comes.
         let trial = trial.filter(|trial| !trial.is_condemned);
         let trial = trial.unwrap_or_else(|| Trial::new(Instant::now()));
-        self.canaries.trials.insert(owner, Trial { gone, broke: BTreeSet::new(), ..trial });
+        self.canaries
+            .trials
+            .insert(owner, Trial { gone, broke: BTreeSet::new(), left: 0, ..trial });
         seq
     }
 
@@ -158,10 +157,11 @@ impl Group {
         }
     }
 
-    /// A stream has ended. A change that two canaries broke off under is at fault: nobody else is
-    /// given it.
+    /// A stream has ended. A change that two canaries broke off under, and no others meanwhile, is
+    /// at fault: nobody else is given it.
     pub(super) fn broke_off(&mut self, id: StreamId, stream: &Stream) -> Vec<Outcome> {
         if !self.is_canary(stream) {
+            self.canaries.another_left(stream.id());
             return Vec::new();
         }
         let flights = &self.flights;
@@ -169,7 +169,7 @@ impl Group {
         let mut broke = Vec::new();
         for (owner, trial) in &mut self.canaries.trials {
             if is_waiting(owner) && trial.broke.insert(stream.id().to_owned()) {
-                broke.extend((trial.broke.len() >= BROKE_MAX).then(|| owner.clone()));
+                broke.extend(trial.is_deadly().then(|| owner.clone()));
             }
         }
         broke.iter().filter_map(|owner| self.condemn_broken(owner)).collect()
@@ -217,13 +217,13 @@ impl Group {
 
     /// A canary that is away too long, or refuses what others took, is none.
     fn replace_unfit(&mut self, now: Instant) {
-        let is_over = |since: Instant| now.duration_since(since) >= PATIENCE;
+        let has_next = self.next(now).is_some();
         let refuses = |id: &str| {
             let mut streams = self.streams.values().filter(|s| s.early && s.id() == id);
             streams.any(|s| s.refuses.iter().any(|owner| !self.canaries.tries(owner)))
         };
         let members = self.canaries.members.iter().filter(|(_, member)| member.counts);
-        let unfit = members.filter(|(id, it)| it.away_since.is_some_and(is_over) || refuses(id));
+        let unfit = members.filter(|(id, it)| it.is_lost(has_next, now) || refuses(id));
         for id in unfit.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             tracing::warn!(proxy = id, "a canary is away or refuses what others take");
             self.dismiss(&id);
@@ -232,9 +232,7 @@ impl Group {
 
     fn appoint(&mut self, now: Instant) {
         while self.canaries.counting() < self.canaries.wanted {
-            let enough = if self.canaries.trials.is_empty() { GROUP_MIN } else { 1 };
-            let candidate = (self.ready() >= enough).then(|| self.candidate(now));
-            let Some(id) = candidate.flatten() else { return };
+            let Some(id) = self.next(now) else { return };
             tracing::info!(proxy = id, group = self.node.cluster, "a canary");
             self.canaries.cache.get_or_insert_with(|| Arc::new(self.cache.fork()));
             self.canaries.appoint(&id);
@@ -243,7 +241,13 @@ impl Group {
         }
     }
 
-    /// Who becomes a canary next: a proxy that has what it should have.
+    /// Who becomes a canary next, in a group that is large enough, or has a change on trial.
+    fn next(&self, now: Instant) -> Option<String> {
+        let enough = if self.canaries.trials.is_empty() { GROUP_MIN } else { 1 };
+        if self.ready() >= enough { self.candidate(now) } else { None }
+    }
+
+    /// Who of the group is fit for it: a proxy that has what it should have.
     fn candidate(&self, now: Instant) -> Option<String> {
         let lacking = self.flights.lacking();
         let is_silent = |id: &StreamId| {
@@ -274,7 +278,9 @@ impl Group {
         for owner in over {
             let Some(trial) = self.canaries.trials.get_mut(&owner) else { continue };
             (trial.tries, trial.since) = (trial.tries + 1, now);
-            if !has_canary || trial.tries >= TRIES_MAX {
+            if trial.broke.len() >= BROKE_MAX {
+                outcomes.extend(self.condemn_broken(&owner));
+            } else if !has_canary || trial.tries >= TRIES_MAX {
                 tracing::warn!(%owner, "no canary answers; the change goes to all");
                 outcomes.extend(self.pass(&owner, false));
             }

@@ -203,6 +203,92 @@ async fn a_canary_that_does_not_answer_is_replaced_by_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_canary_whose_stream_broke_has_time_to_reconnect_and_no_more_while_another_could_be_one()
+{
+    let (mut world, canary) = with_canary(4);
+    world.changes("a", 5, &["route internal/a 1"]);
+    let breaks = |world: &mut World, proxy: u64| {
+        world.say(Event::Closed { stream: StreamId(proxy) });
+        world.tick();
+    };
+    breaks(&mut world, canary);
+    tokio::time::advance(SECOND / 2).await;
+    world.tick();
+    assert_eq!(world.appointed(), Some(canary), "it may come back, and does");
+    world.comes_back(canary, true);
+    world.say(Event::Synced { stream: StreamId(canary), seq: world.seq - 1 });
+    breaks(&mut world, canary);
+    tokio::time::advance(SECOND).await;
+    world.tick();
+    let next = world.appointed().expect("another");
+    assert_ne!(next, canary);
+    assert_eq!(world.canary_comes(), next);
+    assert_eq!(world.held(), ["a internal/a 5 1"], "long before five seconds have passed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_for_which_there_is_no_other_is_waited_for() {
+    let (mut world, canary) = with_canary(3);
+    world.changes("a", 5, &["route internal/a 1"]);
+    for other in world.others(canary) {
+        world.say(Event::Closed { stream: StreamId(other) });
+    }
+    world.say(Event::Closed { stream: StreamId(canary) });
+    world.tick();
+    tokio::time::advance(4 * SECOND).await;
+    world.tick();
+    assert_eq!((world.appointed(), world.held().len()), (Some(canary), 0));
+    world.comes_back(canary, true);
+    world.synced(canary);
+    assert_eq!(world.held(), ["a internal/a 5 1"]);
+}
+
+/// Two canaries of six proxies broke off under a change, and one went that never saw it.
+async fn two_broke_off_and_another_went() -> World {
+    let (mut world, first) = with_canary(6);
+    world.changes("a", 5, &["route internal/a 1"]);
+    let other = world.others(first)[0];
+    world.say(Event::Closed { stream: StreamId(first) });
+    world.say(Event::Closed { stream: StreamId(other) });
+    world.tick();
+    tokio::time::advance(SECOND).await;
+    world.tick();
+    let next = world.appointed().expect("another");
+    world.say(Event::Closed { stream: StreamId(next) });
+    world.comes_back(next, true);
+    world.say(Event::Synced { stream: StreamId(next), seq: world.seq - 1 });
+    world.say(Event::Closed { stream: StreamId(next) });
+    assert_eq!(world.converged("a", 5), behind(0, 3, "waiting for a canary"));
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_not_to_blame_when_others_go_as_canaries_do() {
+    let mut world = two_broke_off_and_another_went().await;
+    world.tick();
+    tokio::time::advance(SECOND).await;
+    world.tick();
+    world.canary_comes();
+    assert_eq!(world.held(), ["a internal/a 5 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_two_broke_off_under_is_not_given_to_all_for_want_of_a_verdict() {
+    let mut world = two_broke_off_and_another_went().await;
+    for rest in world.others(0) {
+        world.say(Event::Closed { stream: StreamId(rest) });
+    }
+    for _ in 0..3 {
+        tokio::time::advance(5 * SECOND).await;
+        world.tick();
+    }
+    world.connect(9);
+    let why = "Envoy refused the internal routes: 2 proxies that were to try it broke off";
+    assert_eq!(world.converged("a", 5), rejected(why));
+    assert!(world.held().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_no_canary_answers_a_change_goes_to_all_in_the_end() {
     let (mut world, _) = with_canary(5);
     world.changes("a", 5, &["route internal/a 1"]);
