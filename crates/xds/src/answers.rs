@@ -11,7 +11,7 @@ use prost::Message;
 use tokio::sync::watch;
 use tonic::Status;
 
-use crate::frames::Inbound;
+use crate::inbound::Inbound;
 use crate::stream::draining;
 use crate::wire::WireNode;
 
@@ -66,8 +66,8 @@ pub(crate) async fn listen(
             message = inbound.next() => message?,
             _ = drain.wait_for(|drain| *drain) => return Err(draining()),
         };
-        let Some(bytes) = message else { return Ok(()) };
-        let told = Told::decode(bytes)
+        let Some(word) = message else { return Ok(()) };
+        let told = Told::decode(word.bytes)
             .map_err(|error| Status::invalid_argument(format!("not a message: {error}")))?;
         let known = match (&node, told.identifier.and_then(|it| it.node)) {
             (Some(node), _) => node.clone(),
@@ -154,6 +154,8 @@ mod tests {
     use bytes::{BufMut, BytesMut};
 
     use super::*;
+    use crate::limits::Limits;
+    use crate::turns::Turns;
 
     fn family(name: &str, value: f64) -> Family {
         let metrics = vec![Metric { counter: Some(Counter { value }) }];
@@ -185,7 +187,7 @@ mod tests {
             _ => Ok(()),
         };
         let tell = |node: &Node, answers| heard.lock().unwrap().push((node.id.clone(), answers));
-        let inbound = Inbound::new(body, MESSAGE_BYTES_MAX);
+        let inbound = Inbound::new(body, MESSAGE_BYTES_MAX, Turns::new(&Limits::default()));
         let drain = watch::Sender::new(false);
         let end = listen(inbound, drain.subscribe(), admit, tell).await;
         (heard.into_inner().unwrap(), end)

@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 
-use crate::frames::{Framed, Inbound};
+use crate::frames::Framed;
 use crate::health;
+use crate::inbound::Inbound;
 use crate::rate::{Meter, Rate};
 use crate::service::{Ads, respond};
 use crate::status::{self, Scope};
@@ -49,7 +50,7 @@ impl Ads {
         let place = self.place()?;
         let (sender, messages) = mpsc::channel(1);
         let (ads, greeting) = (self.clone(), self.limits().greeting);
-        let mut inbound = Inbound::new(request.into_body(), QUESTION_BYTES_MAX);
+        let mut inbound = self.inbound(request, QUESTION_BYTES_MAX);
         tokio::spawn(async move {
             let answers = Answers(sender.clone());
             let mut asked = Meter::new(QUESTIONS, Instant::now());
@@ -86,7 +87,7 @@ async fn question<Q: Message + Default>(
             return Err(Status::deadline_exceeded("nothing was asked"));
         }
     };
-    let decoded = question.map(Q::decode).transpose();
+    let decoded = question.map(|word| Q::decode(word.bytes)).transpose();
     decoded.map_err(|error| Status::invalid_argument(format!("not a request: {error}")))
 }
 

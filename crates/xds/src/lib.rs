@@ -15,6 +15,7 @@ mod expect;
 mod frames;
 mod health;
 mod identity;
+mod inbound;
 mod kind;
 mod lane;
 mod limits;
@@ -34,6 +35,7 @@ mod sotw;
 mod status;
 mod stream;
 mod tls;
+mod turns;
 mod warming;
 mod wire;
 

@@ -28,6 +28,12 @@ pub struct Limits {
     /// The largest message a client may send. A client that comes back lists every name it has
     /// and its version, about 120 bytes each: 40,000 route configurations are 5 MB.
     pub message_bytes: usize,
+    /// Large messages (of more than 64 KiB) are read in turn: so many bytes of them at once. Twice as
+    /// much, at most, is in memory, and what HTTP/2's windows let through.
+    pub turns_bytes: usize,
+    /// A client whose turn it is may be silent for so long in the middle of its message; then its
+    /// stream is given up (`DEADLINE_EXCEEDED`). Nor may it send fewer than 64 KiB a second.
+    pub turn_silence: Duration,
     /// Responses without an answer that a stream may have; then it is told nothing more until it
     /// answers.
     pub in_flight: usize,
@@ -60,6 +66,8 @@ impl Default for Limits {
             names: 250_000,
             unknown_names: 1_000,
             message_bytes: 16 << 20,
+            turns_bytes: 128 << 20,
+            turn_silence: Duration::from_secs(10),
             in_flight: 256,
             unread: Duration::from_secs(300),
             patience: Duration::from_secs(5),

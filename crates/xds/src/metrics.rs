@@ -26,6 +26,10 @@ pub fn describe() {
         "margrave_xds_streams_queued_total",
         "New streams that waited for their turn."
     );
+    describe_gauge!(
+        "margrave_xds_turns_waiting",
+        "Large messages of clients that wait for their turn to be received."
+    );
     describe_counter!(
         "margrave_xds_names_forgotten_total",
         "Names of nothing that were answered and not remembered, by type."
@@ -79,6 +83,10 @@ pub(crate) fn stream_ended(reason: &'static str) {
 
 pub(crate) fn stream_queued() {
     counter!("margrave_xds_streams_queued_total").increment(1);
+}
+
+pub(crate) fn turns_waiting(more: f64) {
+    gauge!("margrave_xds_turns_waiting").increment(more);
 }
 
 pub(crate) fn forgotten(type_url: &str, names: usize) {

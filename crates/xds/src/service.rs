@@ -23,8 +23,9 @@ use crate::answers::{self, Answers};
 use crate::cache::Cache;
 use crate::delta::Delta;
 use crate::event::{Event, StreamId};
-use crate::frames::{Framed, Inbound, Outbound};
+use crate::frames::{Framed, Outbound};
 use crate::identity::{Identity, Revoked};
+use crate::inbound::Inbound;
 use crate::limits::Limits;
 use crate::metrics;
 use crate::rate::Door;
@@ -35,7 +36,8 @@ use crate::session::Sessions;
 use crate::single;
 use crate::sotw::StateOfTheWorld;
 use crate::status::ClientStatus;
-use crate::stream::{Ended, Talk, Wires, draining, recalled};
+use crate::stream::{Ended, First, Talk, Wires, draining, recalled};
+use crate::turns::Turns;
 use crate::wire::{DeltaRequest, StateRequest};
 
 /// Responses between a protocol and its socket: what is not sent yet is worked out when it can be.
@@ -74,6 +76,7 @@ pub(crate) struct Shared {
     pub(crate) deltas: Sessions<DeltaRequest>,
     pub(crate) states: Sessions<StateRequest>,
     pub(crate) polls: Polls,
+    turns: Turns,
     last_stream: AtomicU64,
     streams: AtomicUsize,
     drain: watch::Sender<bool>,
@@ -116,6 +119,7 @@ impl Ads {
             deltas: Sessions::default(),
             states: Sessions::default(),
             polls: Polls::default(),
+            turns: Turns::new(&limits),
             last_stream: AtomicU64::new(0),
             streams: AtomicUsize::new(0),
             drain: watch::Sender::new(false),
@@ -161,7 +165,7 @@ impl Ads {
         let open = Open::count(&self.0, identity)?;
         let (outbound, messages) = mpsc::channel(OUTBOUND_MESSAGES);
         let wires = Wires {
-            inbound: Inbound::new(request.into_body(), self.0.limits.message_bytes),
+            inbound: self.inbound(request, self.0.limits.message_bytes),
             outbound,
             events: self.0.events.clone(),
             beat: watch::Sender::default().subscribe(),
@@ -200,6 +204,11 @@ impl Ads {
         Ok(wait)
     }
 
+    /// What a client says on a stream, in messages of so many bytes at most.
+    pub(crate) fn inbound(&self, request: Request<Body>, most: usize) -> Inbound {
+        Inbound::new(request.into_body(), most, self.0.turns.clone())
+    }
+
     /// What streams may cost.
     pub(crate) fn limits(&self) -> &Limits {
         &self.0.limits
@@ -226,7 +235,7 @@ impl Ads {
         let open = Open::count(&self.0, identity)?;
         let place = open.place.clone();
         let (outbound, messages) = mpsc::channel(OUTBOUND_MESSAGES);
-        let inbound = Inbound::new(request.into_body(), answers::MESSAGE_BYTES_MAX);
+        let inbound = self.inbound(request, answers::MESSAGE_BYTES_MAX);
         let drain = self.0.drain.subscribe();
         tokio::spawn(async move {
             let shared = &open.shared;
@@ -316,7 +325,7 @@ impl Open {
         make: impl FnOnce(StreamId, Arc<Cache>, Limits, Instant) -> T,
     ) -> Result<(), Status> {
         let Some(mut first) = wires.first::<T::Request>().await? else { return Ok(()) };
-        let node = Arc::new(T::node(&mut first).map(Node::from).unwrap_or_default());
+        let node = Arc::new(T::node(&mut first.request).map(Node::from).unwrap_or_default());
         let cache = self.admit(&node)?;
         let mut stream = self.stream;
         let outcome = tokio::select! {
@@ -333,7 +342,7 @@ impl Open {
         &self,
         wires: &mut Wires,
         make: impl FnOnce(StreamId, Arc<Cache>, Limits, Instant) -> T,
-        first: T::Request,
+        first: First<T::Request>,
         node: &Arc<Node>,
         mut cache: Arc<Cache>,
         stream: &mut StreamId,

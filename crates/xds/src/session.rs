@@ -18,6 +18,7 @@ use crate::lane::Lane;
 use crate::limits::Limits;
 use crate::service::Open;
 use crate::stream::{IDLE, Talk, Wires, draining, recalled};
+use crate::turns;
 
 /// What lanes have said and was not heard yet. Lanes that have more to say wait.
 const INBOX_MESSAGES: usize = 64;
@@ -27,7 +28,8 @@ const UNREAD: Duration = Duration::from_secs(10);
 /// Something that a lane says.
 pub(crate) enum Said<R> {
     Joined(Lane, Outlet),
-    Asked(Lane, R),
+    /// With the turn in which it came, if it is large.
+    Asked(Lane, R, Option<turns::Turn>),
     /// What it is not given.
     Withheld(Lane, R),
     Left(Lane),
@@ -180,7 +182,7 @@ impl<R: Send + 'static> Session<R> {
         let now = Instant::now();
         match said {
             Said::Joined(lane, outlet) => _ = self.lanes.insert(lane, outlet),
-            Said::Asked(lane, request) if self.lanes.contains_key(&lane) => {
+            Said::Asked(lane, request, _turn) if self.lanes.contains_key(&lane) => {
                 if let Err(status) = talk.request(lane, request, now) {
                     self.end(talk, lane, status);
                 }

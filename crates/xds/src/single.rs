@@ -15,7 +15,7 @@ use crate::limits::Limits;
 use crate::rate::Meter;
 use crate::service::Open;
 use crate::session::{Outlet, Said, Sessions};
-use crate::stream::{Talk, Wires, decode, draining, too_many_requests};
+use crate::stream::{First, Talk, Wires, decode, draining, too_many_requests};
 
 /// Speaks on a stream until either side ends it.
 pub(crate) async fn serve<T: Talk>(
@@ -39,7 +39,9 @@ async fn speak<T: Talk>(
     sessions: &Sessions<T::Request>,
     make: fn(StreamId, Arc<Cache>, Limits, Instant) -> T,
 ) -> Result<(), Status> {
-    let Some(mut first) = wires.first::<T::Request>().await? else { return Ok(()) };
+    let Some(First { request: mut first, turn }) = wires.first::<T::Request>().await? else {
+        return Ok(());
+    };
     claim_type::<T>(&mut first, type_url)?;
     let node = Arc::new(T::node(&mut first).map(Node::from).unwrap_or_default());
     if node.id.is_empty() {
@@ -56,11 +58,11 @@ async fn speak<T: Talk>(
     let outlet = Outlet { frames: wires.outbound.clone(), over };
     let lost = |_| draining();
     inbox.send(Said::Joined(lane, outlet)).await.map_err(lost)?;
-    let asked = |request| match withheld {
+    let asked = |request, turn| match withheld {
         true => Said::Withheld(lane, request),
-        false => Said::Asked(lane, request),
+        false => Said::Asked(lane, request, turn),
     };
-    inbox.send(asked(first)).await.map_err(lost)?;
+    inbox.send(asked(first, turn)).await.map_err(lost)?;
     let mut requests = Meter::new(wires.limits.requests, Instant::now());
     let outcome = loop {
         let message = tokio::select! {
@@ -73,13 +75,13 @@ async fn speak<T: Talk>(
         if !requests.take(Instant::now()) {
             break Err(too_many_requests(&wires.limits));
         }
-        let bytes = match message {
-            Ok(Some(bytes)) => bytes,
+        let word = match message {
+            Ok(Some(word)) => word,
             Ok(None) => break Ok(()),
             Err(status) => break Err(status),
         };
-        match understand::<T>(bytes, type_url) {
-            Ok(request) => inbox.send(asked(request)).await.map_err(lost)?,
+        match understand::<T>(word.bytes, type_url) {
+            Ok(request) => inbox.send(asked(request, word.turn)).await.map_err(lost)?,
             Err(status) => break Err(status),
         }
     };

@@ -1,5 +1,6 @@
 //! One stream of a client that has no other (ADS): the socket's side of a protocol.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +14,14 @@ use tonic::Status;
 use crate::age::Age;
 use crate::cache::{Beat, Cache};
 use crate::event::{Event, StreamId};
-use crate::frames::{Framed, Inbound};
+use crate::frames::Framed;
+use crate::inbound::Inbound;
 use crate::lane::Lane;
 use crate::limits::Limits;
 use crate::metrics;
 use crate::rate::{Meter, Rate};
 use crate::secrets::Secrets;
+use crate::turns::Turn;
 use crate::wire::WireNode;
 
 /// A client that is recalled may finish what it is at for so long.
@@ -75,6 +78,12 @@ pub(crate) enum Ended {
     Recalled,
 }
 
+/// A client's first message, and the turn in which it came, kept until it is taken in.
+pub(crate) struct First<M> {
+    pub(crate) request: M,
+    pub(crate) turn: Option<Turn>,
+}
+
 /// What connects a protocol to the rest of the world.
 pub(crate) struct Wires {
     pub(crate) inbound: Inbound,
@@ -89,12 +98,24 @@ pub(crate) struct Wires {
 
 impl Wires {
     /// The client's first message; `None` when it went without.
-    pub(crate) async fn first<M: Message + Default>(&mut self) -> Result<Option<M>, Status> {
-        tokio::select! {
-            message = self.inbound.next() => message?.map(decode).transpose(),
-            () = sleep(self.limits.greeting) => Err(ended("greeting", mute())),
-            () = self.outbound.closed() => Ok(None),
-            _ = self.drain.wait_for(|drain| *drain) => Err(draining()),
+    pub(crate) async fn first<M: Message + Default>(&mut self) -> Result<Option<First<M>>, Status> {
+        let mut patience = pin!(sleep(self.limits.greeting));
+        loop {
+            tokio::select! {
+                word = self.inbound.next() => {
+                    let Some(word) = word? else { return Ok(None) };
+                    let request = decode(word.bytes)?;
+                    return Ok(Some(First { request, turn: word.turn }));
+                }
+                () = &mut patience, if !patience.is_elapsed() => {
+                    // Whoever has begun and waits for its turn is not mute.
+                    if !self.inbound.is_large() {
+                        return Err(ended("greeting", mute()));
+                    }
+                }
+                () = self.outbound.closed() => return Ok(None),
+                _ = self.drain.wait_for(|drain| *drain) => return Err(draining()),
+            }
         }
     }
 
@@ -118,11 +139,11 @@ impl Wires {
     pub(crate) async fn run<T: Talk>(
         &mut self,
         talk: &mut T,
-        first: Option<T::Request>,
+        first: Option<First<T::Request>>,
         recall: impl Future<Output = ()>,
     ) -> Result<Ended, Status> {
         if let Some(first) = first {
-            hear(&mut self.secrets, talk, first)?;
+            hear(&mut self.secrets, talk, first.request)?;
         }
         tokio::pin!(recall);
         // Until when a client that is recalled may be in the middle of something.
@@ -155,11 +176,11 @@ impl Wires {
                 biased;
                 _ = self.drain.wait_for(|drain| *drain) => return Err(draining()),
                 message = self.inbound.next() => {
-                    let Some(bytes) = message? else { return Ok(Ended::Gone) };
+                    let Some(word) = message? else { return Ok(Ended::Gone) };
                     if !requests.take(Instant::now()) {
                         return Err(too_many_requests(&self.limits));
                     }
-                    hear(&mut self.secrets, talk, decode(bytes)?)?;
+                    hear(&mut self.secrets, talk, decode(word.bytes)?)?;
                     pending = true;
                 }
                 permit = self.outbound.reserve(), if pending => {

@@ -38,4 +38,6 @@ mod talks;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod turns;
+#[cfg(test)]
 mod wire;
