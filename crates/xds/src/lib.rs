@@ -19,6 +19,7 @@ mod inbound;
 mod kind;
 mod lane;
 mod limits;
+mod many;
 pub mod metrics;
 mod names;
 mod rate;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use model::Node;
-use prost::Message;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tonic::Status;
@@ -22,7 +21,7 @@ use crate::metrics;
 use crate::rate::{Meter, Rate};
 use crate::secrets::Secrets;
 use crate::turns::Turn;
-use crate::wire::WireNode;
+use crate::wire::{Request, WireNode};
 
 /// A client that is recalled may finish what it is at for so long.
 const RECALL_PATIENCE: Duration = Duration::from_secs(1);
@@ -31,7 +30,7 @@ pub(crate) const IDLE: Duration = Duration::from_secs(3600);
 
 /// A protocol without its sockets.
 pub(crate) trait Talk: Send + 'static {
-    type Request: Message + Default;
+    type Request: Request;
     type Response: Into<Framed> + Send;
 
     /// Who the client says it is; only the first request is sure to tell.
@@ -98,7 +97,7 @@ pub(crate) struct Wires {
 
 impl Wires {
     /// The client's first message; `None` when it went without.
-    pub(crate) async fn first<M: Message + Default>(&mut self) -> Result<Option<First<M>>, Status> {
+    pub(crate) async fn first<M: Request>(&mut self) -> Result<Option<First<M>>, Status> {
         let mut patience = pin!(sleep(self.limits.greeting));
         loop {
             tokio::select! {
@@ -221,9 +220,9 @@ fn hear<T: Talk>(
     talk.request(Lane::ONLY, request, Instant::now())
 }
 
-pub(crate) fn decode<M: Message + Default>(bytes: Bytes) -> Result<M, Status> {
+pub(crate) fn decode<M: Request>(bytes: Bytes) -> Result<M, Status> {
     metrics::received(bytes.len());
-    M::decode(bytes).map_err(|error| Status::invalid_argument(format!("not a request: {error}")))
+    M::read(bytes).map_err(|error| Status::invalid_argument(format!("not a request: {error}")))
 }
 
 pub(crate) fn recalled() -> Status {

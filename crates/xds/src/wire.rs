@@ -1,43 +1,67 @@
 //! The messages of `envoy.service.discovery.v3` that this crate speaks, written out: the few fields
 //! it needs, so that nobody waits for ten thousand generated types.
 //!
-//! Names and versions arrive as `Bytes` (on the wire a `string` is the same thing): they are slices
-//! of the received message, not a hundred thousand allocations. A repeated message is `Bytes` too:
+//! Names and versions arrive as bytes (on the wire a `string` is the same thing): they are parts of
+//! the received message, not a hundred thousand allocations. A repeated message is `Bytes` too:
 //! a resource is encoded once and shared by all streams.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use model::Node;
+use prost::{DecodeError, Message as _};
 
 use crate::frames::Framed;
+use crate::many::Many;
+
+/// What a client says.
+pub(crate) trait Request: Sized + Send + 'static {
+    /// Reads a message.
+    fn read(message: Bytes) -> Result<Self, DecodeError>;
+}
 
 /// `DeltaDiscoveryRequest`.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct DeltaRequest {
-    #[prost(message, optional, tag = "1")]
     pub(crate) node: Option<WireNode>,
-    #[prost(string, tag = "2")]
     pub(crate) type_url: String,
-    #[prost(bytes = "bytes", repeated, tag = "3")]
-    pub(crate) subscribe: Vec<Bytes>,
-    #[prost(bytes = "bytes", repeated, tag = "4")]
-    pub(crate) unsubscribe: Vec<Bytes>,
-    #[prost(message, repeated, tag = "5")]
-    pub(crate) initial_versions: Vec<Held>,
-    #[prost(string, tag = "6")]
+    pub(crate) subscribe: Many<3>,
+    pub(crate) unsubscribe: Many<4>,
+    /// Names and versions.
+    pub(crate) initial_versions: Many<5>,
     pub(crate) response_nonce: String,
-    #[prost(message, optional, tag = "7")]
     pub(crate) error_detail: Option<WireStatus>,
 }
 
-/// One entry of `initial_resource_versions`.
+/// `DeltaDiscoveryRequest` without its lists.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct Held {
-    #[prost(bytes = "bytes", tag = "1")]
-    pub(crate) name: Bytes,
-    #[prost(bytes = "bytes", tag = "2")]
-    pub(crate) version: Bytes,
+struct DeltaHead {
+    #[prost(message, optional, tag = "1")]
+    node: Option<WireNode>,
+    #[prost(string, tag = "2")]
+    type_url: String,
+    #[prost(string, tag = "6")]
+    response_nonce: String,
+    #[prost(message, optional, tag = "7")]
+    error_detail: Option<WireStatus>,
+}
+
+impl Request for DeltaRequest {
+    fn read(message: Bytes) -> Result<Self, DecodeError> {
+        let DeltaHead { node, type_url, response_nonce, error_detail } =
+            DeltaHead::decode(message.clone())?;
+        let subscribe = Many::of(&message)?;
+        let unsubscribe = Many::of(&message)?;
+        let initial_versions = Many::of(&message)?;
+        let lists = Self { subscribe, unsubscribe, initial_versions, ..Self::default() };
+        Ok(Self { node, type_url, response_nonce, error_detail, ..lists })
+    }
+}
+
+impl Request for StateRequest {
+    fn read(message: Bytes) -> Result<Self, DecodeError> {
+        Self::decode(message)
+    }
 }
 
 /// `DeltaDiscoveryResponse`. `resources` are encoded `Resource` messages.
@@ -284,8 +308,6 @@ impl From<WireNode> for Node {
 
 #[cfg(test)]
 mod tests {
-    use prost::Message as _;
-
     use super::*;
 
     #[test]

@@ -64,6 +64,16 @@ pub struct Entry {
     pub resource: Resource,
 }
 
+/// A place that somebody named.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) slot: u32,
+    /// They had not before.
+    pub(crate) is_new: bool,
+    /// Nothing is there.
+    pub(crate) is_empty: bool,
+}
+
 /// What wakes streams.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Beat {
@@ -215,24 +225,26 @@ impl Cache {
     }
 
     /// The places of `names`, made for those that nobody has heard of, and counted as in use by
-    /// the holder of `held`, whose bits they become; and whether they were not before.
-    pub(crate) fn hold(&self, table: u16, names: &[&str], held: &mut Bits) -> Vec<(u32, bool)> {
-        let mut places = Vec::with_capacity(names.len());
-        {
+    /// the holder of `held`, whose bits they become.
+    pub(crate) fn hold(&self, table: u16, names: &[&str], held: &mut Bits) -> Vec<Place> {
+        let known: Vec<Option<Place>> = {
             let state = self.read();
-            let known = names.iter().map_while(|name| state.find(table, name));
-            for key in known {
-                places.push((key.slot, state.hold(key, held)));
-            }
+            let places = state.find_all(table, names).into_iter();
+            places.map(|at| Some(state.hold(Key { table, slot: at? }, held))).collect()
+        };
+        if known.iter().all(Option::is_some) {
+            return known.into_iter().flatten().collect();
         }
-        if places.len() < names.len() {
-            let mut state = self.write();
-            for name in &names[places.len()..] {
-                let key = state.place(table, *name);
-                places.push((key.slot, state.hold(key, held)));
-            }
-        }
+        let mut state = self.write();
+        let places = known.into_iter().zip(names);
         places
+            .map(|(known, name)| {
+                known.unwrap_or_else(|| {
+                    let key = state.place(table, *name);
+                    state.hold(key, held)
+                })
+            })
+            .collect()
     }
 
     /// Gives places back that were held.

@@ -10,7 +10,7 @@ use super::content::Content;
 use super::excuse::Excuses;
 use super::graves::{Floor, Floors, Grave, What};
 use super::table::{Key, Slot, Table};
-use super::{Change, Entry, Owner};
+use super::{Change, Entry, Owner, Place};
 use crate::bits::Bits;
 
 /// Types a cache knows. Clients may ask for any; more than this are refused.
@@ -129,6 +129,11 @@ impl State {
         self.table(table).find(name).map(|slot| Key { table, slot })
     }
 
+    /// Where each of many names is.
+    pub(crate) fn find_all(&self, table: u16, names: &[&str]) -> Vec<Option<u32>> {
+        self.table(table).find_all(names)
+    }
+
     pub(crate) fn slot(&self, key: Key) -> &Slot {
         self.table(key.table).slot(key.slot)
     }
@@ -220,12 +225,13 @@ impl State {
         Key { table, slot: self.tables[table as usize].place(name) }
     }
 
-    pub(super) fn hold(&self, key: Key, held: &mut Bits) -> bool {
-        let new = held.insert(key.slot);
-        if new {
-            self.slot(key).holders.fetch_add(1, Ordering::AcqRel);
+    pub(super) fn hold(&self, key: Key, held: &mut Bits) -> Place {
+        let slot = self.slot(key);
+        let is_new = held.insert(key.slot);
+        if is_new {
+            slot.holders.fetch_add(1, Ordering::AcqRel);
         }
-        new
+        Place { slot: key.slot, is_new, is_empty: slot.content.is_none() }
     }
 
     /// Gives a held place back; whether it was the last holder of nothing.

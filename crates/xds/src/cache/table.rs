@@ -1,16 +1,20 @@
 //! The resources of one type: a dense place for each name that exists, existed or is awaited.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use hashbrown::HashTable;
 use model::{TypeUrl, Version};
 use prost::encoding::{WireType, encode_key, encode_varint};
 
 use super::content::Content;
 use super::state::OwnerId;
 use crate::kind::Kind;
+
+/// Names that are looked for together.
+const TOGETHER: usize = 32;
 
 /// Where a name is. A place is used again once nothing exists there, nobody awaits it, and no
 /// stream has yet to hear that it went.
@@ -37,12 +41,24 @@ pub(crate) struct Slot {
     pub(super) buried: u32,
 }
 
+/// Where a name is, and a part of the name's hash, so that other names need not be looked at.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    mark: u32,
+    at: u32,
+}
+
+fn mark(hash: u64) -> u32 {
+    hash as u32
+}
+
 /// All of one type.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) url: TypeUrl,
     pub(crate) kind: Kind,
-    index: HashMap<Arc<str>, u32>,
+    index: HashTable<Entry>,
+    hasher: RandomState,
     slots: Vec<Slot>,
     free: Vec<u32>,
     present: usize,
@@ -59,7 +75,8 @@ impl Table {
         Self {
             url: TypeUrl::new(url),
             kind: Kind::of(url),
-            index: HashMap::new(),
+            index: HashTable::new(),
+            hasher: RandomState::new(),
             slots: Vec::new(),
             free: Vec::new(),
             present: 0,
@@ -76,7 +93,39 @@ impl Table {
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<u32> {
-        self.index.get(name).copied()
+        self.find_hashed(self.hasher.hash_one(name), name)
+    }
+
+    fn find_hashed(&self, hash: u64, name: &str) -> Option<u32> {
+        let is_it = |it: &Entry| it.mark == mark(hash) && *self.slot(it.at).name == *name;
+        self.index.find(hash, is_it).map(|it| it.at)
+    }
+
+    /// Where each of many names is. Where that is, is in no cache when there are many: it is gone
+    /// through them step by step, so that the memory for some is fetched while others are worked on.
+    pub(crate) fn find_all(&self, names: &[&str]) -> Vec<Option<u32>> {
+        let mut found = Vec::with_capacity(names.len());
+        for names in names.chunks(TOGETHER) {
+            let mut hashes = [0; TOGETHER];
+            let mut places = [None; TOGETHER];
+            let mut texts = [""; TOGETHER];
+            for (hash, name) in hashes.iter_mut().zip(names) {
+                *hash = self.hasher.hash_one(*name);
+            }
+            for (place, hash) in places.iter_mut().zip(hashes).take(names.len()) {
+                *place = self.index.find(hash, |it| it.mark == mark(hash)).map(|it| it.at);
+            }
+            for (text, place) in texts.iter_mut().zip(places) {
+                *text = place.map_or("", |at| &*self.slot(at).name);
+            }
+            let all = places.into_iter().zip(texts).zip(hashes).zip(names);
+            found.extend(all.map(|(((place, text), hash), name)| match text == *name {
+                true => place,
+                // Nothing, or another of the same mark.
+                false => place.and_then(|_| self.find_hashed(hash, name)),
+            }));
+        }
+        found
     }
 
     pub(crate) fn slot(&self, at: u32) -> &Slot {
@@ -123,7 +172,10 @@ impl Table {
                 (self.slots.len() - 1) as u32
             }
         };
-        self.index.insert(name, at);
+        let hash = self.hasher.hash_one(&*name);
+        let (hasher, slots) = (&self.hasher, &self.slots);
+        let again = |it: &Entry| hasher.hash_one(&*slots[it.at as usize].name);
+        self.index.insert_unique(hash, Entry { mark: mark(hash), at }, again);
         at
     }
 
@@ -131,8 +183,9 @@ impl Table {
     pub(super) fn free(&mut self, at: u32) {
         let slot = &mut self.slots[at as usize];
         let idle = slot.content.is_none() && slot.buried == 0 && *slot.holders.get_mut() == 0;
-        if idle && self.index.get(&slot.name) == Some(&at) {
-            self.index.remove(&slot.name);
+        let hash = self.hasher.hash_one(&*slot.name);
+        if idle && let Ok(entry) = self.index.find_entry(hash, |it| it.at == at) {
+            entry.remove();
             self.free.push(at);
         }
     }

@@ -14,6 +14,7 @@ mod lanes;
 mod plan;
 mod request;
 mod respond;
+mod resume;
 mod round;
 mod rounds;
 mod subscription;

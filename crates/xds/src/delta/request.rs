@@ -1,23 +1,16 @@
 //! What a client says: acknowledgements, refusals, and what it wants.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-
-use bytes::Bytes;
-use model::Version;
 use tokio::time::Instant;
 use tonic::Status;
 
 use super::Delta;
-use super::round::{Due, Farewell};
 use super::subscription::Subscription;
-use crate::bits::Bits;
-use crate::cache::{Key, Lag, State};
-use crate::event::{Ahead, Event};
-use crate::kind::{Kind, Step};
+use crate::cache::Key;
+use crate::kind::Kind;
 use crate::lane::Lane;
+use crate::many::Many;
 use crate::names::text;
-use crate::wire::{DeltaRequest, Held};
+use crate::wire::DeltaRequest;
 
 impl Delta {
     pub(super) fn take(
@@ -46,11 +39,11 @@ impl Delta {
         Ok(())
     }
 
-    fn unsubscribe(&mut self, lane: Lane, table: u16, names: &[Bytes]) -> Result<(), Status> {
+    fn unsubscribe(&mut self, lane: Lane, table: u16, names: &Many<4>) -> Result<(), Status> {
         let cache = self.cache.clone();
         let Some(subscription) = self.subscription_mut(lane, table) else { return Ok(()) };
         let mut released = Vec::new();
-        for name in names {
+        for name in names.iter() {
             let name = text(name)?;
             if name == "*" {
                 subscription.wildcard = false;
@@ -99,7 +92,7 @@ impl Delta {
             self.subscriptions.sort_by_key(|it| (it.kind, it.table, it.lane));
         }
         let mut names = Vec::with_capacity(request.subscribe.len());
-        for name in &request.subscribe {
+        for name in request.subscribe.iter() {
             names.push(text(name)?);
         }
         let (held, kept) = match first {
@@ -116,12 +109,13 @@ impl Delta {
         }
         let of = |it: &&mut Subscription| (it.lane, it.table) == (lane, table);
         let Some(subscription) = self.subscriptions.iter_mut().find(of) else { return Ok(()) };
-        let mut named = Vec::new();
+        let mut unknown = Vec::new();
         let places = cache.hold(table, &names, &mut subscription.names);
-        for ((at, new), name) in places.into_iter().zip(names) {
+        for (place, name) in places.into_iter().zip(names) {
+            let at = place.slot;
             self.warming.asked(lane, Key { table, slot: at });
-            if new {
-                named.push(at);
+            if place.is_new && place.is_empty {
+                unknown.push(at);
             }
             if !held.contains(at) && !kept.contains(name) {
                 subscription.owed.insert(at);
@@ -137,79 +131,7 @@ impl Delta {
             subscription.greet =
                 request.initial_versions.is_empty() && subscription.owed.is_empty();
         }
-        self.note_unknown(lane, table, &named);
+        self.note_unknown(lane, table, &unknown);
         Ok(())
-    }
-
-    /// What a client that comes back holds already: the places of those that are here. What
-    /// changed or vanished meanwhile goes to the catch-up round, to be sent in order. (What
-    /// vanished and is named is answered as any name that does not exist.) And what it keeps,
-    /// although it vanished, because of the cache's guard.
-    fn held<'a>(
-        &mut self,
-        state: &State,
-        (lane, table): (Lane, u16),
-        versions: &'a [Held],
-        named: &[&str],
-        now: Instant,
-    ) -> Result<(Bits, BTreeSet<&'a str>), Status> {
-        let (guard, reached) = (self.cache.guarded(), self.cache.reached());
-        let mut held = Bits::default();
-        let mut changed = Vec::new();
-        let mut vanished: BTreeMap<&str, Option<Version>> = BTreeMap::new();
-        let mut ahead = Vec::new();
-        for entry in versions {
-            let name = text(&entry.name)?;
-            let version = std::str::from_utf8(&entry.version).ok().and_then(Version::parse);
-            self.keeps_all |= guard.is_beyond(version, reached);
-            let key = state.find(table, name);
-            let Some((key, content)) =
-                key.and_then(|key| Some((key, state.slot(key).content.as_ref()?)))
-            else {
-                vanished.insert(name, version);
-                self.lag = Lag::with(self.lag.take(), &self.cache, version);
-                continue;
-            };
-            held.insert(key.slot);
-            if version.is_none_or(|version| version.hash != content.version.hash) {
-                changed.push(key);
-                let newer = version.filter(|it| it.is_after(content.version));
-                self.lag = Lag::with(self.lag.take(), &self.cache, newer);
-                if guard.is_lost(version) || guard.is_beyond(version, reached) {
-                    ahead.push(self.ahead(state, table, name, version, false));
-                }
-            }
-        }
-        let keeps = |version| self.keeps_all || guard.is_lost(version);
-        let (kept, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            vanished.into_iter().partition(|(_, version)| keeps(*version));
-        self.keeps |= !kept.is_empty();
-        ahead.extend(kept.iter().map(|(name, v)| self.ahead(state, table, name, *v, true)));
-        if !ahead.is_empty() {
-            self.events.push(Event::Ahead { stream: self.stream, resources: ahead });
-        }
-        let gone: Vec<&str> = gone.into_keys().filter(|name| !named.contains(name)).collect();
-        if !changed.is_empty() || !gone.is_empty() {
-            let kind = state.table(table).kind;
-            let changed = changed.into_iter().map(|key| Due { lane, key });
-            let step = Step::going(kind);
-            let round = self.catch_up(now);
-            round.steps[Step::coming(kind) as usize].extend(changed);
-            let gone = gone.into_iter().map(Arc::from);
-            round.farewells.extend(gone.map(|name| Farewell { lane, table, name, owner: 0, step }));
-        }
-        Ok((held, kept.into_keys().collect()))
-    }
-
-    fn ahead(
-        &self,
-        state: &State,
-        table: u16,
-        name: &str,
-        version: Option<Version>,
-        kept: bool,
-    ) -> Ahead {
-        let type_url = state.table(table).url.clone();
-        Ahead { type_url, name: name.into(), version, kept }
     }
 }

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::Delta;
@@ -13,8 +12,9 @@ use super::subscription::Subscription;
 use crate::cache::{Cache, Key, State};
 use crate::event::StreamId;
 use crate::lane::Lane;
+use crate::many::Many;
 use crate::stream::Talk;
-use crate::wire::{DeltaRequest, Held};
+use crate::wire::DeltaRequest;
 
 impl Delta {
     /// Makes this the conversation of `stream` with what `cache` has. `false`: the client does not
@@ -57,23 +57,20 @@ impl Subscription {
     /// The first request that would make it. None: no first request would.
     fn words(&self, state: &State) -> Option<DeltaRequest> {
         let table = state.table(self.table);
-        let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
-        let name = |slot| text(state.name(Key { table: self.table, slot }));
-        let mut subscribe: Vec<Bytes> = self.names.iter().map(name).collect();
-        if self.wildcard {
-            subscribe.push(text("*"));
-        }
+        let name = |slot| state.name(Key { table: self.table, slot }).as_bytes();
+        let all = self.wildcard.then_some(&b"*"[..]);
+        let subscribe: Many<3> = self.names.iter().map(name).chain(all).collect();
         if subscribe.is_empty() && self.kind.silence_is_all() {
             return None;
         }
         let held = table.places().filter(|(at, _)| self.wants(*at)).filter_map(|(_, slot)| {
-            let version = slot.content.as_ref()?.version;
-            Some(Held { name: text(&slot.name), version: text(&version.to_string()) })
+            let version = slot.content.as_ref()?.version.to_string();
+            Some((slot.name.as_bytes(), version))
         });
         Some(DeltaRequest {
             type_url: table.url.to_string(),
             subscribe,
-            initial_versions: held.collect(),
+            initial_versions: Many::of_entries(held),
             ..DeltaRequest::default()
         })
     }

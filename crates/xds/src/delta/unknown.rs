@@ -6,14 +6,16 @@ use crate::lane::Lane;
 use crate::metrics;
 
 impl Delta {
-    /// Takes down which names that were just asked for are of nothing. Of too many the oldest are
+    /// Takes down names of nothing that were just asked for. Of too many the oldest are
     /// forgotten: what comes there later is not told, until the client asks again or comes back.
-    pub(super) fn note_unknown(&mut self, lane: Lane, table: u16, named: &[u32]) {
+    pub(super) fn note_unknown(&mut self, lane: Lane, table: u16, unknown: &[u32]) {
+        if unknown.is_empty() {
+            return;
+        }
         let cache = self.cache.clone();
         let forgotten = {
             let state = cache.read();
-            let keys = named.iter().map(|at| Key { table, slot: *at });
-            let unknown = keys.filter(|key| state.slot(*key).content.is_none());
+            let unknown = unknown.iter().map(|at| Key { table, slot: *at });
             self.unknown.extend(unknown.map(|key| (lane, key)));
             self.forget_unknown(&state)
         };

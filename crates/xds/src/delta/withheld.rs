@@ -21,10 +21,10 @@ pub(super) struct Withheld {
 impl Withheld {
     pub(super) fn add(&mut self, request: &DeltaRequest, most: usize) -> Result<(), Status> {
         self.type_url.clone_from(&request.type_url);
-        for name in &request.subscribe {
+        for name in request.subscribe.iter() {
             self.names.insert(text(name)?.to_owned());
         }
-        for name in &request.unsubscribe {
+        for name in request.unsubscribe.iter() {
             self.names.remove(text(name)?);
         }
         if self.names.len() > most {

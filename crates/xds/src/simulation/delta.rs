@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use model::type_urls::{CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE};
 use prost::Message;
 use tokio::time::Instant;
@@ -14,8 +13,9 @@ use crate::delta::Delta;
 use crate::event::StreamId;
 use crate::lane::Lane;
 use crate::limits::Limits;
+use crate::many::Many;
 use crate::stream::Talk;
-use crate::wire::{DeltaRequest, DeltaResponse, Held as Version};
+use crate::wire::{DeltaRequest, DeltaResponse};
 
 /// `Resource`, read.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -63,7 +63,7 @@ fn known(type_url: &str) -> &'static str {
 }
 
 fn asking(type_url: &str, names: impl IntoIterator<Item = String>) -> DeltaRequest {
-    let subscribe = names.into_iter().map(Bytes::from).collect();
+    let subscribe = names.into_iter().collect();
     DeltaRequest { type_url: type_url.to_owned(), subscribe, ..DeltaRequest::default() }
 }
 
@@ -108,12 +108,8 @@ impl Client {
                 continue;
             }
             let held = self.versions.iter().filter(|((held, _), _)| *held == kind);
-            let initial_versions = held
-                .map(|((_, name), version)| Version {
-                    name: name.clone().into(),
-                    version: version.clone().into(),
-                })
-                .collect();
+            let initial_versions =
+                Many::of_entries(held.map(|((_, name), version)| (name, version)));
             self.outbox.push_back(DeltaRequest { initial_versions, ..asking(kind, names) });
         }
         // Said in one breath: what changes between is not simulated.
@@ -161,7 +157,7 @@ impl Client {
                 request.response_nonce,
                 request.subscribe,
                 request.unsubscribe,
-                request.initial_versions.iter().map(|h| &h.name).collect::<Vec<_>>()
+                request.initial_versions
             );
         }
         self.machine.request(Lane::ONLY, request, self.now).expect("the stream goes on");
@@ -259,7 +255,7 @@ impl Client {
                 self.held.0.remove(&name);
                 self.versions.remove(&name);
             }
-            let unsubscribe = old.into_iter().map(Bytes::from).collect();
+            let unsubscribe = old.into_iter().collect();
             self.outbox.push_back(DeltaRequest { unsubscribe, ..asking(kind, new) });
             self.asked[at] = wanted;
         }

@@ -98,10 +98,10 @@ impl StateOfTheWorld {
         let mut named = Bits::default();
         let mut added = Vec::new();
         let lane = subscription.lane;
-        for (place, new) in cache.hold(table, &names, &mut subscription.names) {
-            self.warming.asked(lane, Key { table, slot: place });
-            named.insert(place);
-            added.extend(new.then_some(place));
+        for place in cache.hold(table, &names, &mut subscription.names) {
+            self.warming.asked(lane, Key { table, slot: place.slot });
+            named.insert(place.slot);
+            added.extend(place.is_new.then_some(place.slot));
         }
         let unknown = self.limits.unknown_names;
         let forgotten = subscription.forget_unknown(&cache.read(), &mut added, unknown);

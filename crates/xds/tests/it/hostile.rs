@@ -242,6 +242,8 @@ async fn nonsense_ends_its_own_stream_with_a_reason() {
             if len < 128 { vec![len as u8] } else { vec![len as u8 | 128, (len >> 7) as u8] };
         [vec![0x0a], head, inner].concat()
     });
+    let entry = [0x2a, 2, 0x0a, 9];
+    let resumes = [&[0x12, CLUSTER.len() as u8], CLUSTER.as_bytes(), &entry].concat();
     let good = framed(0, 3, &[0x0a, 0x01, 0x00]);
     for (what, bytes, expected) in [
         ("random bytes", framed(0, 8, b"\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8"), Code::InvalidArgument),
@@ -254,6 +256,11 @@ async fn nonsense_ends_its_own_stream_with_a_reason() {
         ("half a head", vec![0, 0, 0], Code::Internal),
         ("half a message", framed(0, 100, b"x"), Code::Internal),
         ("a node that is broken", good, Code::InvalidArgument),
+        (
+            "something else than an entry of what it holds",
+            framed(0, resumes.len() as u32, &resumes),
+            Code::InvalidArgument,
+        ),
         ("no bytes", framed(0, 0, b""), Code::InvalidArgument),
     ] {
         assert_eq!(raw(&server, vec![bytes.clone()]).await, Some(expected), "{what}");
