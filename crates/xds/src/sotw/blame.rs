@@ -58,6 +58,8 @@ impl StateOfTheWorld {
             // Here and below without its words, which may quote what it was sent, secrets included:
             // whoever takes in the events tells them.
             tracing::warn!(stream = self.stream.0, "refused, with nothing new in it");
+            // Saying it again would be refused again.
+            self.subscriptions[at].digest = Some(unanswered.digest);
         }
         if over {
             self.subscriptions[at].end_trial();

@@ -72,3 +72,19 @@ async fn the_culprit_of_a_refused_state_is_found_by_halves() {
     assert_eq!(server.settled("o6").await, 15);
     client.quiet().await;
 }
+
+#[tokio::test]
+async fn a_removal_that_is_refused_is_not_said_again_and_again() {
+    let server = Server::start().await;
+    server.apply("a", &[resource(CLUSTER, "a", "x")], &[]);
+    server.apply("b", &[resource(CLUSTER, "b", "y")], &[]);
+    let mut client = State::connect(&server).await;
+    client.ask(CLUSTER, &[]).await;
+    client.expect(CLUSTER, &["x", "y"]).await;
+    server.apply("b", &[], &[(CLUSTER, "b")]);
+    let response = client.next().await;
+    client.nack(&response, "I need it").await;
+    client.quiet().await;
+    server.apply("c", &[resource(CLUSTER, "c", "z")], &[]);
+    client.expect(CLUSTER, &["x", "z"]).await;
+}
