@@ -2,7 +2,7 @@
 //! whose word on it counts.
 //!
 //! A canary is served from a cache of its own, a fork of the group's. A proxy that is to become one
-//! is recalled, comes back, and is given that cache. One that no longer counts stays there until
+//! is recalled, and moves there on the streams that it has, or comes back. One that no longer counts stays there until
 //! nothing is under trial: what it has may be newer than what the others have, and no proxy goes
 //! backwards.
 

@@ -14,10 +14,11 @@ use tonic::Status;
 use crate::cache::{Beat, Cache};
 use crate::event::{Event, StreamId};
 use crate::frames::Framed;
+use crate::identity::Identity;
 use crate::lane::Lane;
 use crate::limits::Limits;
-use crate::service::Open;
-use crate::stream::{IDLE, Talk, Wires, draining, recalled};
+use crate::service::{Open, Shared};
+use crate::stream::{Ended, IDLE, RECALL_PATIENCE, Talk, Wires, draining, recalled};
 use crate::turns;
 
 /// What lanes have said and was not heard yet. Lanes that have more to say wait.
@@ -79,10 +80,12 @@ impl<R: Send + 'static> Sessions<R> {
             events: wires.events.clone(),
             beat: cache.listen(),
             drain: wires.drain.clone(),
+            shared: open.shared.clone(),
+            identity: open.identity.clone(),
+            stream: open.shared.next_stream(),
+            node,
         };
-        let (stream, limits) = (open.shared.next_stream(), open.shared.limits);
-        let begin = move |cache| make(stream, cache, limits, Instant::now());
-        tokio::spawn(session.run(stream, node, cache, begin));
+        tokio::spawn(session.run(cache, make));
         sender
     }
 }
@@ -96,6 +99,8 @@ enum Turn<R> {
     /// All lanes are gone, or the cache.
     Over,
     Drain,
+    /// The client is to be served from elsewhere.
+    Recalled,
 }
 
 /// One session.
@@ -105,63 +110,109 @@ struct Session<R> {
     events: mpsc::Sender<Event>,
     beat: watch::Receiver<Beat>,
     drain: watch::Receiver<bool>,
+    shared: Arc<Shared>,
+    identity: Option<Arc<Identity>>,
+    /// What this conversation is called: with each cache something else.
+    stream: StreamId,
+    node: Arc<Node>,
 }
 
 impl<R: Send + 'static> Session<R> {
     async fn run<T: Talk<Request = R>>(
         mut self,
-        stream: StreamId,
-        node: Arc<Node>,
         cache: Arc<Cache>,
-        make: impl FnOnce(Arc<Cache>) -> T,
+        make: fn(StreamId, Arc<Cache>, Limits, Instant) -> T,
     ) {
-        let early = cache.is_fork();
-        let _ = self.events.send(Event::Opened { stream, node, early }).await;
-        let outcome = tokio::select! {
-            outcome = self.converse(|| make(cache.clone())) => outcome,
-            () = cache.recalled(stream) => Err(recalled()),
-        };
-        if let Err(status) = outcome {
+        self.opens(&cache).await;
+        if let Err(status) = self.converse(cache, make).await {
             for (_, outlet) in self.lanes.drain() {
                 let _ = outlet.over.send(status.clone());
             }
         }
-        let _ = self.events.send(Event::Closed { stream }).await;
+        let _ = self.events.send(Event::Closed { stream: self.stream }).await;
+    }
+
+    /// From now on the client is served from this cache.
+    async fn opens(&mut self, cache: &Cache) {
+        let (node, early) = (self.node.clone(), cache.is_fork());
+        let _ = self.events.send(Event::Opened { stream: self.stream, node, early }).await;
+        self.beat = cache.listen();
     }
 
     async fn converse<T: Talk<Request = R>>(
         &mut self,
-        make: impl FnOnce() -> T,
+        mut cache: Arc<Cache>,
+        make: fn(StreamId, Arc<Cache>, Limits, Instant) -> T,
     ) -> Result<(), Status> {
         let is_open = tokio::select! {
             open = self.beat.wait_for(|beat| beat.open) => open.is_ok(),
             _ = self.drain.wait_for(|drain| *drain) => false,
+            () = cache.recalled(self.stream) => return Err(recalled()),
         };
         if !is_open {
             return Err(draining());
         }
-        let mut talk = make();
+        let mut talk = make(self.stream, cache.clone(), self.shared.limits, Instant::now());
+        let recall = |cache: &Arc<Cache>, stream| {
+            let cache = cache.clone();
+            async move { cache.recalled(stream).await }
+        };
+        while self.speak(&mut talk, recall(&cache, self.stream)).await? == Ended::Recalled {
+            let identity = self.identity.as_deref();
+            let there = self.shared.admit(&self.node, identity).map_err(|_| recalled())?;
+            let to = self.shared.next_stream();
+            if Arc::ptr_eq(&cache, &there) || !talk.transfer(to, there.clone(), Instant::now()) {
+                return Err(recalled());
+            }
+            let _ = self.events.send(Event::Closed { stream: self.stream }).await;
+            (self.stream, cache) = (to, there);
+            self.opens(&cache).await;
+        }
+        Ok(())
+    }
+
+    /// Speaks with the client until all its lanes are gone, or it is recalled.
+    async fn speak<T: Talk<Request = R>>(
+        &mut self,
+        talk: &mut T,
+        recall: impl Future<Output = ()>,
+    ) -> Result<Ended, Status> {
+        tokio::pin!(recall);
+        // Until when a client that is recalled may be in the middle of something.
+        let mut leaves_by: Option<Instant> = None;
         // Something may have to be said; cleared when there was nothing.
-        let mut pending = false;
+        let mut pending = true;
         loop {
             for event in talk.events() {
                 // Nobody listens any more when the process ends.
                 let _ = self.events.send(event).await;
             }
             let now = Instant::now();
+            if leaves_by.is_some_and(|by| now >= by || (!pending && talk.at_rest())) {
+                return Ok(Ended::Recalled);
+            }
             let deadline = talk.deadline(now).unwrap_or(now + IDLE);
-            match self.turn(pending, deadline).await {
+            let deadline = leaves_by.map_or(deadline, |by| by.min(deadline));
+            let turn = tokio::select! {
+                biased;
+                () = &mut recall, if leaves_by.is_none() => Turn::Recalled,
+                turn = self.turn(pending, deadline) => turn,
+            };
+            match turn {
                 Turn::Said(said) => {
-                    self.hear(&mut talk, said);
+                    self.hear(talk, said);
                     pending = true;
                 }
                 Turn::Look => pending = true,
                 Turn::Speak => match talk.respond(now)? {
-                    Some((lane, response)) => self.say(&mut talk, lane, response.into()).await,
+                    Some((lane, response)) => self.say(talk, lane, response.into()).await,
                     None => pending = false,
                 },
-                Turn::Over => return Ok(()),
+                Turn::Over => return Ok(Ended::Gone),
                 Turn::Drain => return Err(draining()),
+                Turn::Recalled => {
+                    (leaves_by, pending) = (Some(Instant::now() + RECALL_PATIENCE), true);
+                }
             }
         }
     }

@@ -24,7 +24,7 @@ use crate::turns::Turn;
 use crate::wire::{Request, WireNode};
 
 /// A client that is recalled may finish what it is at for so long.
-const RECALL_PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const RECALL_PATIENCE: Duration = Duration::from_secs(1);
 /// How long nothing at all has to be looked at.
 pub(crate) const IDLE: Duration = Duration::from_secs(3600);
 
@@ -63,9 +63,7 @@ pub(crate) trait Talk: Send + 'static {
 
     /// Goes on as the conversation of this stream with another cache. `false`: the client must come
     /// back for that.
-    fn transfer(&mut self, _stream: StreamId, _cache: Arc<Cache>, _now: Instant) -> bool {
-        false
-    }
+    fn transfer(&mut self, stream: StreamId, cache: Arc<Cache>, now: Instant) -> bool;
 }
 
 /// How a conversation ended well.

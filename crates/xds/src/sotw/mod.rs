@@ -18,6 +18,7 @@ mod pass;
 mod request;
 mod respond;
 mod subscription;
+mod transfer;
 mod unknown;
 
 use std::collections::{BTreeSet, HashSet};
@@ -220,6 +221,10 @@ impl Talk for StateOfTheWorld {
 
     fn events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
+    }
+
+    fn transfer(&mut self, stream: StreamId, cache: Arc<Cache>, now: Instant) -> bool {
+        self.transferred(stream, cache, now)
     }
 }
 
