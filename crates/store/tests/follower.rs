@@ -53,3 +53,46 @@ async fn a_file_in_its_place_is_seen_and_a_damaged_one_is_told() {
         .await
         .expect("it waits no longer than it is told");
 }
+
+/// Opening a store looks for a journal that was left; a pipe in its place answers nobody until somebody
+/// writes into it, as a disk that hangs.
+struct Hangs(std::path::PathBuf);
+
+impl Hangs {
+    fn at(path: &std::path::Path) -> Self {
+        let pipe = path.with_extension("db-journal");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.expect("mkfifo").success());
+        Self(pipe)
+    }
+
+    /// Answers whoever waits.
+    fn end(self) {
+        let writes = std::fs::File::options().write(true).open(&self.0).expect("somebody reads");
+        std::fs::remove_file(&self.0).expect("removed");
+        drop(writes);
+    }
+}
+
+/// On one thread, which the disk must not hold.
+#[tokio::test]
+async fn a_disk_that_hangs_is_unavailable_and_holds_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    drop(open(&path));
+    let disk = Hangs::at(&path);
+    let follower = Follower::new(&path);
+    let answer = tokio::time::timeout(PATIENCE, follower.get("a")).await.expect("it is given up");
+    let Err(StoreError::Unavailable(why)) = answer else { panic!("{answer:?}") };
+    assert!(why.contains("does not answer within"), "{why}");
+    // The next is told at once, before its timer has had a turn.
+    let next = tokio::time::timeout(Duration::ZERO, Feed::epoch(&follower)).await;
+    assert!(matches!(next, Ok(Err(StoreError::Unavailable(_)))), "{next:?}");
+    disk.end();
+    let well = async {
+        while follower.get("a").await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, well).await.expect("it is read again");
+}

@@ -1,11 +1,11 @@
 //! The store of another process, only read: for replicas of the control plane.
 //!
 //! Its file may be missing, or unreadable, or another than a moment ago (a restore puts one in the
-//! place of the old): each read looks which it is, and what cannot be read now may be read later.
+//! place of the old): each read looks which it is, and what cannot be read now may be read later. Its disk
+//! may hang: all of that happens on a thread of its own, and what is late counts as what cannot be read.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,7 +14,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::time::{Instant, sleep};
 
-use super::reader::{Readers, keep_statements};
+use super::aside::Aside;
+use super::reader::keep_statements;
 use super::{authority, blobs, editions, feed, nodes, recovery, schema};
 use crate::{
     Blobs, Changes, Cursor, EditionFeed, Feed, KeptAuthority, NodeFeed, Revocation, Standing,
@@ -23,49 +24,46 @@ use crate::{
 
 /// Between two looks whether something was published: a look is a few microseconds.
 const LOOK: Duration = Duration::from_millis(25);
-/// Connections: the feed, documents and a look.
-const READERS: usize = 3;
 /// How long a read waits for the log to be recovered by another process.
 const BUSY: Duration = Duration::from_secs(1);
 
 /// The feed and the documents of a store that another process writes.
-pub struct Follower {
-    path: PathBuf,
-    open: Mutex<Option<Opened>>,
+pub struct Follower(Aside);
+
+/// A connection to the file that was there.
+pub(super) struct Opened {
+    file: (u64, u64),
+    conn: Connection,
 }
 
-struct Opened {
-    file: (u64, u64),
-    readers: Arc<Readers>,
+impl Opened {
+    /// A connection to the file that is there now.
+    pub(super) fn of<'a>(
+        open: &'a mut Option<Self>,
+        path: &Path,
+    ) -> Result<&'a Connection, StoreError> {
+        let failed =
+            |error: String| StoreError::Unavailable(format!("{}: {error}", path.display()));
+        let found = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
+        let file = (found.dev(), found.ino());
+        let kept = open.take().filter(|opened| opened.file == file);
+        let opened = match kept {
+            Some(opened) => opened,
+            None => Self { file, conn: connect(path).map_err(failed)? },
+        };
+        Ok(&open.insert(opened).conn)
+    }
 }
 
 impl Follower {
     /// Of the store at `path`, which need not be there (yet).
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), open: Mutex::new(None) }
-    }
-
-    /// Connections to the file that is there now.
-    fn readers(&self) -> Result<Arc<Readers>, StoreError> {
-        let failed =
-            |error: String| StoreError::Unavailable(format!("{}: {error}", self.path.display()));
-        let found = std::fs::metadata(&self.path).map_err(|error| failed(error.to_string()))?;
-        let file = (found.dev(), found.ino());
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(opened) = open.as_ref().filter(|opened| opened.file == file) {
-            return Ok(Arc::clone(&opened.readers));
-        }
-        *open = None;
-        let connections: Result<Vec<_>, String> =
-            (0..READERS).map(|_| connect(&self.path)).collect();
-        let readers = Arc::new(Readers::of(connections.map_err(failed)?));
-        *open = Some(Opened { file, readers: Arc::clone(&readers) });
-        Ok(readers)
+        Self(Aside::of(path.into()))
     }
 
     /// Whether the feed has other counters than at this cursor.
     async fn is_news(&self, seen: Option<feed::Position>) -> Result<bool, StoreError> {
-        let last = self.readers()?.here(feed::opening).await?;
+        let last = self.0.read(feed::opening).await?;
         Ok(seen.is_none_or(|seen| (seen.epoch, seen.revision) != last))
     }
 }
@@ -90,11 +88,11 @@ fn connect(path: &Path) -> Result<Connection, String> {
 #[async_trait]
 impl Feed for Follower {
     async fn epoch(&self) -> Result<u64, StoreError> {
-        Ok(self.readers()?.here(feed::opening).await?.0)
+        Ok(self.0.read(feed::opening).await?.0)
     }
 
     async fn changes(&self, cursor: Option<Cursor>, limit: usize) -> Result<Changes, StoreError> {
-        self.readers()?.aside(move |conn| feed::changes(conn, cursor.as_ref(), limit)).await
+        self.0.read(move |conn| feed::changes(conn, cursor.as_ref(), limit)).await
     }
 
     async fn changed(&self, cursor: &Cursor, timeout: Duration) {
@@ -111,36 +109,37 @@ impl Feed for Follower {
     }
 
     async fn restored_from(&self) -> Result<Option<(u64, u64)>, StoreError> {
-        self.readers()?.here(recovery::restored_from).await
+        self.0.read(recovery::restored_from).await
     }
 }
 
 #[async_trait]
 impl EditionFeed for Follower {
     async fn edition(&self, number: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        self.readers()?.here(move |conn| editions::content(conn, number)).await
+        self.0.read(move |conn| editions::content(conn, number)).await
     }
 
     async fn standing(&self) -> Result<Standing, StoreError> {
-        self.readers()?.here(editions::now).await
+        self.0.read(editions::now).await
     }
 }
 
 #[async_trait]
 impl NodeFeed for Follower {
     async fn authority(&self) -> Result<Option<KeptAuthority>, StoreError> {
-        self.readers()?.here(authority::get).await
+        self.0.read(authority::get).await
     }
 
     async fn revocations(&self, after: i64, now: Millis) -> Result<Vec<Revocation>, StoreError> {
-        self.readers()?.here(|conn| nodes::revocations(conn, after, now)).await
+        self.0.read(move |conn| nodes::revocations(conn, after, now)).await
     }
 }
 
 #[async_trait]
 impl Blobs for Follower {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.readers()?.here(|conn| blobs::get(conn, key)).await
+        let key = key.to_owned();
+        self.0.read(move |conn| blobs::get(conn, &key)).await
     }
 
     async fn put(&self, _: &str, _: &[u8]) -> Result<(), StoreError> {
@@ -153,6 +152,6 @@ impl Blobs for Follower {
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let prefix = prefix.to_owned();
-        self.readers()?.aside(move |conn| blobs::list(conn, &prefix)).await
+        self.0.read(move |conn| blobs::list(conn, &prefix)).await
     }
 }

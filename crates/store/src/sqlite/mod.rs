@@ -5,6 +5,7 @@
 
 mod accept;
 mod allow;
+mod aside;
 mod audit;
 mod audit_file;
 mod authority;
