@@ -27,7 +27,7 @@ pub const LIFE_MILLIS_MAX: Millis = 7 * DAY;
 /// The authority's own. Its key lies sealed in the store, and is trusted by proxies alone.
 const AUTHORITY_MILLIS: Millis = 3650 * DAY;
 /// What is issued is good from a little earlier on, as clocks of hosts differ.
-const SKEW_MILLIS: Millis = 5 * MINUTE;
+pub(crate) const SKEW_MILLIS: Millis = 5 * MINUTE;
 
 /// A certificate that was issued.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
-use crate::ca::hex;
+use crate::ca::{SKEW_MILLIS, hex};
 use crate::{Authority, AuthorityError, ProxyName, Request, TrustDomain};
 
 /// The longest certificate that is read as text, in bytes of PEM. Ours have about 900.
@@ -52,6 +52,11 @@ impl Presented {
             not_after: validity.not_after.timestamp() * 1000,
             key: parsed.public_key().subject_public_key.data.to_vec(),
         })
+    }
+
+    /// When it was issued, to the second, if it is one of ours.
+    pub fn issued_at(&self) -> Millis {
+        self.not_before + SKEW_MILLIS
     }
 
     /// Whether it is good at this time.

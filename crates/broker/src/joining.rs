@@ -61,21 +61,10 @@ impl Joining {
 }
 
 impl Broker {
-    /// Whether an address that shows no credential may try one more token.
-    pub(crate) fn may_attempt(&self, from: IpAddr) -> Result<(), Error> {
-        match self.door.attempts.must_wait_s(from, self.now()) {
-            None => Ok(()),
-            Some(wait_s) => {
-                metrics::denied("limited");
-                Err(Error::too_many(wait_s))
-            }
-        }
-    }
-
-    /// It was not good.
-    pub(crate) fn attempt_failed(&self, from: IpAddr) {
+    /// Somebody's token or proof was not good. Attempts are not counted, as at the door: neither can be
+    /// guessed, and all hosts may come from one address, that of a balancer, and operators with them.
+    pub(crate) fn not_let_in(&self, from: IpAddr) {
         metrics::denied("join");
-        self.door.attempts.failed(from, self.now());
         tracing::info!(%from, "a host was not let in");
     }
 }

@@ -98,7 +98,11 @@ pub fn xds(
     proxies.speak_json(Arc::new(polling));
     let (tls, known) = (door.as_ref().map(|door| door.tls()), proxies.clone());
     let (reads, writes) = ("each group's resources", "discovery responses; events of proxies");
+    let guard = door.clone();
     let answers = Runner::new("xds", reads, writes, |stop| async move {
+        if let Some(door) = guard {
+            door.recall(&proxies).await;
+        }
         Ok(xds::serve(listener, tls, proxies, stop.cancelled_owned()).await?)
     });
     let gate = door.map(|door| {

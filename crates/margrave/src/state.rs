@@ -84,15 +84,21 @@ impl State {
         }
     }
 
-    /// Forgets what replicas had of the store that was here.
-    pub fn forget_last_good(&self) {
-        let replicas = std::fs::read_dir(self.0.join(REPLICAS)).into_iter().flatten().flatten();
-        for replica in replicas {
-            for end in ["", "-wal", "-shm"] {
-                // Missing is as good as removed.
-                let _ = std::fs::remove_file(replica.path().join(format!("{LAST_GOOD}{end}")));
+    /// What replicas keep here, taken one after the other; the second: the names of those that run.
+    pub fn replicas(&self) -> anyhow::Result<(Vec<Replica>, Vec<String>)> {
+        let (mut taken, mut running) = (Vec::new(), Vec::new());
+        for found in std::fs::read_dir(self.0.join(REPLICAS)).into_iter().flatten().flatten() {
+            let (folder, name) = (found.path(), found.file_name().to_string_lossy().into_owned());
+            if !folder.is_dir() {
+                continue;
+            }
+            match lock(&folder)? {
+                Some(lock) => taken.push(Replica { name, folder, _lock: lock }),
+                None => running.push(name),
             }
         }
+        running.sort();
+        Ok((taken, running))
     }
 
     /// What replicas of the control plane tell of their proxies.
@@ -228,13 +234,24 @@ impl Replica {
         self.folder.join(QUESTIONS)
     }
 
-    /// The keys with which this replica seals what it keeps; `make` makes the first. One that cannot
-    /// be read is replaced: nothing that it sealed is missed for long.
+    /// The keys with which this replica seals what it keeps; `make` makes the first. What is none is set
+    /// aside: nothing that it sealed is missed for long. What cannot be read now is left as it is.
     pub fn keyring_or(&self, make: impl FnOnce() -> Keyring) -> anyhow::Result<Keyring> {
         let path = self.folder.join(KEYRING);
-        let kept = std::fs::read(&path).map(Secret::new).ok();
-        if let Some(ring) = kept.and_then(|kept| Keyring::from_json(kept.expose()).ok()) {
-            return Ok(ring);
+        match std::fs::read(&path).map(Secret::new) {
+            Ok(kept) => match Keyring::from_json(kept.expose()) {
+                Ok(ring) => return Ok(ring),
+                Err(error) => {
+                    tracing::error!(%error, "{} is no keyring: it is set aside", path.display());
+                    let aside = self.folder.join(format!("{KEYRING}.bad"));
+                    std::fs::rename(&path, aside)
+                        .with_context(|| format!("cannot set {} aside", path.display()))?;
+                }
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
+            }
         }
         let ring = make();
         private::replace(&path, ring.to_json().expose())?;
@@ -312,6 +329,40 @@ mod tests {
         let other = State::at(&folder.path().join("other"));
         let _lock = other.take().unwrap();
         assert!(other.credentials_or_make().unwrap().password != made.password);
+    }
+
+    #[test]
+    fn a_keyring_that_cannot_be_read_now_is_left_and_one_that_is_none_is_set_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let replica = State::at(folder.path()).replica("a").unwrap();
+        let make = |seed| move || Keyring::new(&keys::Seed::new([seed; 32]), 1);
+        let at = |name: &str| replica.path().join(name);
+        let text = |ring: Keyring| String::from_utf8(ring.to_json().expose().to_vec()).unwrap();
+        let first = text(replica.keyring_or(make(1)).unwrap());
+        assert_eq!(text(replica.keyring_or(make(2)).unwrap()), first);
+        // A folder in its place can be read by nobody, for now.
+        std::fs::rename(at(KEYRING), at("moved")).unwrap();
+        std::fs::create_dir(at(KEYRING)).unwrap();
+        assert!(replica.keyring_or(make(2)).is_err());
+        std::fs::remove_dir(at(KEYRING)).unwrap();
+        std::fs::rename(at("moved"), at(KEYRING)).unwrap();
+        assert_eq!(text(replica.keyring_or(make(2)).unwrap()), first);
+        std::fs::write(at(KEYRING), "{").unwrap();
+        assert!(text(replica.keyring_or(make(2)).unwrap()) != first);
+        assert_eq!(std::fs::read_to_string(at("keys.json.bad")).unwrap(), "{");
+    }
+
+    #[test]
+    fn replicas_that_run_are_named_and_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::at(folder.path());
+        let running = state.replica("b").unwrap();
+        drop(state.replica("a").unwrap());
+        let (taken, left) = state.replicas().unwrap();
+        assert_eq!(taken.iter().map(Replica::name).collect::<Vec<_>>(), ["a"]);
+        assert_eq!(left, ["b"]);
+        drop((running, taken));
+        assert_eq!(state.replicas().unwrap().0.len(), 2);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use model::{AccessKind, AccessSecret, AuditEntry, Millis, Requester};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use store::{Certified, Join, Joins, Renews};
+use store::{Certified, Join, Joins, Renewal, Renews};
 use utoipa::ToSchema;
 
 use crate::body::JsonBody;
@@ -122,17 +122,16 @@ pub(crate) async fn join(
     JsonBody(wish): JsonBody<Joiner>,
 ) -> Result<Json<Admission>, Error> {
     let joining = Joining::of(&broker)?;
-    broker.may_attempt(from)?;
-    let asked = Request::read(&wish.request).map_err(refused)?;
     let secret = wish.token.parse::<AccessSecret>().ok();
     let secret = secret.filter(|secret| secret.kind() == AccessKind::Join);
+    let asked = Request::read(&wish.request).map_err(refused)?;
     let now = broker.now();
     let token = match &secret {
         Some(secret) => joining.nodes.join_token(&secret.hash(), now).await?,
         None => None,
     };
-    let (Some(secret), Some(token)) = (secret, token) else {
-        broker.attempt_failed(from);
+    let (Some(secret), Some(token)) = (secret.as_ref(), token) else {
+        broker.not_let_in(from);
         return Err(no_token());
     };
     let node = match token.node {
@@ -186,7 +185,6 @@ pub(crate) async fn renew(
     JsonBody(wish): JsonBody<Renewer>,
 ) -> Result<Json<Admission>, Error> {
     let joining = Joining::of(&broker)?;
-    broker.may_attempt(from)?;
     let asked = Request::read(&wish.request).map_err(refused)?;
     let now = broker.now();
     let judged = joining.authority.recognise(&wish.certificate).and_then(|shown| {
@@ -196,7 +194,7 @@ pub(crate) async fn renew(
         Ok(shown)
     });
     let shown = judged.map_err(|why| {
-        broker.attempt_failed(from);
+        broker.not_let_in(from);
         refused(why)
     })?;
     let again = |why: &str| {
@@ -211,11 +209,18 @@ pub(crate) async fn renew(
     let name = shown.name.clone();
     let issued = joining.issue(&broker, &asked, &name, now).map_err(refused)?;
     let new = certified(&issued, now);
-    match joining.nodes.renew(&name.node, &shown.serial, new).await? {
+    let old = Certified {
+        serial: shown.serial.clone(),
+        issued_at: shown.issued_at(),
+        not_after: shown.not_after,
+    };
+    let (node, group) = (name.node.clone(), name.group.clone());
+    match joining.nodes.renew(Renewal { node, group, old, new }).await? {
         Renews::Yes => Ok(Json(Admission::new(joining, &name, issued, now))),
-        Renews::Revoked => Err(again("was revoked, or is not known")),
+        Renews::Revoked => Err(again("was revoked")),
         Renews::TooMany => Err(Error::conflict(
-            "this proxy has too many certificates that have not ended: renew less often",
+            "this proxy has too many certificates that have not ended, or too many proxies have joined: renew \
+             less often, or revoke some",
         )),
     }
 }

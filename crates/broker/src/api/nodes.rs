@@ -68,7 +68,7 @@ pub(crate) struct MadeJoinToken {
 pub(crate) struct NodeView {
     /// `node.id`.
     node: String,
-    /// `node.cluster`.
+    /// `node.cluster`; empty: this platform was restored, and does not know the node that it has revoked.
     group: String,
     /// `joined`, `expired` or `revoked`.
     state: &'static str,
@@ -87,6 +87,22 @@ pub(crate) struct NodeView {
 }
 
 impl NodeView {
+    /// Revoked by its name alone, after a restore.
+    fn unknown(node: &NodeId, now: Millis) -> Self {
+        let none = String::new;
+        Self {
+            node: node.to_string(),
+            group: none(),
+            state: "revoked",
+            joined_at: now,
+            invited_by: none(),
+            serial: none(),
+            issued_at: now,
+            not_after: now,
+            revoked_at: Some(now),
+        }
+    }
+
     fn of(it: Joined, now: Millis) -> Self {
         let state = match it.revoked_at {
             Some(_) => "revoked",
@@ -202,7 +218,8 @@ pub(crate) async fn list(
     Ok(Json(Nodes { nodes, next: next.flatten() }))
 }
 
-/// Revoke a proxy: its streams end at once, and its certificates open nothing any more.
+/// Revoke a proxy: its streams end at once, and its certificates open nothing any more. A platform that was
+/// restored revokes also a name that it does not know.
 #[utoipa::path(delete, path = "/v1/nodes/{node}", tag = "fleet", operation_id = "revokeNode",
     params(("node" = String, Path, description = "`node.id`", pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")), responses(
     (status = 200, description = "It is revoked", body = NodeView),
@@ -229,6 +246,8 @@ pub(crate) async fn revoke(
     if !joining.nodes.revoke_node(&node, now, entry).await? {
         return Err(missing());
     }
-    let revoked = joining.nodes.node(&node).await?.ok_or_else(missing)?;
-    Ok(Json(NodeView::of(revoked, now)))
+    Ok(Json(match joining.nodes.node(&node).await? {
+        Some(revoked) => NodeView::of(revoked, now),
+        None => NodeView::unknown(&node, now),
+    }))
 }

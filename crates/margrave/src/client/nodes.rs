@@ -31,7 +31,7 @@ pub struct Invitation {
 pub struct Node {
     /// `node.id`.
     pub node: String,
-    /// `node.cluster`.
+    /// `node.cluster`; empty: this platform was restored, and does not know the node that it has revoked.
     pub group: String,
     /// `joined`, `expired` or `revoked`.
     pub state: String,

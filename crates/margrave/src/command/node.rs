@@ -72,10 +72,16 @@ impl List {
 impl Revoke {
     async fn run(self) -> Result<(), Failure> {
         let node = self.access.client()?.revoke_node(&self.node).await?;
-        let text = format!(
-            "the proxy `{}` of group `{}` is given nothing any more",
-            node.node, node.group
-        );
+        let text = if node.group.is_empty() {
+            format!(
+                "no proxy `{}` is known to this platform, which was restored: whatever certificates it has open \
+                 nothing any more",
+                node.node
+            )
+        } else {
+            let (name, group) = (&node.node, &node.group);
+            format!("the proxy `{name}` of group `{group}` is given nothing any more")
+        };
         Ok(self.output.print(&node, || text)?)
     }
 }

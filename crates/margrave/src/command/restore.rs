@@ -12,6 +12,7 @@ use store::sqlite::backup::{
 };
 use utoipa::ToSchema;
 
+use crate::dev::good;
 use crate::failure::Failure;
 use crate::output::Format;
 use crate::state::{self, State};
@@ -68,12 +69,14 @@ pub struct Brought {
     back: Vec<Instance>,
     /// Ended after the backup: good again.
     reopened: Vec<Opens>,
+    /// Replicas of the control plane that run, and were left as they are.
+    running: Vec<String>,
 }
 
 /// What lets somebody in again.
 #[derive(Debug, Serialize, ToSchema)]
 struct Opens {
-    /// `token`, `platform` or `binding`.
+    /// `token`, `platform`, `binding` or `node`.
     kind: String,
     /// Its id.
     id: String,
@@ -114,12 +117,11 @@ impl Args {
         };
         let ring = self.keyring()?;
         let restored = backup::restore(&order).map_err(refused)?;
-        // What proxies have is judged by what they say: what was served before is another store's.
-        state.forget_last_good();
+        let running = forget(&state)?;
         if let Some(ring) = &ring {
             wrapped::place(&self.state, ring, &aside)?;
         }
-        let brought = Brought::of(restored);
+        let brought = Brought { running, ..Brought::of(restored) };
         Ok(self.output.print(&brought, || words(&brought, &self.state))?)
     }
 }
@@ -140,6 +142,22 @@ impl Args {
             ))),
         }
     }
+}
+
+/// What proxies have is judged by what they say: what was served before is another store's. Names the
+/// replicas that run, and what they keep is theirs.
+fn forget(state: &State) -> Result<Vec<String>, Failure> {
+    let (replicas, running) = state.replicas()?;
+    for replica in replicas {
+        let forgetting = || {
+            format!(
+                "the store is restored, but the replica `{}` remembers the one before",
+                replica.name()
+            )
+        };
+        good::forget(&replica).with_context(forgetting)?;
+    }
+    Ok(running)
 }
 
 fn refused(error: BackupError) -> Failure {
@@ -182,6 +200,7 @@ impl Brought {
             older: lines(difference.older),
             back: lines(difference.back),
             reopened: difference.reopened.into_iter().map(Opens::of).collect(),
+            running: Vec::new(),
         }
     }
 }
@@ -218,13 +237,21 @@ fn words(brought: &Brought, state: &Path) -> String {
     if !brought.compared {
         text.push_str("\nwhat was done after the backup is not known here\n");
     }
+    if !brought.running.is_empty() {
+        let _ = writeln!(
+            text,
+            "\nreplicas of the control plane run here, and follow the restored store: {}",
+            brought.running.join(", ")
+        );
+    }
     text.push_str(
         "\nwhat to do now:\n\
          \x20 1. start the platform: proxies that reconnect lose nothing that this state does not know\n\
          \x20 2. `margrave fleet status` tells what they have that is ahead of the backup\n\
          \x20 3. apply again what is to stay, then `margrave fleet confirm-removal` lets the rest go\n\
          \x20 4. credentials, tokens and bindings are as of the backup, too: revoke again what was\n\
-         \x20    revoked since; what was made since is not valid any more\n\
+         \x20    revoked since; what was made since is not valid any more. Proxies that joined or renewed\n\
+         \x20    since stay; one that was revoked since is let in again until it is revoked again\n\
          \x20 5. operations that were accepted since are not known any more: who waits for one must ask again",
     );
     text

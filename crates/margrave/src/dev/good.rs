@@ -15,14 +15,25 @@ pub fn open(replica: &Replica) -> Option<GoodFile> {
         Ok((file, None)) => Some(file),
         Ok((file, Some(why))) => {
             plane::metrics::good_ignored(1);
-            tracing::error!(%why, "the last good configuration is damaged or not ours: it is begun anew");
+            tracing::error!(%why, "the last good configuration is damaged or not ours: it is set aside, as `{LAST_GOOD}.bad`, and begun anew");
             Some(file)
         }
         Err(error) => {
-            tracing::error!("the last good configuration cannot be kept: {error:#}");
+            tracing::error!(
+                "the last good configuration cannot be read or kept now, and is left as it is: {error:#}"
+            );
             None
         }
     }
+}
+
+/// Forgets what a replica had of the store that was here before, and not who is shut out.
+pub fn forget(replica: &Replica) -> anyhow::Result<()> {
+    if !replica.path().join(LAST_GOOD).exists() {
+        return Ok(());
+    }
+    let (file, _) = try_open(replica)?;
+    Ok(file.forget(&crate::gate::REMEMBERED)?)
 }
 
 fn try_open(replica: &Replica) -> anyhow::Result<(GoodFile, Option<String>)> {

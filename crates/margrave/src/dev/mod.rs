@@ -3,7 +3,7 @@
 mod adapters;
 mod agreed;
 pub mod expiry;
-mod good;
+pub mod good;
 pub mod heads;
 mod keeper;
 pub mod line;

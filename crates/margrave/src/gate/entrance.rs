@@ -66,15 +66,16 @@ impl Entrance {
         let door = Door::open((&self.tls, self.shows.clone()), issuer, self.revocations())?;
         door.recall(&proxies).await;
         let tls = door.tls();
-        let keeping = tokio::spawn(door.run(proxies.clone(), stop.clone()));
-        let served = xds::serve(listener, Some(tls), proxies, stop.cancelled_owned()).await;
-        keeping.abort();
-        Ok(served?)
+        let keeping = door.run(proxies.clone(), stop.clone());
+        let serving =
+            async { Ok(xds::serve(listener, Some(tls), proxies, stop.cancelled_owned()).await?) };
+        // Together: a door that nobody keeps lets in whoever is revoked.
+        tokio::try_join!(serving, keeping).map(drop)
     }
 
     fn revocations(&self) -> Revocations {
         let nodes: Arc<dyn NodeFeed> = Arc::<Follower>::clone(&self.store);
         let feed: Arc<dyn Feed> = Arc::<Follower>::clone(&self.store);
-        Revocations { nodes, feed, memory: Some(Arc::clone(&self.memory)) }
+        Revocations::new(nodes, feed, Some(Arc::clone(&self.memory)))
     }
 }

@@ -1,17 +1,15 @@
 //! Who signs: the authority itself, or somebody who was given what it signed.
 
-use std::time::Duration;
-
 use authority::{Authority, ServerPair, TrustDomain};
 use model::Millis;
 use rustls_pki_types::CertificateDer;
-use tokio::time::Instant;
 
 use crate::clock;
 
 /// How long a certificate of the platform's own listener is good; it is replaced after two thirds.
 pub const LIFE_MILLIS: Millis = 7 * 24 * 60 * 60 * 1000;
-const RENEWED_AFTER: Duration = Duration::from_secs(7 * 24 * 60 * 60 / 3 * 2);
+/// How often it is made anew: a life is left for longer than the listener may be unable to.
+const RENEWED_MILLIS: Millis = LIFE_MILLIS / 3 * 2;
 
 /// What a listener needs of the platform's authority.
 pub trait Issuer: Send + Sync {
@@ -24,8 +22,8 @@ pub trait Issuer: Send + Sync {
     /// A certificate for the listener, and its key.
     fn pair(&self) -> anyhow::Result<ServerPair>;
 
-    /// Whether there is, or should be, another than what was shown first at this time.
-    fn is_due(&self, since: Instant) -> bool;
+    /// Another number for each certificate that should be shown.
+    fn turn(&self) -> i64;
 }
 
 impl Issuer for Authority {
@@ -41,7 +39,7 @@ impl Issuer for Authority {
         Ok(self.serve(rand::random(), clock::now(), LIFE_MILLIS)?)
     }
 
-    fn is_due(&self, since: Instant) -> bool {
-        since.elapsed() >= RENEWED_AFTER
+    fn turn(&self) -> i64 {
+        clock::now().div_euclid(RENEWED_MILLIS)
     }
 }

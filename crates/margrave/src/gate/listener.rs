@@ -9,7 +9,6 @@ use anyhow::{Context, ensure};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::sync::watch;
-use tokio::time::Instant;
 use xds::TlsSettings;
 
 use super::Shows;
@@ -55,6 +54,13 @@ impl Told {
 #[derive(PartialEq, Eq)]
 struct Files(Vec<Vec<u8>>);
 
+/// Of what the certificate that is shown was made.
+#[derive(PartialEq, Eq)]
+pub struct Held {
+    files: Files,
+    turn: i64,
+}
+
 impl Shown {
     /// Nothing is read yet.
     pub fn new(shows: Shows, client_ca: Option<PathBuf>, issuer: Arc<dyn Issuer>) -> Self {
@@ -62,27 +68,25 @@ impl Shown {
     }
 
     /// What is shown at the start; a start without it makes no sense.
-    pub fn first(&self) -> anyhow::Result<TlsSettings> {
-        self.settings(&self.files()?)
+    pub fn first(&self) -> anyhow::Result<(TlsSettings, Held)> {
+        let held = self.due()?;
+        Ok((self.settings(&held.files)?, held))
     }
 
     /// Shows another when the files change, or the platform's own is about to end. What cannot be used
     /// is told, and the one before stays.
-    pub async fn keep(&self, settings: &watch::Sender<TlsSettings>) {
-        let mut before = self.files().ok();
-        let mut since = Instant::now();
+    pub async fn keep(&self, settings: &watch::Sender<TlsSettings>, held: &mut Held) {
         let mut told = String::new();
         loop {
             tokio::time::sleep(LOOK).await;
-            let now = self.files();
-            let is_old = self.issuer.is_due(since);
-            if !is_old && now.as_ref().ok() == before.as_ref() && now.is_ok() {
+            let due = self.due();
+            if due.as_ref().is_ok_and(|due| due == held) {
                 continue;
             }
-            match now.and_then(|files| Ok((self.settings(&files)?, files))) {
-                Ok((next, files)) => {
+            match due.and_then(|due| Ok((self.settings(&due.files)?, due))) {
+                Ok((next, due)) => {
                     settings.send_replace(next);
-                    (before, since) = (Some(files), Instant::now());
+                    *held = due;
                     told.clear();
                     tracing::info!("the xDS listener shows another certificate");
                 }
@@ -93,6 +97,12 @@ impl Shown {
                 Err(_) => {}
             }
         }
+    }
+
+    /// What should be shown. Its turn is read first: what is made by it is of that turn, or a later one.
+    fn due(&self) -> anyhow::Result<Held> {
+        let turn = self.issuer.turn();
+        Ok(Held { files: self.files()?, turn })
     }
 
     fn files(&self) -> anyhow::Result<Files> {
@@ -145,6 +155,8 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
     use super::*;
 
     use crate::clock;
@@ -183,7 +195,7 @@ mod tests {
         };
         let issuer: Arc<dyn Issuer> = Arc::<Authority>::clone(&authority);
         let shown = Shown::new(shows.clone(), Some(at("authority")), issuer);
-        let first = shown.first().unwrap();
+        let (first, mut held) = shown.first().unwrap();
         let told = Told::of(&shows, &authority).unwrap();
         assert_eq!(
             (told.authority.as_str(), told.name.as_str()),
@@ -202,9 +214,52 @@ mod tests {
         };
         tokio::select! {
             () = keeping => {}
-            () = shown.keep(&settings) => {}
+            () = shown.keep(&settings, &mut held) => {}
         }
         std::fs::remove_file(at("key")).unwrap();
         assert!(Shown::new(shows, None, authority).first().is_err());
+    }
+
+    /// Signs by an authority, and says when it is another's turn.
+    struct Turns(Arc<Authority>, AtomicI64);
+
+    impl Issuer for Turns {
+        fn certificate(&self) -> anyhow::Result<CertificateDer<'static>> {
+            Issuer::certificate(&*self.0)
+        }
+        fn domain(&self) -> anyhow::Result<authority::TrustDomain> {
+            Issuer::domain(&*self.0)
+        }
+        fn pair(&self) -> anyhow::Result<authority::ServerPair> {
+            self.0.pair()
+        }
+        fn turn(&self) -> i64 {
+            self.1.load(Ordering::Relaxed)
+        }
+    }
+
+    #[tokio::test]
+    async fn another_is_shown_when_it_is_its_turn_also_where_that_came_before_the_first_look() {
+        let turns = Arc::new(Turns(authority(), AtomicI64::new(1)));
+        let issuer: Arc<dyn Issuer> = Arc::<Turns>::clone(&turns);
+        let shown = Shown::new(Shows::Platform, None, issuer);
+        let (first, mut held) = shown.first().unwrap();
+        // A replica opens its door with what it remembered, and has another before it looks.
+        turns.1.store(2, Ordering::Relaxed);
+        let settings = watch::Sender::new(Arc::clone(&first));
+        let mut seen = settings.subscribe();
+        let keeping = async {
+            for turn in [2, 3] {
+                turns.1.store(turn, Ordering::Relaxed);
+                let next = tokio::time::timeout(PATIENCE, seen.changed()).await;
+                next.expect("another is shown").unwrap();
+            }
+            tokio::time::sleep(LOOK * 2).await;
+            assert!(!seen.has_changed().unwrap(), "it is shown for as long as it is good");
+        };
+        tokio::select! {
+            () = keeping => {}
+            () = shown.keep(&settings, &mut held) => {}
+        }
     }
 }

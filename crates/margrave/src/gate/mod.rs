@@ -9,6 +9,7 @@ mod listener;
 pub mod own;
 mod pass;
 mod revoked;
+mod roll;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +24,9 @@ use self::listener::Told;
 use self::revoked::Revocations;
 use crate::config::{Config, Listen};
 use crate::dev::vault::Vault;
+
+/// What a replica remembers of it, whatever store it follows.
+pub const REMEMBERED: [&str; 2] = [pass::KEY, revoked::KEY];
 
 /// How the xDS listener is encrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +79,7 @@ impl Gate {
         let told = Told::of(&shows, &authority)?;
         let issuer: Arc<dyn Issuer> = Arc::<Authority>::clone(&authority);
         let (nodes, feed) = (Arc::<S>::clone(store), Arc::<S>::clone(store));
-        let door = Door::open((tls, shows), issuer, Revocations { nodes, feed, memory: None })?;
+        let door = Door::open((tls, shows), issuer, Revocations::new(nodes, feed, None))?;
         let listener = broker::Listener {
             address: tls.address.clone().unwrap_or_else(|| listen.xds.to_string()),
             authority: told.authority,

@@ -7,7 +7,7 @@ use authority::{Applicant, ProxyName, Request};
 use keys::Secret;
 use model::{AccessHash, AuditEntry, Requester};
 use serde_json::json;
-use store::{Certified, Join, JoinToken, Joins, Nodes, Renews};
+use store::{Certified, Join, JoinToken, Joins, Nodes, Renewal, Renews};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
@@ -86,7 +86,14 @@ impl Own {
         let (shown, _) = self.identity.shown()?;
         let old = self.joining.authority.recognise(&shown)?;
         let (certificate, pem, key) = self.sign()?;
-        match self.nodes().renew(&self.name.node, &old.serial, certificate).await? {
+        let before = Certified {
+            serial: old.serial.clone(),
+            issued_at: old.issued_at(),
+            not_after: old.not_after,
+        };
+        let (node, group) = (self.name.node.clone(), self.name.group.clone());
+        let renewal = Renewal { node, group, old: before, new: certificate };
+        match self.nodes().renew(renewal).await? {
             Renews::Yes => self.identity.show(&pem, &key),
             Renews::Revoked | Renews::TooMany => bail!("{} was revoked", self.name),
         }

@@ -12,7 +12,7 @@ use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use store::{Blobs, KeptAuthority, NodeFeed};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::issuer::{Issuer, LIFE_MILLIS};
 use crate::clock;
@@ -21,7 +21,7 @@ use crate::dev::vault::AUTHORITY;
 /// Between two looks at the store.
 const LOOK: Duration = Duration::from_secs(1);
 /// Where it is remembered.
-const KEY: &str = "gate/pass";
+pub const KEY: &str = "gate/pass";
 
 /// As it is remembered, sealed.
 #[derive(Clone, Serialize, Deserialize)]
@@ -53,7 +53,7 @@ impl Pass {
 struct Held {
     pass: Pass,
     domain: TrustDomain,
-    since: Instant,
+    turn: i64,
 }
 
 /// The pass of a replica.
@@ -119,7 +119,10 @@ impl Passes {
 
     fn hold(&self, pass: Pass) -> anyhow::Result<()> {
         let domain = TrustDomain::of(&pass.authority)?;
-        self.held.send_replace(Some(Arc::new(Held { pass, domain, since: Instant::now() })));
+        self.held.send_modify(|held| {
+            let turn = held.as_ref().map_or(0, |held| held.turn) + 1;
+            *held = Some(Arc::new(Held { pass, domain, turn }));
+        });
         Ok(())
     }
 
@@ -184,7 +187,7 @@ impl Issuer for Passes {
         Ok(ServerPair { certificate, key: Secret::new(key), not_after })
     }
 
-    fn is_due(&self, since: Instant) -> bool {
-        self.held.borrow().as_ref().is_some_and(|held| held.since > since)
+    fn turn(&self) -> i64 {
+        self.held.borrow().as_ref().map_or(0, |held| held.turn)
     }
 }

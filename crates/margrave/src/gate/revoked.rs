@@ -1,31 +1,35 @@
 //! What was revoked, from whichever process, told to the streams of this one.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::Millis;
-use store::{Blobs, Feed, NodeFeed, StoreError};
+use ::authority::Presented;
+use store::{Blobs, Feed, NodeFeed, Revocation, StoreError};
+use tokio::sync::Mutex;
 use xds::Ads;
 
+use super::roll::{Known, Roll};
 use crate::clock;
 
 /// Between two looks at the store: one step of an index.
 const LOOK: Duration = Duration::from_millis(250);
 /// Where a process that may be started without its store remembers them.
-const KEY: &str = "gate/revoked";
-
-/// Numbers of certificates, and when each would have ended.
-type Known = BTreeMap<String, Millis>;
+pub const KEY: &str = "gate/revoked";
 
 /// Where they are read.
 pub struct Revocations {
-    /// The store's.
-    pub nodes: Arc<dyn NodeFeed>,
-    /// Which store it is.
-    pub feed: Arc<dyn Feed>,
-    /// This process's own memory, where it has one.
-    pub memory: Option<Arc<dyn Blobs>>,
+    nodes: Arc<dyn NodeFeed>,
+    feed: Arc<dyn Feed>,
+    memory: Option<Arc<dyn Blobs>>,
+    roll: Roll,
+    read: Mutex<Read>,
+}
+
+/// What was read.
+#[derive(Default)]
+struct Read {
+    known: Known,
+    at: At,
 }
 
 /// How far the store was read.
@@ -36,55 +40,73 @@ struct At {
 }
 
 impl Revocations {
-    /// Tells what is remembered.
-    pub async fn recall(&self, proxies: &Ads) -> usize {
-        let known = self.remembered().await;
-        if !known.is_empty() {
-            tell(proxies, &known);
-        }
-        known.len()
+    /// Of a store. `memory`: this process's own, where it may be started without the store.
+    pub fn new(
+        nodes: Arc<dyn NodeFeed>,
+        feed: Arc<dyn Feed>,
+        memory: Option<Arc<dyn Blobs>>,
+    ) -> Self {
+        Self { nodes, feed, memory, roll: Roll::default(), read: Mutex::default() }
+    }
+
+    /// Whether whoever shows this may come in; certificates by number are looked at by streams.
+    pub fn admit(&self, it: &Presented) -> Result<(), String> {
+        self.roll.admit(it, clock::now())
+    }
+
+    /// Tells what is remembered, and what the store has, where that can be read.
+    pub async fn recall(&self, proxies: &Ads) {
+        let mut read = self.read.lock().await;
+        read.known = self.remembered().await;
+        self.tell(proxies, &read.known);
+        while self.look(proxies, &mut read).await.unwrap_or_default() {}
     }
 
     /// Follows for ever. A store that cannot be read changes nothing.
     pub async fn follow(&self, proxies: &Ads) {
-        let (mut known, mut at) = (self.remembered().await, At::default());
+        let mut read = self.read.lock().await;
         loop {
-            match self.news(&mut at).await {
-                Ok(news) if news.is_empty() => {}
-                Ok(news) => {
-                    let now = clock::now();
-                    known.retain(|_, not_after| *not_after > now);
-                    known.extend(news);
-                    tracing::info!(certificates = known.len(), "certificates are revoked");
-                    tell(proxies, &known);
-                    self.remember(&known).await;
-                    continue;
-                }
+            match self.look(proxies, &mut read).await {
+                Ok(true) => continue,
+                Ok(false) => {}
                 Err(error) => tracing::debug!(%error, "revocations were not read"),
             }
             tokio::time::sleep(LOOK).await;
         }
     }
 
+    /// Whether there was anything.
+    async fn look(&self, proxies: &Ads, read: &mut Read) -> Result<bool, StoreError> {
+        let news = self.news(&mut read.at).await?;
+        if news.is_empty() {
+            return Ok(false);
+        }
+        read.known.forget(clock::now());
+        read.known.add(news);
+        tracing::info!(revoked = read.known.len(), "proxies are shut out");
+        self.tell(proxies, &read.known);
+        self.remember(&read.known).await;
+        Ok(true)
+    }
+
     /// What was revoked since. Another store in the place of the one before is read from its beginning,
     /// and what was revoked by that one stays so.
-    async fn news(&self, at: &mut At) -> Result<Vec<(String, Millis)>, StoreError> {
+    async fn news(&self, at: &mut At) -> Result<Vec<Revocation>, StoreError> {
         let epoch = self.feed.epoch().await?;
         if epoch != at.epoch {
             *at = At { epoch, after: 0 };
         }
         let news = self.nodes.revocations(at.after, clock::now()).await?;
         at.after = news.last().map_or(at.after, |last| last.seq);
-        Ok(news.into_iter().map(|it| (it.serial, it.not_after)).collect())
+        Ok(news)
     }
 
     async fn remembered(&self) -> Known {
-        let Some(memory) = &self.memory else { return Known::new() };
+        let Some(memory) = &self.memory else { return Known::default() };
         let kept = memory.get(KEY).await.ok().flatten();
         let known: Option<Known> = kept.and_then(|kept| serde_json::from_slice(&kept).ok());
         let mut known = known.unwrap_or_default();
-        let now = clock::now();
-        known.retain(|_, not_after| *not_after > now);
+        known.forget(clock::now());
         known
     }
 
@@ -95,8 +117,8 @@ impl Revocations {
             tracing::error!(%error, "what is revoked cannot be remembered for a start without the store");
         }
     }
-}
 
-fn tell(proxies: &Ads, known: &Known) {
-    proxies.revoke(Arc::new(known.keys().cloned().collect()));
+    fn tell(&self, proxies: &Ads, known: &Known) {
+        self.roll.revoke(known, |serials| proxies.revoke(Arc::new(serials)));
+    }
 }

@@ -9,7 +9,7 @@ use super::credentials::{entry, hash};
 use super::{Case, State, Subject, cases};
 use crate::{
     AuditFilter, CERTIFICATES_MAX, Certified, Join, JoinToken, Joins, KeptAuthority,
-    NODE_KEPT_MILLIS, NodeFilter, Renews,
+    NODE_KEPT_MILLIS, NodeFilter, Renewal, Renews, Revocation, Revoked,
 };
 
 pub(super) const CASES: &[Case] = cases![
@@ -21,6 +21,7 @@ pub(super) const CASES: &[Case] = cases![
     who_joins_again_begins_anew,
     what_is_renewed_is_known,
     what_is_revoked_is_told_and_not_renewed,
+    what_a_store_does_not_know_is_renewed_unless_it_was_revoked,
     nodes_are_listed_in_order_and_forgotten,
 ];
 
@@ -62,7 +63,22 @@ async fn joins(state: &Arc<dyn State>, secret: u8, name: &str, serial: &str, now
 
 async fn revoked(state: &Arc<dyn State>, after: i64, now: Millis) -> Vec<String> {
     let found = state.revocations(after, now).await.unwrap();
-    found.into_iter().map(|it| it.serial).collect()
+    let serial = |it: Revocation| match it.what {
+        Revoked::Certificate(serial) => Some(serial),
+        Revoked::Before(..) => None,
+    };
+    found.into_iter().filter_map(serial).collect()
+}
+
+async fn renews(
+    state: &Arc<dyn State>,
+    name: &str,
+    old: (&str, Millis),
+    new: (&str, Millis),
+) -> Renews {
+    let (old, new) = (certified(old.0, old.1), certified(new.0, new.1));
+    let renewal = Renewal { node: node(name), group: "eu".parse().unwrap(), old, new };
+    state.renew(renewal).await.unwrap()
 }
 
 async fn an_authority_is_kept_once(subject: Arc<dyn Subject>) {
@@ -140,34 +156,67 @@ async fn who_joins_again_begins_anew(subject: Arc<dyn Subject>) {
     assert_eq!(joins(&state, 1, "proxy-1", "aa", now).await, Joins::Yes);
     assert_eq!(joins(&state, 2, "proxy-1", "bb", now + 1).await, Joins::Yes);
     assert_eq!(revoked(&state, 0, now).await, ["aa"]);
-    let name = node("proxy-1");
-    let next = certified("cc", now + 2);
-    assert_eq!(state.renew(&name, "aa", next.clone()).await, Ok(Renews::Revoked));
-    assert_eq!(state.renew(&name, "bb", next).await, Ok(Renews::Yes));
+    assert_eq!(renews(&state, "proxy-1", ("aa", now), ("cc", now + 2)).await, Renews::Revoked);
+    assert_eq!(renews(&state, "proxy-1", ("bb", now + 1), ("cc", now + 2)).await, Renews::Yes);
 }
 
 async fn what_is_renewed_is_known(subject: Arc<dyn Subject>) {
     let (state, now) = (subject.open().await, subject.now());
-    let (name, other) = (node("proxy-1"), node("proxy-2"));
     assert_eq!(joins(&state, 1, "proxy-1", "aa", now).await, Joins::Yes);
-    assert_eq!(joins(&state, 2, "proxy-2", "bb", now).await, Joins::Yes);
-    assert_eq!(state.renew(&other, "aa", certified("x", now)).await, Ok(Renews::Revoked));
-    assert_eq!(state.renew(&name, "zz", certified("x", now)).await, Ok(Renews::Revoked));
     let later = now + HOUR;
-    assert_eq!(state.renew(&name, "aa", certified("a1", later)).await, Ok(Renews::Yes));
-    let known = state.node(&name).await.unwrap().expect("it is known");
+    let renew = |old, new, at| renews(&state, "proxy-1", old, (new, at));
+    assert_eq!(renew(("aa", now), "a1", later).await, Renews::Yes);
+    let known = state.node(&node("proxy-1")).await.unwrap().expect("it is known");
     assert_eq!((known.joined_at, known.certificate), (now, certified("a1", later)));
     // The one before is good until it ends: an answer may have been lost.
-    assert_eq!(state.renew(&name, "aa", certified("a2", later)).await, Ok(Renews::Yes));
+    assert_eq!(renew(("aa", now), "a2", later).await, Renews::Yes);
     for number in 3..CERTIFICATES_MAX {
-        let renewed = state.renew(&name, "aa", certified(&format!("a{number}"), later)).await;
-        assert_eq!(renewed, Ok(Renews::Yes));
+        let serial = format!("a{number}");
+        let renewed = renews(&state, "proxy-1", ("aa", now), (&serial, later)).await;
+        assert_eq!(renewed, Renews::Yes);
     }
-    assert_eq!(state.renew(&name, "aa", certified("much", later)).await, Ok(Renews::TooMany));
+    assert_eq!(renew(("aa", now), "much", later).await, Renews::TooMany);
     // What has ended renews nothing.
     let late = now + 24 * HOUR;
-    assert_eq!(state.renew(&name, "aa", certified("late", late)).await, Ok(Renews::Revoked));
-    assert_eq!(state.renew(&name, "a1", certified("late", late)).await, Ok(Renews::Yes));
+    assert_eq!(renew(("aa", now), "late", late).await, Renews::Revoked);
+    assert_eq!(renew(("a1", later), "late", late).await, Renews::Yes);
+}
+
+/// A store that was put back, by a restore or by hand, is behind its proxies.
+async fn what_a_store_does_not_know_is_renewed_unless_it_was_revoked(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    let renew = async |name, old, new| renews(&state, name, old, new).await;
+    // A certificate that it does not know, of a node that it knows.
+    assert_eq!(joins(&state, 1, "proxy-1", "aa", now).await, Joins::Yes);
+    assert_eq!(renew("proxy-1", ("since", now), ("bb", now + HOUR)).await, Renews::Yes);
+    // A node that it does not know.
+    assert_eq!(renew("proxy-2", ("xx", now), ("yy", now + HOUR)).await, Renews::Yes);
+    let known = state.node(&node("proxy-2")).await.unwrap().expect("it is known");
+    assert_eq!((known.group.as_str(), known.joined_at), ("eu", now));
+    assert_eq!(known.certificate, certified("yy", now + HOUR));
+    // Of another group: somebody else had its name.
+    assert_eq!(joins(&state, 3, "proxy-3", "cc", now).await, Joins::Yes);
+    let (old, new) = (certified("dd", now), certified("ee", now + HOUR));
+    let us = Renewal { node: node("proxy-3"), group: "us".parse().unwrap(), old, new };
+    assert_eq!(state.renew(us).await, Ok(Renews::Revoked));
+    // Revoked with all of its node: what is not known, too.
+    let at = now + 2 * HOUR;
+    assert_eq!(state.revoke_node(&node("proxy-1"), at, entry("node.revoke")).await, Ok(true));
+    assert_eq!(renew("proxy-1", ("other", now), ("ff", at + 1)).await, Renews::Revoked);
+    assert_eq!(joins(&state, 4, "proxy-1", "gg", at + 1).await, Joins::Yes);
+    assert_eq!(renew("proxy-1", ("other", now), ("ff", at + 2)).await, Renews::Revoked);
+    assert_eq!(renew("proxy-1", ("gg", at + 1), ("hh", at + 2)).await, Renews::Yes);
+    let told = state.revocations(0, at).await.unwrap();
+    let cuts: Vec<_> = told
+        .into_iter()
+        .filter_map(|it| match it.what {
+            Revoked::Before(node, before) => Some((node.to_string(), before)),
+            Revoked::Certificate(_) => None,
+        })
+        .collect();
+    let second = |at: Millis| at / 1000 * 1000;
+    let name = || "proxy-1".to_owned();
+    assert_eq!(cuts, [(name(), second(at)), (name(), second(at + 1))]);
 }
 
 async fn what_is_revoked_is_told_and_not_renewed(subject: Arc<dyn Subject>) {
@@ -176,18 +225,18 @@ async fn what_is_revoked_is_told_and_not_renewed(subject: Arc<dyn Subject>) {
     let revoke = |at| state.revoke_node(&name, at, entry("node.revoke"));
     assert_eq!(revoke(now).await, Ok(false));
     assert_eq!(joins(&state, 1, "proxy-1", "aa", now).await, Joins::Yes);
-    assert_eq!(state.renew(&name, "aa", certified("bb", now + 1)).await, Ok(Renews::Yes));
+    assert_eq!(renews(&state, "proxy-1", ("aa", now), ("bb", now + 1)).await, Renews::Yes);
     assert_eq!(revoked(&state, 0, now).await, [""; 0]);
     assert_eq!(revoke(now + 2).await, Ok(true));
     assert_eq!(revoke(now + 3).await, Ok(false));
     let told = state.revocations(0, now).await.unwrap();
-    let mut serials: Vec<_> = told.iter().map(|it| it.serial.as_str()).collect();
+    let mut serials = revoked(&state, 0, now).await;
     serials.sort_unstable();
     assert_eq!(serials, ["aa", "bb"]);
     assert_eq!(revoked(&state, told[1].seq, now).await, [""; 0]);
     assert_eq!(revoked(&state, told[0].seq, now).await.len(), 1);
     assert_eq!(revoked(&state, 0, now + 48 * HOUR).await, [""; 0]);
-    assert_eq!(state.renew(&name, "bb", certified("cc", now + 4)).await, Ok(Renews::Revoked));
+    assert_eq!(renews(&state, "proxy-1", ("bb", now + 1), ("cc", now + 4)).await, Renews::Revoked);
     let known = state.node(&name).await.unwrap().expect("it is known");
     assert_eq!(known.revoked_at, Some(now + 2));
     // Whoever is invited again comes in again.

@@ -14,6 +14,8 @@ pub const JOIN_TOKENS_MAX: usize = 10_000;
 pub const NODES_MAX: usize = 100_000;
 /// Certificates of one node that have not ended: one that renews in a circle is stopped.
 pub const CERTIFICATES_MAX: usize = 32;
+/// No certificate is good for longer: 7 days.
+pub const CERTIFICATE_LIFE_MAX_MILLIS: Millis = 7 * 24 * 60 * 60 * 1000;
 /// How long a node is remembered whose last certificate has ended: 90 days.
 pub const NODE_KEPT_MILLIS: Millis = 90 * 24 * 60 * 60 * 1000;
 /// What one transaction forgets, so that others need not wait for thousands.
@@ -63,13 +65,17 @@ pub struct Joined {
     pub group: GroupName,
     /// When it joined last.
     pub joined_at: Millis,
-    /// The credential of whoever made its token.
+    /// The credential of whoever made its token; [`BY_ITSELF`], where that is not known any more.
     pub invited_by: String,
     /// Its latest certificate.
     pub certificate: Certified,
     /// When it was revoked.
     pub revoked_at: Option<Millis>,
 }
+
+/// Who has invited a node that came with a good certificate to a store that did not know it: one that
+/// was restored.
+pub const BY_ITSELF: &str = "its certificate";
 
 /// A host that joins.
 #[derive(Debug, Clone)]
@@ -98,26 +104,51 @@ pub enum Joins {
     Full,
 }
 
+/// A certificate that takes the place of another. Who asks has proven that the old one is theirs and
+/// signed by our authority.
+#[derive(Debug, Clone)]
+pub struct Renewal {
+    /// Whose both are.
+    pub node: NodeId,
+    /// Of which group.
+    pub group: GroupName,
+    /// The one before, as it says of itself: to the second.
+    pub old: Certified,
+    /// What was signed in its place.
+    pub new: Certified,
+}
+
 /// What became of a renewal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renews {
     /// It is durable.
     Yes,
-    /// The certificate that it shall replace was revoked, or is not known. Nothing was written.
+    /// The certificate that it shall replace, or the node, was revoked. Nothing was written.
     Revoked,
-    /// There are [`CERTIFICATES_MAX`] of the node. Nothing was written.
+    /// There are [`CERTIFICATES_MAX`] of the node, or the node is not known and there are [`NODES_MAX`].
+    /// Nothing was written.
     TooMany,
 }
 
-/// A certificate that is good no more before its time.
+/// What is good no more before its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revocation {
     /// Rises with each.
     pub seq: i64,
-    /// The certificate's number.
-    pub serial: String,
+    /// What.
+    pub what: Revoked,
     /// When it would have ended.
     pub not_after: Millis,
+}
+
+/// What was revoked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Revoked {
+    /// The certificate with this number.
+    Certificate(String),
+    /// Whatever certificates the node has that were issued before this moment, to the second: a store that
+    /// was restored does not know their numbers.
+    Before(NodeId, Millis),
 }
 
 /// Which nodes to list.
@@ -170,8 +201,9 @@ pub trait Nodes: NodeFeed {
     /// Uses a token up. A node that was there before begins anew: its earlier certificates are revoked.
     async fn join(&self, join: Join) -> Result<Joins, StoreError>;
 
-    /// Remembers a certificate of a node beside the one that it shall replace.
-    async fn renew(&self, node: &NodeId, old: &str, new: Certified) -> Result<Renews, StoreError>;
+    /// Remembers a certificate of a node beside the one that it shall replace. Neither that nor the node
+    /// need be known: a store that was restored is behind its proxies.
+    async fn renew(&self, renewal: Renewal) -> Result<Renews, StoreError>;
 
     /// A node.
     async fn node(&self, node: &NodeId) -> Result<Option<Joined>, StoreError>;
@@ -179,7 +211,8 @@ pub trait Nodes: NodeFeed {
     /// Nodes in order of name.
     async fn nodes(&self, filter: NodeFilter) -> Result<Vec<Joined>, StoreError>;
 
-    /// Revokes all certificates of a node. `false`: there is none that was not revoked before.
+    /// Revokes all certificates of a node. `false`: there is none that was not revoked before; a store that
+    /// was restored revokes also what it does not know.
     async fn revoke_node(
         &self,
         node: &NodeId,

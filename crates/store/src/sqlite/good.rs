@@ -2,7 +2,7 @@
 //! tells how many owners there are and how large what they have is, and nothing else.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use keys::{Keyring, Nonce, Place, Sealed, Secret};
@@ -48,28 +48,53 @@ struct Head {
 }
 
 impl GoodFile {
-    /// Opens the file, and makes it if there is none, or what is there cannot be read with this
-    /// keyring; the second says why, if so. `salt`: random bytes, for a new one.
+    /// Opens the file, and makes it if there is none. One that is damaged, or sealed by another keyring, is
+    /// set aside (its name with `.bad`) and begun anew; the second says why, if so. `salt`: random bytes, for
+    /// a new one.
     ///
     /// # Errors
-    /// The file can neither be used nor replaced.
+    /// The file cannot be used now, as there is no permission, no room or no file descriptor: it is left as
+    /// it is, for a start that can.
     pub fn open(
         path: &Path,
         ring: Keyring,
         salt: [u8; 32],
         nonce: NewNonce,
     ) -> Result<(Self, Option<String>), StoreError> {
-        let (conn, head, ignored) = match read_head(path, &ring) {
-            Ok((conn, Some(head))) => (conn, head, None),
-            Ok((conn, None)) => (conn, Head { form: FORM, mark: (0, 0), salt }, None),
-            Err(why) => {
-                remove(path);
-                let (conn, _) = read_head(path, &ring).map_err(StoreError::Unavailable)?;
-                (conn, Head { form: FORM, mark: (0, 0), salt }, Some(why))
+        let (found, ignored) = match read_head(path, &ring) {
+            Err(StoreError::Corrupt(why)) => {
+                set_aside(path)?;
+                (read_head(path, &ring)?, Some(why))
             }
+            found => (found?, None),
         };
-        let (path, salt) = (path.to_owned(), head.salt);
-        Ok((Self(Arc::new(Inner { path, conn: Mutex::new(conn), ring, nonce, salt })), ignored))
+        let (conn, head) = found;
+        let (path, is_new) = (path.to_owned(), head.is_none());
+        let salt = head.map_or(salt, |head| head.salt);
+        let inner = Inner { path, conn: Mutex::new(conn), ring, nonce, salt };
+        if is_new {
+            // By its salt alone rows are found again that are written before the first mark.
+            inner.write_head(&inner.conn(), (0, 0))?;
+        }
+        Ok((Self(Arc::new(inner)), ignored))
+    }
+
+    /// Forgets what is of the store that was followed, as that is another now: all that was good, and of what
+    /// [`OwnBlobs`] has written all but these.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn forget(&self, but: &[&str]) -> Result<(), StoreError> {
+        let inner = &self.0;
+        let mut conn = inner.conn();
+        let tx = conn.transaction()?;
+        let names: Vec<_> = but.iter().map(|key| inner.name(["blob", key])).collect();
+        let marks = vec!["?"; names.len()].join(", ");
+        let delete = format!("DELETE FROM blobs WHERE name NOT IN ({marks})");
+        tx.execute(&delete, rusqlite::params_from_iter(names))?;
+        tx.execute("DELETE FROM kept", [])?;
+        inner.write_head(&tx, (0, 0))?;
+        Ok(tx.commit()?)
     }
 
     async fn aside<T, F>(&self, work: F) -> Result<T, StoreError>
@@ -79,7 +104,7 @@ impl GoodFile {
     {
         let inner = Arc::clone(&self.0);
         let work = move || {
-            let mut conn = inner.conn.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut conn = inner.conn();
             work(&inner, &mut conn)
         };
         let gone = |error: tokio::task::JoinError| StoreError::Unavailable(error.to_string());
@@ -87,9 +112,10 @@ impl GoodFile {
     }
 }
 
-/// The file and what it says of itself; `None` when it is new.
-fn read_head(path: &Path, ring: &Keyring) -> Result<(Connection, Option<Head>), String> {
-    private(path).map_err(|error| error.to_string())?;
+/// The file and what it says of itself; `None` when it is new. `Corrupt`: it will never be read.
+fn read_head(path: &Path, ring: &Keyring) -> Result<(Connection, Option<Head>), StoreError> {
+    let corrupt = |why: String| StoreError::Corrupt(why);
+    private(path).map_err(|error| StoreError::Unavailable(error.to_string()))?;
     let open = || {
         let conn = Connection::open(path)?;
         conn.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
@@ -103,27 +129,46 @@ fn read_head(path: &Path, ring: &Keyring) -> Result<(Connection, Option<Head>), 
         let sealed: Option<Vec<u8>> = conn.query_row(read, [HEAD], |row| row.get(0)).optional()?;
         Ok((conn, sealed))
     };
-    let (conn, sealed) = open().map_err(|error: rusqlite::Error| error.to_string())?;
+    let (conn, sealed) = open().map_err(|error: rusqlite::Error| StoreError::from(error))?;
     let Some(sealed) = sealed else { return Ok((conn, None)) };
     let place = Place { kind: KIND, id: HEAD };
-    let head = ring.open(place, &Sealed::from_bytes(sealed)).map_err(|error| error.to_string())?;
-    let head: Head = serde_json::from_slice(head.expose()).map_err(|error| error.to_string())?;
+    let head = ring.open(place, &Sealed::from_bytes(sealed));
+    let head = head.map_err(|error| corrupt(error.to_string()))?;
+    let head: Head = serde_json::from_slice(head.expose())?;
     match head.form {
         FORM => Ok((conn, Some(head))),
-        other => Err(format!("it has the form {other}, and this release reads {FORM}")),
+        other => Err(corrupt(format!("it has the form {other}, and this release reads {FORM}"))),
     }
 }
 
-fn remove(path: &Path) {
-    for end in ["", "-wal", "-shm"] {
+/// Names it `.bad`, with its log, in place of whichever was that before: somebody may want to know.
+fn set_aside(path: &Path) -> Result<(), StoreError> {
+    let named = |end: &str| {
         let mut name = path.as_os_str().to_owned();
         name.push(end);
-        // Missing is as good as removed; whatever else is wrong is told by who opens it next.
-        let _ = std::fs::remove_file(name);
+        name
+    };
+    for end in ["-shm", "-wal", ""] {
+        match std::fs::rename(named(end), named(&format!(".bad{end}"))) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::Unavailable(error.to_string()));
+            }
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 impl Inner {
+    fn conn(&self) -> MutexGuard<'_, Connection> {
+        self.conn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_head(&self, tx: &Connection, mark: Mark) -> Result<(), StoreError> {
+        let head = Head { form: FORM, mark, salt: self.salt };
+        self.write(tx, HEAD, serde_json::to_vec(&head)?)
+    }
+
     /// The name of a row, which tells nothing of whose it is.
     fn name(&self, parts: [&str; 2]) -> String {
         let mut hash = Sha256::new_with_prefix(self.salt);
@@ -153,9 +198,7 @@ impl Inner {
 
     fn keep(&self, conn: &mut Connection, mark: Mark, kept: &[Kept]) -> Result<(), StoreError> {
         let tx = conn.transaction()?;
-        let head = Head { form: FORM, mark, salt: self.salt };
-        let head = serde_json::to_vec(&head).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-        self.write(&tx, HEAD, head)?;
+        self.write_head(&tx, mark)?;
         for one in kept {
             let name = self.name([&one.group, &one.owner]);
             if one.resources.is_empty() {

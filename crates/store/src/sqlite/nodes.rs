@@ -6,8 +6,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::request::Tx;
 use super::{audit, rows};
 use crate::{
-    CERTIFICATES_MAX, Certified, JOIN_TOKENS_MAX, Join, JoinToken, Joined, Joins, NODE_KEPT_MILLIS,
-    NODES_AT_ONCE, NODES_MAX, NodeFilter, PAGE_ROWS_MAX, Renews, Revocation, StoreError,
+    BY_ITSELF, CERTIFICATE_LIFE_MAX_MILLIS, CERTIFICATES_MAX, Certified, JOIN_TOKENS_MAX, Join,
+    JoinToken, Joined, Joins, NODE_KEPT_MILLIS, NODES_AT_ONCE, NODES_MAX, NodeFilter,
+    PAGE_ROWS_MAX, Renewal, Renews, Revocation, Revoked, StoreError,
 };
 
 /// The columns that [`joined`] reads, in its order.
@@ -79,7 +80,9 @@ pub(super) fn join(tx: &Tx<'_>, join: &Join) -> Result<Joins, StoreError> {
         return Ok(Joins::Full);
     }
     conn.prepare_cached("DELETE FROM join_tokens WHERE hash = ?1")?.execute([join.secret.0])?;
-    take_back(conn, &join.node, at)?;
+    if before.is_some() || !chosen && was_restored(conn)? {
+        take_back(conn, &join.node, at)?;
+    }
     conn.prepare_cached(
         "INSERT OR REPLACE INTO nodes (id, grp, joined_at, invited_by, serial, issued_at, not_after) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?3, ?6)",
@@ -103,7 +106,7 @@ fn insert(conn: &Connection, node: &NodeId, certificate: &Certified) -> Result<(
     Ok(())
 }
 
-/// What of a node has not ended is revoked.
+/// What of a node has not ended is revoked, known here or not.
 fn take_back(conn: &Connection, node: &NodeId, at: Millis) -> Result<(), StoreError> {
     conn.prepare_cached(
         "INSERT INTO revocations (serial, not_after) \
@@ -111,29 +114,44 @@ fn take_back(conn: &Connection, node: &NodeId, at: Millis) -> Result<(), StoreEr
     )?
     .execute(params![node.as_str(), at])?;
     conn.prepare_cached("DELETE FROM certificates WHERE node = ?1")?.execute([node.as_str()])?;
+    // A certificate says to the second when it was issued, and the next may be of the same.
+    let before = at - at.rem_euclid(1000);
+    conn.prepare_cached(
+        "INSERT INTO revocations (serial, not_after, node, before) VALUES ('', ?2, ?1, ?3)",
+    )?
+    .execute(params![node.as_str(), before + CERTIFICATE_LIFE_MAX_MILLIS, before])?;
     Ok(())
 }
 
+/// Whether the store has been in the place of another, and may not know all that was signed.
+fn was_restored(conn: &Connection) -> Result<bool, StoreError> {
+    Ok(conn.prepare_cached("SELECT epoch > 1 FROM meta")?.query_row([], |row| row.get(0))?)
+}
+
 /// See [`Nodes::renew`](crate::Nodes::renew).
-pub(super) fn renew(
-    tx: &Tx<'_>,
-    node: &NodeId,
-    old: &str,
-    new: &Certified,
-) -> Result<Renews, StoreError> {
-    let conn = tx.conn;
-    forget(conn, new.issued_at)?;
-    let known = conn
-        .prepare_cached(
-            "SELECT 1 FROM certificates WHERE serial = ?1 AND node = ?2 AND not_after > ?3",
-        )?
-        .exists(params![old, node.as_str(), new.issued_at])?;
-    if !known {
+pub(super) fn renew(conn: &Connection, renewal: &Renewal) -> Result<Renews, StoreError> {
+    let Renewal { node, group, old, new } = renewal;
+    let now = new.issued_at;
+    forget(conn, now)?;
+    let known = get(conn, node)?;
+    let is_shut_out = |known: &Joined| known.revoked_at.is_some() || known.group != *group;
+    if old.not_after <= now || known.as_ref().is_some_and(is_shut_out) || is_revoked(conn, renewal)?
+    {
         return Ok(Renews::Revoked);
     }
+    if known.is_none() {
+        if count(conn, "SELECT count(*) FROM nodes")? >= NODES_MAX {
+            return Ok(Renews::TooMany);
+        }
+        again(conn, renewal)?;
+    }
+    conn.prepare_cached(
+        "INSERT OR IGNORE INTO certificates (serial, node, not_after) VALUES (?1, ?2, ?3)",
+    )?
+    .execute(params![old.serial, node.as_str(), old.not_after])?;
     let good: usize = conn
         .prepare_cached("SELECT count(*) FROM certificates WHERE node = ?1 AND not_after > ?2")?
-        .query_row(params![node.as_str(), new.issued_at], |row| row.get(0))?;
+        .query_row(params![node.as_str(), now], |row| row.get(0))?;
     if good >= CERTIFICATES_MAX {
         return Ok(Renews::TooMany);
     }
@@ -141,8 +159,43 @@ pub(super) fn renew(
     conn.prepare_cached(
         "UPDATE nodes SET serial = ?2, issued_at = ?3, not_after = ?4 WHERE id = ?1",
     )?
-    .execute(params![node.as_str(), new.serial, new.issued_at, new.not_after])?;
+    .execute(params![node.as_str(), new.serial, now, new.not_after])?;
     Ok(Renews::Yes)
+}
+
+/// Whether a certificate was revoked, by its number or with all of its node.
+fn is_revoked(conn: &Connection, renewal: &Renewal) -> Result<bool, StoreError> {
+    let Renewal { node, old, .. } = renewal;
+    let by_number = conn
+        .prepare_cached("SELECT 1 FROM revocations WHERE serial = ?1")?
+        .exists([&old.serial])?;
+    let with_all = conn
+        .prepare_cached("SELECT 1 FROM revocations WHERE node = ?1 AND before > ?2")?
+        .exists(params![node.as_str(), old.issued_at])?;
+    // One that is known here was judged by its number.
+    Ok(by_number || with_all && !is_known(conn, &old.serial)?)
+}
+
+fn is_known(conn: &Connection, serial: &str) -> Result<bool, StoreError> {
+    Ok(conn.prepare_cached("SELECT 1 FROM certificates WHERE serial = ?1")?.exists([serial])?)
+}
+
+/// A node that this store does not know, or not any more, comes with a good certificate.
+fn again(conn: &Connection, renewal: &Renewal) -> Result<(), StoreError> {
+    let Renewal { node, group, old, .. } = renewal;
+    conn.prepare_cached(
+        "INSERT INTO nodes (id, grp, joined_at, invited_by, serial, issued_at, not_after) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?3, ?6)",
+    )?
+    .execute(params![
+        node.as_str(),
+        group.as_str(),
+        old.issued_at,
+        BY_ITSELF,
+        old.serial,
+        old.not_after,
+    ])?;
+    Ok(())
 }
 
 /// What has ended: a few at a time, as each one that comes lets others go.
@@ -216,12 +269,20 @@ pub(super) fn revoke(
         .conn
         .prepare_cached("UPDATE nodes SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL")?
         .execute(params![node.as_str(), at])?;
-    if revoked == 0 {
+    let is_unknown = || Ok::<_, StoreError>(get(tx.conn, node)?.is_none());
+    if revoked == 0 && !(was_restored(tx.conn)? && is_unknown()? && !is_cut(tx.conn, node, at)?) {
         return Ok(false);
     }
     take_back(tx.conn, node, at)?;
     audit::append(tx, at, entry)?;
     Ok(true)
+}
+
+/// Whether all of a node that could be good was revoked before.
+fn is_cut(conn: &Connection, node: &NodeId, at: Millis) -> Result<bool, StoreError> {
+    Ok(conn
+        .prepare_cached("SELECT 1 FROM revocations WHERE node = ?1 AND not_after > ?2")?
+        .exists(params![node.as_str(), at])?)
 }
 
 /// See [`Nodes::revocations`](crate::Nodes::revocations).
@@ -231,11 +292,17 @@ pub(super) fn revocations(
     now: Millis,
 ) -> Result<Vec<Revocation>, StoreError> {
     let mut statement = conn.prepare_cached(
-        "SELECT seq, serial, not_after FROM revocations WHERE seq > ?1 AND not_after > ?2 \
-         ORDER BY seq LIMIT ?3",
+        "SELECT seq, not_after, serial, node, before FROM revocations \
+         WHERE seq > ?1 AND not_after > ?2 ORDER BY seq LIMIT ?3",
     )?;
-    let found = statement.query_map(params![after, now, PAGE_ROWS_MAX], |row| {
-        Ok(Revocation { seq: row.get(0)?, serial: row.get(1)?, not_after: row.get(2)? })
-    })?;
-    Ok(found.collect::<Result<_, _>>()?)
+    let mut all = statement.query(params![after, now, PAGE_ROWS_MAX])?;
+    let mut found = Vec::new();
+    while let Some(row) = all.next()? {
+        let what = match row.get::<_, Option<String>>(3)? {
+            Some(node) => Revoked::Before(rows::name(&node)?, row.get(4)?),
+            None => Revoked::Certificate(row.get(2)?),
+        };
+        found.push(Revocation { seq: row.get(0)?, what, not_after: row.get(1)? });
+    }
+    Ok(found)
 }

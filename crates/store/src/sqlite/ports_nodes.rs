@@ -7,7 +7,7 @@ use model::{AccessHash, AuditEntry, Millis, NodeId};
 use super::request::Tx;
 use super::{Sqlite, authority, nodes};
 use crate::{
-    Certified, Join, JoinToken, Joined, Joins, KeptAuthority, NodeFeed, NodeFilter, Nodes, Renews,
+    Join, JoinToken, Joined, Joins, KeptAuthority, NodeFeed, NodeFilter, Nodes, Renewal, Renews,
     Revocation, StoreError,
 };
 
@@ -54,9 +54,8 @@ impl Nodes for Sqlite {
         self.inner.writer.write(move |tx| nodes::join(tx, &join)).await
     }
 
-    async fn renew(&self, node: &NodeId, old: &str, new: Certified) -> Result<Renews, StoreError> {
-        let (node, old) = (node.clone(), old.to_owned());
-        self.inner.writer.write(move |tx| nodes::renew(tx, &node, &old, &new)).await
+    async fn renew(&self, renewal: Renewal) -> Result<Renews, StoreError> {
+        self.inner.writer.write(move |tx| nodes::renew(tx.conn, &renewal)).await
     }
 
     async fn node(&self, node: &NodeId) -> Result<Option<Joined>, StoreError> {

@@ -25,6 +25,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("schema/0012_editions.sql"),
     include_str!("schema/0013_nodes.sql"),
     include_str!("schema/0014_leases.sql"),
+    include_str!("schema/0015_revoked_nodes.sql"),
 ];
 
 /// Brings the file to the newest schema, or says why not.

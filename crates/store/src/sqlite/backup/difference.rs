@@ -37,7 +37,7 @@ pub struct Difference {
 /// Something that lets somebody in again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reopened {
-    /// `token`, `platform` or `binding`.
+    /// `token`, `platform`, `binding` or `node`.
     pub kind: String,
     /// Its id.
     pub id: String,
@@ -76,7 +76,7 @@ pub(super) fn between(replaced: &Path, brought: &Path) -> Result<Difference, Bac
 /// earlier releases lack some of the tables, and so anything in them.
 fn reopened(conn: &Connection) -> Result<Vec<Reopened>, BackupError> {
     let mut all = Vec::new();
-    for (table, sql) in [("credentials", CREDENTIALS), ("bindings", BINDINGS)] {
+    for (table, sql) in [("credentials", CREDENTIALS), ("bindings", BINDINGS), ("nodes", NODES)] {
         if !has(conn, "main", "audit")? || !has(conn, "brought", table)? {
             continue;
         }
@@ -103,6 +103,12 @@ const BINDINGS: &str = "SELECT 'binding', b.id, i.service, i.space \
          SELECT 1 FROM main.audit WHERE object = b.id \
          AND seq > (SELECT coalesce(max(seq), 0) FROM brought.audit) \
          AND entry ->> '$.action' = 'binding.delete')";
+
+/// Also those that joined after the backup: their certificates are good, and nobody knows them.
+const NODES: &str = "SELECT DISTINCT 'node', object, object, NULL FROM main.audit AS a \
+     WHERE seq > (SELECT coalesce(max(seq), 0) FROM brought.audit) \
+     AND entry ->> '$.action' = 'node.revoke' AND NOT EXISTS (\
+         SELECT 1 FROM brought.nodes WHERE id = a.object AND revoked_at IS NOT NULL)";
 
 fn has(conn: &Connection, store: &str, table: &str) -> Result<bool, BackupError> {
     let sql = format!("SELECT count(*) FROM {store}.sqlite_schema WHERE name = ?1");
