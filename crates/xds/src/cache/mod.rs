@@ -22,8 +22,8 @@ pub(crate) use graves::Floor;
 pub use guard::Guard;
 pub(crate) use lag::Lag;
 use lag::Laggards;
-pub(crate) use state::{OwnerId, State, View};
-pub(crate) use table::{Key, any_fields};
+pub(crate) use state::{NOBODY, OwnerId, State, View};
+pub(crate) use table::{Key, Slot, any_fields};
 
 use crate::bits::Bits;
 

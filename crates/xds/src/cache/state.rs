@@ -26,7 +26,7 @@ const PAST_BYTES_MAX: usize = 512 << 20;
 /// An owner, by a number that is never used again.
 pub(crate) type OwnerId = u64;
 /// The first owner is 1.
-pub(super) const NOBODY: OwnerId = 0;
+pub(crate) const NOBODY: OwnerId = 0;
 
 #[derive(Debug)]
 struct OwnerState {

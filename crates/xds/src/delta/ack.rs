@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::round::{Fate, RoundId};
 use super::{Delta, Flight, Origin, Parcel, Refusal, Vouch};
-use crate::cache::{Key, OwnerId, State};
+use crate::cache::{OwnerId, State};
 use crate::event::Event;
 use crate::kind::{Kind, Step};
 use crate::lane::Lane;
@@ -19,6 +19,10 @@ use crate::wire::WireStatus;
 const HOLD_UP: Duration = Duration::from_millis(250);
 
 impl Flight {
+    pub(super) fn is_of_round(&self) -> bool {
+        matches!(self.origin, Origin::Round(..))
+    }
+
     /// Whether it is clusters that come, on which others may wait.
     fn is_clusters(&self) -> bool {
         self.kind == Kind::Cluster && matches!(self.origin, Origin::Round(_, Step::Clusters))
@@ -46,7 +50,7 @@ impl Delta {
                 metrics::acknowledged(url);
                 let asked = self.subscription(lane, table).map_or(0, |it| it.names.len());
                 for parcel in &flight.parcels {
-                    self.arrived(parcel.key);
+                    self.arrived(*parcel);
                     self.warming.taken(lane, asked > 1, parcel.key);
                 }
                 if state.table(table).kind == Kind::Endpoint {
@@ -83,8 +87,9 @@ impl Delta {
     }
 
     /// A route configuration that a round awaits was answered and heard of.
-    fn arrived(&mut self, key: Key) -> Option<RoundId> {
-        let id = self.awaited.remove(&key)?;
+    fn arrived(&mut self, parcel: Parcel) -> Option<RoundId> {
+        self.awaited.get(&parcel.key).filter(|awaited| parcel.changed >= awaited.changed)?;
+        let id = self.awaited.remove(&parcel.key)?.round;
         if let Some(round) = self.rounds.get_mut(&id) {
             round.awaiting = round.awaiting.saturating_sub(1);
         }
@@ -112,7 +117,7 @@ impl Delta {
             }
             let new = flight.parcels.iter().all(|parcel| {
                 let slot = state.slot(parcel.key);
-                round.share(slot.owner).is_some_and(|share| slot.born > share.from)
+                round.share(slot.owner).is_some_and(|share| share.knows_new(slot.born))
             });
             flight.vouch = Vouch::Seen { new };
             self.vouched += 1;
@@ -166,7 +171,7 @@ impl Delta {
             // in the events tells them.
             tracing::warn!(stream = self.stream.0, name = %slot.name, "refused");
             self.report_refusal(state, parcel, message.clone());
-            self.doom_refused(state, slot.owner, parcel.key, flight.origin);
+            self.doom_refused(state, parcel, flight.origin);
             self.refused.insert(parcel.key, Refusal { changed: parcel.changed, message });
             return;
         }
@@ -199,13 +204,17 @@ impl Delta {
     }
 
     /// The client refused something of an owner: what would follow is not sent.
-    pub(super) fn doom_refused(&mut self, state: &State, owner: OwnerId, key: Key, origin: Origin) {
+    pub(super) fn doom_refused(&mut self, state: &State, parcel: Parcel, origin: Origin) {
+        let slot = state.slot(parcel.key);
+        let owner = slot.owner;
+        let is_current = slot.changed == parcel.changed;
         let by_origin = match origin {
             Origin::Round(id, _) => Some(id),
             _ => None,
         };
-        let awaiting = self.arrived(key);
-        let busy = self.busy.get(&owner).map(|busy| busy.round);
+        let awaiting = self.arrived(parcel);
+        // What does not lean on it any more goes on.
+        let busy = self.busy.get(&owner).filter(|_| is_current).map(|busy| busy.round);
         for id in [by_origin, awaiting, busy].into_iter().flatten() {
             self.doom(state, id, owner, Fate::Refused);
         }
@@ -215,10 +224,14 @@ impl Delta {
     pub(super) fn doom(&mut self, state: &State, id: RoundId, owner: OwnerId, fate: Fate) {
         let Some(round) = self.rounds.get_mut(&id) else { return };
         round.doom(owner, fate);
+        let awaited = self.awaited.len();
         self.awaited.retain(|key, awaiting| {
-            let kept = *awaiting != id || state.slot(*key).owner != owner;
+            let kept = awaiting.round != id || state.slot(*key).owner != owner;
             round.awaiting -= u32::from(!kept);
             kept
         });
+        if let Some(share) = round.share_mut(owner) {
+            share.is_awaited |= self.awaited.len() < awaited;
+        }
     }
 }

@@ -37,6 +37,12 @@ impl Delta {
         of_table.any(|it| it.names.contains(key.slot))
     }
 
+    /// Whether it was asked for and is not sent yet.
+    pub(super) fn is_owed(&self, key: Key) -> bool {
+        let mut of_table = self.subscriptions.iter().filter(|it| it.table == key.table);
+        of_table.any(|it| it.owed.contains(key.slot))
+    }
+
     /// A resource is to be sent again on every lane where it is wanted.
     pub(super) fn owe(&mut self, key: Key) {
         let of_table = self.subscriptions.iter_mut().filter(|it| it.table == key.table);
@@ -72,6 +78,7 @@ impl Delta {
     /// A lane has ended: what was asked for on it is not wanted there any more.
     pub(super) fn close(&mut self, lane: Lane, now: Instant) {
         self.withheld.remove(&lane);
+        self.forget_home(lane);
         let ended = self.flights.extract_if(.., |_, flight| flight.lane == lane);
         let ended: Vec<Flight> = ended.map(|(_, flight)| flight).collect();
         for flight in &ended {

@@ -10,6 +10,7 @@
 //! subscribed and what is sent belongs to a lane; the order of a change does not.
 
 mod ack;
+mod homecoming;
 mod lanes;
 mod plan;
 mod request;
@@ -37,6 +38,7 @@ use crate::limits::Limits;
 use crate::stream::Talk;
 use crate::warming::Warming;
 use crate::wire::{DeltaRequest, DeltaResponse, WireNode};
+use homecoming::{Homecoming, Parting};
 use round::{Brought, Farewell, Round, RoundId};
 use subscription::Subscription;
 use withheld::Withheld;
@@ -98,6 +100,16 @@ struct HeldBack {
     from: u64,
     brought: Brought,
     unsent: Vec<Farewell>,
+    /// The client has not asked yet for route configurations whose scopes it was sent.
+    is_awaited: bool,
+}
+
+/// A route configuration that a client is expected to ask for.
+#[derive(Debug)]
+struct Awaited {
+    round: RoundId,
+    /// As it was then: an answer to what was sent before says nothing.
+    changed: u64,
 }
 
 /// A resource that the client refused, as it was then.
@@ -123,9 +135,11 @@ pub(crate) struct Delta {
     /// Owners that were sent more than the log was read.
     ahead: HashMap<OwnerId, u64>,
     held_back: HashMap<OwnerId, HeldBack>,
+    homecoming: Option<Homecoming>,
+    parting: Option<Parting>,
     refused: HashMap<Key, Refusal>,
     /// Route configurations that rounds expect to be asked for.
-    awaited: HashMap<Key, RoundId>,
+    awaited: HashMap<Key, Awaited>,
     warming: Warming,
     flights: BTreeMap<u64, Flight>,
     /// Flights that are vouched for.
@@ -170,6 +184,8 @@ impl Delta {
             busy: HashMap::new(),
             ahead: HashMap::new(),
             held_back: HashMap::new(),
+            homecoming: None,
+            parting: None,
             refused: HashMap::new(),
             awaited: HashMap::new(),
             warming: Warming::default(),
@@ -220,6 +236,7 @@ impl Delta {
     /// Tells that nothing is outstanding, when that is so and news.
     fn tell_synced(&mut self, state: &State, now: Instant) {
         let idle = self.cursor == state.seq()
+            && self.homecoming.is_none()
             && self.rounds.is_empty()
             && self.flights.is_empty()
             && self.alone.is_empty()
@@ -286,6 +303,7 @@ impl Talk for Delta {
         if let Some(lag) = &self.lag {
             return lag.settle().map(|()| None);
         }
+        self.come_home(&state, now);
         self.read_log(&state, now);
         let response = self.next(&state, now);
         self.settle_floor(&state)?;
@@ -303,12 +321,14 @@ impl Talk for Delta {
         let rounds = self.rounds.values().filter_map(|round| self.round_deadline(round));
         let sync = self.synced.is_none().then(|| self.active + self.limits.patience);
         let ends = self.hold_up_ends().into_iter().chain(self.hushed_until);
+        let ends = ends.chain(self.homecoming_ends());
         let ends = ends.chain(self.warming.ends());
         rounds.chain(sync).chain(ends).filter(|moment| *moment > now).min()
     }
 
     fn at_rest(&self) -> bool {
-        self.rounds.is_empty() && self.flights.is_empty() && self.alone.is_empty()
+        let is_quiet = self.flights.is_empty() && self.alone.is_empty();
+        is_quiet && self.rounds.is_empty() && self.homecoming.is_none()
     }
 
     fn events(&mut self) -> Vec<Event> {

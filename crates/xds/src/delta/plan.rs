@@ -1,74 +1,144 @@
 //! What of an owner a client must be sent, and in which step.
 
-use super::Delta;
-use super::round::{Due, Round, RoundId, Share};
+use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+
+use super::homecoming::{Lacking, lacks};
+use super::round::{Due, Fate, Round, RoundId, Share};
+use super::{Awaited, Delta};
 use crate::cache::{Key, OwnerId, State};
 use crate::kind::{Kind, Step};
 
 impl Delta {
-    /// Fills a round with what its owners' changes mean to this client.
-    pub(super) fn plan(&mut self, state: &State, id: RoundId, shares: Vec<Share>) -> Round {
-        let mut round = Round { fresh: true, upto: self.cursor, ..Round::default() };
+    /// Fills a round with what its owners' changes mean to this client, and with what it is `lacking`.
+    pub(super) fn plan(
+        &mut self,
+        state: &State,
+        id: RoundId,
+        shares: Vec<Share>,
+        lacking: &[Lacking],
+    ) -> Round {
+        let mut round = Round { fresh: true, ..Round::default() };
+        let mut awaited = Vec::new();
         for share in &shares {
-            self.plan_coming(state, share, &mut round);
-            self.plan_going(state, share, &mut round);
+            self.plan_coming(state, share, lacking, &mut round);
+            self.plan_going(state, share, lacking, &mut round);
             round.fresh &= state.owner_born(share.owner) > share.from;
             if let Some(held) = self.held_back.remove(&share.owner) {
                 round.farewells.extend(held.unsent);
+                awaited.extend(held.is_awaited.then_some(share.owner));
                 round.fresh = false;
             }
         }
         round.shares = shares;
         // In the same flush a cluster goes before its endpoints.
         round.steps[Step::Clusters as usize].sort_by_key(|due| state.table(due.key.table).kind);
-        self.await_routes(state, id, &mut round);
+        self.await_routes(state, id, awaited, &mut round);
+        self.await_answers(state, id, &mut round);
         round
     }
 
-    fn plan_coming(&self, state: &State, share: &Share, round: &mut Round) {
+    fn plan_coming(&self, state: &State, share: &Share, lacking: &[Lacking], round: &mut Round) {
         for key in state.owned(share.owner) {
             let step = Step::coming(state.table(key.table).kind);
             let changed = state.slot(*key).changed;
             // What was refused and is still the same is to be told again.
             let refused = self.refused.get(key).is_some_and(|refusal| refusal.changed == changed);
-            if share.lacks(changed, step) || refused {
-                let lanes = self.lanes_of(*key);
-                round.steps[step as usize].extend(lanes.map(|lane| Due { lane, key: *key }));
-            }
+            let dues = self.lanes_of(*key).map(|lane| Due { lane, key: *key });
+            let lacks = |due: &Due| refused || lacks(lacking, share, step, *due, changed);
+            round.steps[step as usize].extend(dues.filter(lacks));
         }
     }
 
-    fn plan_going(&self, state: &State, share: &Share, round: &mut Round) {
+    fn plan_going(&self, state: &State, share: &Share, lacking: &[Lacking], round: &mut Round) {
         for key in state.lost(share.owner) {
             let step = Step::going(state.table(key.table).kind);
-            if share.lacks(state.slot(key).changed, step) {
-                let dues = &mut round.steps[step as usize];
-                let before = dues.len();
-                dues.extend(self.lanes_of(key).map(|lane| Due { lane, key }));
-                round.fresh &= dues.len() == before;
-            }
+            let changed = state.slot(key).changed;
+            let going = &mut round.steps[step as usize];
+            let before = going.len();
+            let dues = self.lanes_of(key).map(|lane| Due { lane, key });
+            going.extend(dues.filter(|due| lacks(lacking, share, step, *due, changed)));
+            round.fresh &= going.len() == before;
         }
     }
 
     /// After new scopes the client asks for the route configurations they name: those of their
-    /// owners that it does not watch yet.
-    fn await_routes(&mut self, state: &State, id: RoundId, round: &mut Round) {
+    /// owners that it does not watch yet. `owners`: of whom it was sent scopes already.
+    fn await_routes(
+        &mut self,
+        state: &State,
+        id: RoundId,
+        mut owners: Vec<OwnerId>,
+        round: &mut Round,
+    ) {
         if self.cache.options().on_demand {
             return;
         }
-        let mut owners: Vec<OwnerId> = round.steps[Step::Scopes as usize]
-            .iter()
-            .map(|scope| state.slot(scope.key).owner)
-            .collect();
+        let scopes = round.steps[Step::Scopes as usize].iter();
+        owners.extend(scopes.map(|scope| state.slot(scope.key).owner));
         owners.sort_unstable();
         owners.dedup();
         for owner in owners {
             for route in state.owned(owner) {
                 if state.table(route.table).kind == Kind::Route && !self.wants(*route) {
-                    self.awaited.insert(*route, id);
-                    round.awaiting += 1;
+                    self.await_key(state, *route, id, round);
                 }
             }
+        }
+    }
+
+    /// Nothing of an owner is settled before the client has answered what it asked for of it.
+    fn await_answers(&mut self, state: &State, id: RoundId, round: &mut Round) {
+        let answers = self.flights.values().filter(|flight| !flight.is_of_round());
+        let unanswered: HashSet<Key> =
+            answers.flat_map(|flight| flight.parcels.iter().map(|parcel| parcel.key)).collect();
+        if unanswered.is_empty() && self.subscriptions.iter().all(|it| it.owed.is_empty()) {
+            return;
+        }
+        let owners: Vec<OwnerId> = round.shares.iter().map(|share| share.owner).collect();
+        for key in owners.into_iter().flat_map(|owner| state.owned(owner)) {
+            if unanswered.contains(key) || self.is_owed(*key) {
+                self.await_key(state, *key, id, round);
+            }
+        }
+    }
+
+    fn await_key(&mut self, state: &State, key: Key, id: RoundId, round: &mut Round) {
+        if let Entry::Vacant(awaited) = self.awaited.entry(key) {
+            awaited.insert(Awaited { round: id, changed: state.slot(key).changed });
+            round.awaiting += 1;
+        }
+    }
+
+    /// The client does not ask for something any more. If it is a route configuration and scopes that
+    /// name it are on their way again, it will ask anew.
+    pub(super) fn asked_no_more(&mut self, state: &State, key: Key) {
+        if self.wants(key) {
+            return;
+        }
+        if let Some(awaited) = self.awaited.remove(&key)
+            && let Some(round) = self.rounds.get_mut(&awaited.round)
+        {
+            round.awaiting = round.awaiting.saturating_sub(1);
+        }
+        let slot = state.slot(key);
+        let is_route = state.table(key.table).kind == Kind::Route && slot.content.is_some();
+        if !is_route || self.cache.options().on_demand {
+            return;
+        }
+        let names_it = |share: &Share| {
+            let mut scopes = state
+                .owned(slot.owner)
+                .iter()
+                .filter(|it| state.table(it.table).kind == Kind::Scope);
+            share.fate == Fate::UnderWay && scopes.any(|it| share.brings(state.slot(*it).changed))
+        };
+        let brings = |round: &Round| round.share(slot.owner).is_some_and(names_it);
+        let coming =
+            self.rounds.iter_mut().rev().find(|(_, it)| it.is_bringing_scopes() && brings(it));
+        if let Some((id, round)) = coming {
+            self.awaited.insert(key, Awaited { round: *id, changed: slot.changed });
+            round.awaiting += 1;
         }
     }
 

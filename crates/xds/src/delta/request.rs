@@ -4,9 +4,13 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::Delta;
+use super::homecoming::Lacking;
+use super::resume::Holding;
+use super::round::Farewell;
 use super::subscription::Subscription;
-use crate::cache::Key;
-use crate::kind::Kind;
+use crate::bits::Bits;
+use crate::cache::{Key, NOBODY};
+use crate::kind::{Kind, Step};
 use crate::lane::Lane;
 use crate::many::Many;
 use crate::names::text;
@@ -71,6 +75,9 @@ impl Delta {
                 subscription.owed.remove(at);
             }
         }
+        for slot in &released {
+            self.asked_no_more(&cache.read(), Key { table, slot: *slot });
+        }
         cache.release(table, released.into_iter());
         Ok(())
     }
@@ -84,6 +91,7 @@ impl Delta {
     ) -> Result<(), Status> {
         let cache = self.cache.clone();
         let first = self.subscription(lane, table).is_none();
+        let is_back = first && (self.is_coming_home() || !request.initial_versions.is_empty());
         let kind = Kind::of(&request.type_url);
         if first {
             self.warming.began(lane);
@@ -95,11 +103,10 @@ impl Delta {
         for name in request.subscribe.iter() {
             names.push(text(name)?);
         }
-        let (held, kept) = match first {
-            true => {
-                self.held(&cache.read(), (lane, table), &request.initial_versions, &names, now)?
-            }
-            false => Default::default(),
+        let at = cache.seq();
+        let Holding { same, kept, gone } = match first {
+            true => self.holding(&cache.read(), table, &request.initial_versions)?,
+            false => Holding::default(),
         };
         let silent = first && names.is_empty() && kind.silence_is_all();
         let wildcard = silent || names.contains(&"*");
@@ -110,26 +117,39 @@ impl Delta {
         let of = |it: &&mut Subscription| (it.lane, it.table) == (lane, table);
         let Some(subscription) = self.subscriptions.iter_mut().find(of) else { return Ok(()) };
         let mut unknown = Vec::new();
+        let mut lacking = Bits::default();
         let places = cache.hold(table, &names, &mut subscription.names);
         for (place, name) in places.into_iter().zip(names) {
-            let at = place.slot;
-            self.warming.asked(lane, Key { table, slot: at });
+            let slot = place.slot;
+            self.warming.asked(lane, Key { table, slot });
             if place.is_new && place.is_empty {
-                unknown.push(at);
+                unknown.push(slot);
             }
-            if !held.contains(at) && !kept.contains(name) {
-                subscription.owed.insert(at);
+            if same.contains(slot) || kept.contains(name) || gone.contains(name) {
+                continue;
             }
+            match is_back && !place.is_empty {
+                true => lacking.insert(slot),
+                false => subscription.owed.insert(slot),
+            };
         }
         subscription.names.fit();
         if wildcard && !subscription.wildcard {
             subscription.wildcard = true;
             let state = cache.read();
-            for at in state.table(table).living().filter(|at| !held.contains(*at)) {
-                subscription.owed.insert(at);
+            let due = if is_back { &mut lacking } else { &mut subscription.owed };
+            for slot in state.table(table).living().filter(|slot| !same.contains(*slot)) {
+                due.insert(slot);
             }
-            subscription.greet =
-                request.initial_versions.is_empty() && subscription.owed.is_empty();
+            let is_silent = due.is_empty() && request.initial_versions.is_empty();
+            subscription.greet = is_silent && subscription.owed.is_empty();
+        }
+        if is_back {
+            let (owner, step, upto) = (NOBODY, Step::going(kind), Some(at));
+            let farewell =
+                |name: &str| Farewell { lane, table, name: name.into(), owner, step, upto };
+            let gone = gone.into_iter().map(farewell).collect();
+            self.said(Lacking::new((lane, table), at, lacking), gone, now);
         }
         self.note_unknown(lane, table, &unknown);
         Ok(())

@@ -10,7 +10,7 @@ use super::round::{Due, Fate, Round, RoundId};
 use super::subscription::Subscription;
 use super::{Busy, Delta, Flight, Origin, Parcel, Vouch};
 use crate::absent::blank;
-use crate::cache::{Content, Key, OwnerId, State};
+use crate::cache::{Content, Key, OwnerId, Slot, State};
 use crate::kind::{Kind, Step};
 use crate::lane::Lane;
 use crate::metrics;
@@ -121,13 +121,15 @@ impl Delta {
             if self.is_full() {
                 return None;
             }
+            let any_alone = !self.alone.is_empty();
             if let Some(response) = self.next_alone(state, now) {
                 return Some(response);
             }
-            let loaded = |(id, round): (&RoundId, &Round)| {
-                let ready = round.gather_until.is_none_or(|until| until <= now);
-                (ready && round.is_loaded()).then_some(*id)
-            };
+            if any_alone {
+                // None of them is sent any more: rounds that waited for them go on.
+                continue;
+            }
+            let loaded = |(id, round): (&RoundId, &Round)| round.is_loaded().then_some(*id);
             let Some(id) = self.rounds.iter().find_map(loaded) else { break };
             if let Some(response) = self.next_of_round(state, id, now) {
                 return Some(response);
@@ -140,7 +142,13 @@ impl Delta {
         while let Some((lane, parcel, origin)) = self.alone.pop_front() {
             let slot = state.slot(parcel.key);
             // What changed since, or is wanted no more, is somebody else's business.
-            let same = slot.changed == parcel.changed && self.wants_on(lane, parcel.key);
+            let same = slot.changed == parcel.changed;
+            if let Origin::Round(id, _) = origin
+                && !same
+            {
+                self.doom(state, id, slot.owner, Fate::Superseded);
+            }
+            let same = same && self.wants_on(lane, parcel.key);
             let Some(content) = slot.content.as_ref().filter(|_| same) else {
                 self.landed(lane, origin, parcel.key.table, Vouch::No);
                 continue;
@@ -212,7 +220,7 @@ impl Delta {
             if let Some(message) = refused.map(|refusal| refusal.message.clone()) {
                 let parcel = Parcel { key, changed: slot.changed, seen: false };
                 self.report_refusal(state, parcel, message);
-                self.doom_refused(state, slot.owner, key, Origin::Round(id, Step::Clusters));
+                self.doom_refused(state, parcel, Origin::Round(id, Step::Clusters));
                 continue;
             }
             draft.add(key, slot.changed, content);
@@ -242,31 +250,46 @@ impl Delta {
                 continue;
             }
             if slot.content.is_none() && self.wants_on(lane, key) {
-                told.insert(key);
+                told.insert(slot.name.clone());
                 draft.add_absent(kind, url, state.name(key));
                 if kind != Kind::Route && self.is_named(key) {
                     draft.errors.push(state.absence(key));
                 }
             }
         }
-        let left: Vec<Key> = keys.collect();
-        let Some(round) = self.rounds.get_mut(&id) else { return (draft, left) };
+        let mut back = Vec::new();
+        let Some(round) = self.rounds.get_mut(&id) else { return (draft, keys.collect()) };
         let at = round.at;
         round.farewells.retain(|farewell| {
             let here = (farewell.lane, farewell.table) == (lane, table);
             let now = here && farewell.step as usize == at && !draft.is_full();
             let key = state.find(table, &farewell.name);
-            let absent = key.is_none_or(|key| state.slot(key).content.is_none());
-            // What went again before an earlier removal was sent is in both.
-            if now && absent && key.is_none_or(|key| told.insert(key)) {
-                draft.add_absent(kind, url, &farewell.name);
+            let slot = key.map(|key| state.slot(key));
+            let again = |slot: &&Slot| farewell.upto.is_some_and(|upto| slot.changed > upto);
+            match slot.filter(|slot| slot.content.is_some() || again(slot)) {
+                Some(slot) if now => back.push((slot.owner, slot.changed)),
+                // What went again before an earlier removal was sent is in both.
+                None if now && told.insert(farewell.name.clone()) => {
+                    draft.add_absent(kind, url, &farewell.name);
+                }
+                _ => {}
             }
             !now
         });
-        (draft, left)
+        for (owner, changed) in back {
+            let busy = self.busy.get(&owner).and_then(|busy| self.rounds.get(&busy.round));
+            let is_due = state.owner_seq(owner) > self.cursor || busy.is_some();
+            if is_due && !busy.is_some_and(|round| round.covers(owner, changed)) {
+                self.is_back(state, owner);
+            }
+        }
+        (draft, keys.collect())
     }
 
     fn next_answer(&mut self, state: &State, now: Instant) -> Option<(Lane, DeltaResponse)> {
+        if self.is_coming_home() {
+            return None;
+        }
         for at in 0..self.subscriptions.len() {
             let subscription = &mut self.subscriptions[at];
             if subscription.in_flight >= ANSWERS_MAX {

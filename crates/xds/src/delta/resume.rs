@@ -1,19 +1,14 @@
 //! What a client that comes back says that it holds.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::Version;
-use tokio::time::Instant;
 use tonic::Status;
 
 use super::Delta;
-use super::round::{Due, Farewell};
 use crate::bits::Bits;
 use crate::cache::{Guard, Key, Lag, State};
 use crate::event::{Ahead, Event};
-use crate::kind::Step;
-use crate::lane::Lane;
 use crate::many::Many;
 use crate::names::text;
 
@@ -23,33 +18,35 @@ const BATCH: usize = 128;
 /// What came of it, as far as it was read.
 #[derive(Default)]
 struct Found<'a> {
-    /// What is here, in whatever version.
-    held: Bits,
-    changed: Vec<Key>,
+    /// What is here, and the same.
+    same: Bits,
     vanished: BTreeMap<&'a str, Option<Version>>,
     ahead: Vec<Ahead>,
 }
 
-/// What is here of what the client holds, and what it keeps.
-pub(super) type Holds<'a> = (Bits, BTreeSet<&'a str>);
+/// What a client has that comes back.
+#[derive(Default)]
+pub(super) struct Holding<'a> {
+    /// Places of what is here, and the same.
+    pub(super) same: Bits,
+    /// What it keeps although it vanished, because of the cache's guard.
+    pub(super) kept: BTreeSet<&'a str>,
+    /// What vanished.
+    pub(super) gone: BTreeSet<&'a str>,
+}
 
 impl Delta {
-    /// What a client that comes back holds already: the places of those that are here. What
-    /// changed or vanished meanwhile goes to the catch-up round, to be sent in order. (What
-    /// vanished and is named is answered as any name that does not exist.) And what it keeps,
-    /// although it vanished, because of the cache's guard.
-    pub(super) fn held<'a>(
+    /// What a client that comes back holds of a type.
+    pub(super) fn holding<'a>(
         &mut self,
         state: &State,
-        (lane, table): (Lane, u16),
+        table: u16,
         versions: &'a Many<5>,
-        named: &[&str],
-        now: Instant,
-    ) -> Result<Holds<'a>, Status> {
+    ) -> Result<Holding<'a>, Status> {
         let guard = self.cache.guarded();
         let mut found = self.look_up(state, table, versions, guard)?;
         let keeps = |version| self.keeps_all || guard.is_lost(version);
-        let (kept, mut gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        let (kept, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
             found.vanished.into_iter().partition(|(_, version)| keeps(*version));
         self.keeps |= !kept.is_empty();
         let kept_ahead = kept.iter().map(|(name, v)| ahead(state, table, name, *v, true));
@@ -57,20 +54,8 @@ impl Delta {
         if !found.ahead.is_empty() {
             self.events.push(Event::Ahead { stream: self.stream, resources: found.ahead });
         }
-        if !gone.is_empty() {
-            let named: HashSet<&str> = named.iter().copied().collect();
-            gone.retain(|name, _| !named.contains(name));
-        }
-        if !found.changed.is_empty() || !gone.is_empty() {
-            let kind = state.table(table).kind;
-            let changed = found.changed.into_iter().map(|key| Due { lane, key });
-            let step = Step::going(kind);
-            let round = self.catch_up(now);
-            round.steps[Step::coming(kind) as usize].extend(changed);
-            let gone = gone.into_keys().map(Arc::from);
-            round.farewells.extend(gone.map(|name| Farewell { lane, table, name, owner: 0, step }));
-        }
-        Ok((found.held, kept.into_keys().collect()))
+        let names = |of: BTreeMap<&'a str, _>| of.into_keys().collect();
+        Ok(Holding { same: found.same, kept: names(kept), gone: names(gone) })
     }
 
     fn look_up<'a>(
@@ -122,11 +107,10 @@ impl Delta {
             self.lag = Lag::with(self.lag.take(), &self.cache, version);
             return;
         };
-        found.held.insert(key.slot);
         if version.is_some_and(|version| version.hash == here.hash) {
+            found.same.insert(key.slot);
             return;
         }
-        found.changed.push(key);
         let newer = version.filter(|it| it.is_after(here));
         self.lag = Lag::with(self.lag.take(), &self.cache, newer);
         if guard.is_lost(version) || guard.is_beyond(version, reached) {

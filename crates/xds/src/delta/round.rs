@@ -8,6 +8,9 @@ use crate::cache::{Key, OwnerId};
 use crate::kind::Step;
 use crate::lane::Lane;
 
+/// Builds upon nothing.
+pub(super) const EVERYTHING: u64 = 0;
+
 /// A round's number on its stream.
 pub(super) type RoundId = u64;
 
@@ -28,11 +31,18 @@ pub(super) struct Share {
     pub(super) owner: OwnerId,
     /// The client has what the owner had at this sequence number.
     pub(super) from: u64,
+    /// That is not so: it came back, and what it lacked is in the round. If that does not end well,
+    /// what follows builds upon nothing.
+    pub(super) is_whole: bool,
     /// The round brings it to this one.
     pub(super) upto: u64,
     /// What an earlier round that did not end well has brought already.
     pub(super) had: Option<Brought>,
     pub(super) fate: Fate,
+    /// Rounds of the owner that began later and ended sooner brought it to this.
+    pub(super) later: Option<u64>,
+    /// It ended while the client had not asked for its route configurations.
+    pub(super) is_awaited: bool,
     /// What this round has brought, when it does not end well.
     pub(super) brought: Option<Brought>,
     /// Removals that were not sent because of that.
@@ -47,6 +57,16 @@ pub(super) struct Brought {
 }
 
 impl Share {
+    /// Whether the client is known not to have had what was `born` then.
+    pub(super) fn knows_new(&self, born: u64) -> bool {
+        self.from != EVERYTHING && born > self.from
+    }
+
+    /// Whether it was made of what changed then.
+    pub(super) fn brings(&self, changed: u64) -> bool {
+        (self.from < changed || self.is_whole) && changed <= self.upto
+    }
+
     /// Whether the client lacks what changed at `changed` and goes in `step`.
     pub(super) fn lacks(&self, changed: u64, step: Step) -> bool {
         let had = self.had.is_some_and(|had| changed <= had.upto && (step as usize) < had.step);
@@ -69,16 +89,15 @@ pub(super) struct Farewell {
     pub(super) name: Arc<str>,
     pub(super) owner: OwnerId,
     pub(super) step: Step,
+    /// What changed later is its owner's business. None: it is that owner's.
+    pub(super) upto: Option<u64>,
 }
 
-/// One owner's change; or those of many, when many are waiting; or what changed while the client
-/// was away.
+/// One owner's change; or those of many, when many are waiting or the client was away.
 #[derive(Debug, Default)]
 pub(super) struct Round {
-    /// By owner. None in a round that catches up.
+    /// By owner.
     pub(super) shares: Vec<Share>,
-    /// What changed later is another round's business.
-    pub(super) upto: u64,
     /// Nothing of these owners is live at the client: no step need wait for another.
     pub(super) fresh: bool,
     pub(super) steps: [Vec<Due>; Step::COUNT],
@@ -92,8 +111,6 @@ pub(super) struct Round {
     pub(super) awaiting: u32,
     /// The client does not use a cluster that it has acknowledged: it waits for its endpoints.
     pub(super) warming: bool,
-    /// Nothing is sent before.
-    pub(super) gather_until: Option<Instant>,
     /// When the step it is at was last spoken of.
     pub(super) since: Option<Instant>,
     /// It has waited long enough for what it is awaiting.
@@ -120,12 +137,23 @@ impl Round {
         unacked || warming || (self.at == Step::Scopes as usize && self.awaiting > 0)
     }
 
+    /// Whether the client has yet to take its scopes.
+    pub(super) fn is_bringing_scopes(&self) -> bool {
+        self.at <= Step::Scopes as usize || self.unacked[Step::Scopes as usize] > 0
+    }
+
+    /// Whether all is sent, and something is still to be asked for.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.is_sent() && self.awaiting > 0
+    }
+
     /// Whether nothing is outstanding.
     pub(super) fn is_done(&self) -> bool {
         self.is_sent()
             && self.unconfirmed == 0
             && self.unacked.iter().all(|count| *count == 0)
-            && ((self.awaiting == 0 && !self.warming) || self.impatient)
+            && self.awaiting == 0
+            && (!self.warming || self.impatient)
     }
 
     pub(super) fn share(&self, owner: OwnerId) -> Option<&Share> {
@@ -149,10 +177,7 @@ impl Round {
 
     /// Whether the content that came with `changed` belongs to this round.
     pub(super) fn covers(&self, owner: OwnerId, changed: u64) -> bool {
-        match self.shares.is_empty() {
-            true => changed <= self.upto,
-            false => self.share(owner).is_some_and(|share| changed <= share.upto),
-        }
+        self.share(owner).is_some_and(|share| changed <= share.upto)
     }
 
     /// The lowest sequence number that it builds upon.

@@ -2,9 +2,9 @@
 
 use tokio::time::Instant;
 
-use super::round::{Brought, Farewell, Fate, Round, RoundId, Share};
+use super::round::{Brought, EVERYTHING, Farewell, Fate, Round, RoundId, Share};
 use super::{Busy, Delta, HeldBack};
-use crate::cache::{OwnerId, State};
+use crate::cache::{Key, OwnerId, State};
 use crate::event::Event;
 use crate::kind::Step;
 use crate::metrics;
@@ -19,6 +19,9 @@ const SHARES_MAX: usize = 256;
 impl Delta {
     /// Begins rounds for what the log says has changed.
     pub(super) fn read_log(&mut self, state: &State, now: Instant) {
+        if self.is_coming_home() {
+            return;
+        }
         let end = state.seq();
         while self.cursor < end && self.has_room() {
             let many = end - self.cursor > BACKLOG;
@@ -43,7 +46,7 @@ impl Delta {
 
     /// One owner's share in the round `id` for the change at the cursor, unless another round has
     /// it already, or must end first.
-    fn claim(&mut self, state: &State, owner: OwnerId, id: RoundId) -> Option<Share> {
+    pub(super) fn claim(&mut self, state: &State, owner: OwnerId, id: RoundId) -> Option<Share> {
         let at = self.cursor;
         if let Some(upto) = self.ahead.get(&owner).copied()
             && upto >= at
@@ -60,7 +63,13 @@ impl Delta {
         Some(self.share(state, owner, at - 1, id))
     }
 
-    fn share(&mut self, state: &State, owner: OwnerId, since: u64, round: RoundId) -> Share {
+    pub(super) fn share(
+        &mut self,
+        state: &State,
+        owner: OwnerId,
+        since: u64,
+        round: RoundId,
+    ) -> Share {
         let upto = state.owner_seq(owner);
         if upto > self.cursor {
             self.ahead.insert(owner, upto);
@@ -69,30 +78,27 @@ impl Delta {
         let from = held.map_or(since, |held| held.from.min(since));
         let had = held.map(|held| held.brought);
         self.busy.insert(owner, Busy { round, next: None });
-        Share { owner, from, upto, had, fate: Fate::UnderWay, brought: None, unsent: Vec::new() }
+        Share {
+            owner,
+            from,
+            is_whole: false,
+            upto,
+            had,
+            fate: Fate::UnderWay,
+            later: None,
+            is_awaited: false,
+            brought: None,
+            unsent: Vec::new(),
+        }
     }
 
     fn begin(&mut self, state: &State, mut shares: Vec<Share>, now: Instant) {
         self.last_round += 1;
         let id = self.last_round;
         shares.sort_unstable_by_key(|share| share.owner);
-        let mut round = self.plan(state, id, shares);
+        let mut round = self.plan(state, id, shares, &[]);
         round.since = Some(now);
         self.rounds.insert(id, round);
-    }
-
-    /// What changed while the client was away: sent in order, once it has named all it has.
-    pub(super) fn catch_up(&mut self, now: Instant) -> &mut Round {
-        let gathering = |round: &Round| round.gather_until.is_some();
-        let known = self.rounds.iter().find(|(_, round)| gathering(round)).map(|(id, _)| *id);
-        let id = known.unwrap_or_else(|| {
-            self.last_round += 1;
-            self.last_round
-        });
-        let round = self.rounds.entry(id).or_default();
-        round.gather_until = Some(now + self.limits.gather);
-        round.upto = self.cursor;
-        round
     }
 
     /// Begins and moves rounds as far as they go: until nothing more happens unless the client, the
@@ -108,6 +114,7 @@ impl Delta {
             }
             let begun = self.last_round;
             self.read_log(state, now);
+            self.part(now);
             if self.last_round == begun {
                 return;
             }
@@ -117,12 +124,14 @@ impl Delta {
     fn advance_one(&mut self, state: &State, id: RoundId, now: Instant) {
         let patience = self.limits.patience;
         let warming = self.is_warming(state, id, now);
+        self.await_no_more(state, id);
         let Some(round) = self.rounds.get_mut(&id) else { return };
         round.warming = warming;
-        if round.gather_until.is_some_and(|until| now < until) {
-            return;
+        if round.is_awaited() && round.since.is_none_or(|since| now >= since + patience) {
+            round.awaiting = 0;
+            self.awaited.retain(|_, awaited| awaited.round != id);
+            metrics::wait_timed_out();
         }
-        round.gather_until = None;
         loop {
             drop_doomed(state, round);
             if round.is_sent() || round.is_loaded() {
@@ -133,6 +142,8 @@ impl Delta {
                     return;
                 }
                 round.impatient = true;
+                round.awaiting = 0;
+                self.awaited.retain(|_, awaited| awaited.round != id);
                 let is_its = |key| round.share(state.slot(key).owner).is_some();
                 self.warming.retain(|key| !is_its(key));
                 metrics::wait_timed_out();
@@ -149,13 +160,24 @@ impl Delta {
         }
     }
 
+    /// What is gone, or is not asked for any more by a client that has its scopes, is not awaited.
+    fn await_no_more(&mut self, state: &State, id: RoundId) {
+        let Some(round) = self.rounds.get_mut(&id).filter(|round| round.awaiting > 0) else {
+            return;
+        };
+        self.awaited.retain(|key, awaited| {
+            let kept = awaited.round != id || state.slot(*key).content.is_some();
+            round.awaiting -= u32::from(!kept);
+            kept
+        });
+    }
+
     /// When a round wants to be looked at again.
     pub(super) fn round_deadline(&self, round: &Round) -> Option<Instant> {
-        if round.is_sent() {
-            return None;
-        }
-        let waiting = round.since.filter(|_| round.waits()).map(|s| s + self.limits.patience);
-        round.gather_until.or(waiting)
+        round
+            .since
+            .filter(|_| round.is_awaited() || (!round.is_sent() && round.waits()))
+            .map(|since| since + self.limits.patience)
     }
 
     /// All of a round is sent: its owners' next changes need not wait for the acknowledgements.
@@ -166,11 +188,17 @@ impl Delta {
             owners.push(share.owner);
             if let Some(brought) = share.brought {
                 let unsent = std::mem::take(&mut share.unsent);
-                let held = HeldBack { from: share.from, brought, unsent };
-                self.held_back.insert(share.owner, held);
+                let from = if share.is_whole { EVERYTHING } else { share.from };
+                self.held_back.insert(
+                    share.owner,
+                    HeldBack { from, brought, unsent, is_awaited: share.is_awaited },
+                );
             }
         }
         for owner in owners {
+            if !self.held_back.contains_key(&owner) {
+                self.has_come(owner);
+            }
             let next = self.busy.remove(&owner).and_then(|busy| busy.next);
             if let Some(since) = next {
                 let share = self.share(state, owner, since, self.last_round + 1);
@@ -182,17 +210,37 @@ impl Delta {
     fn end(&mut self, state: &State, id: RoundId, now: Instant) {
         let Some(round) = self.rounds.remove(&id) else { return };
         self.warming.retain(|key| state.slot(key).content.is_some());
-        if round.awaiting > 0 {
-            self.awaited.retain(|_, round| *round != id);
-        }
         if self.synced.is_none() {
             return;
         }
-        for share in round.shares.iter().filter(|share| share.fate == Fate::UnderWay) {
-            let owner = state.owner(share.owner);
-            self.settled.push(Event::Settled { stream: self.stream, owner, seq: share.upto });
+        for share in &round.shares {
+            let own = (share.fate == Fate::UnderWay).then_some(share.upto);
+            let later = share.later.filter(|_| !self.refuses(state, share.owner));
+            if let Some(seq) = own.max(later) {
+                self.settle(state, id, share.owner, seq);
+            }
         }
         self.tell_settled(now);
+    }
+
+    /// An owner is settled, unless something of it that went in an earlier round is unanswered.
+    fn settle(&mut self, state: &State, id: RoundId, owner: OwnerId, seq: u64) {
+        let earlier = self.rounds.range_mut(..id).rev();
+        if let Some(share) = earlier.into_iter().find_map(|(_, round)| round.share_mut(owner)) {
+            share.later = share.later.max(Some(seq));
+            return;
+        }
+        let owner = state.owner(owner);
+        self.settled.push(Event::Settled { stream: self.stream, owner, seq });
+    }
+
+    /// Whether the client refuses something that the owner has.
+    fn refuses(&self, state: &State, owner: OwnerId) -> bool {
+        let is_refused = |key: &Key| {
+            let refusal = self.refused.get(key);
+            refusal.is_some_and(|refusal| refusal.changed == state.slot(*key).changed)
+        };
+        !self.refused.is_empty() && state.owned(owner).iter().any(is_refused)
     }
 }
 
@@ -214,7 +262,7 @@ fn drop_doomed(state: &State, round: &mut Round) {
                 if Step::ALL[at].is_going() && slot.content.is_none() {
                     let (lane, table, step) = (due.lane, due.key.table, Step::ALL[at]);
                     let (name, owner) = (slot.name.clone(), slot.owner);
-                    share.unsent.push(Farewell { lane, table, name, owner, step });
+                    share.unsent.push(Farewell { lane, table, name, owner, step, upto: None });
                 }
                 if let Some(brought) = &mut share.brought {
                     brought.step = brought.step.min(at);

@@ -33,6 +33,7 @@ impl Delta {
                 return false;
             }
         }
+        there.said_all(now);
         there.withheld = std::mem::take(&mut self.withheld);
         *self = there;
         true
@@ -45,6 +46,7 @@ impl Delta {
             && self.cursor == state.seq()
             && self.refused.is_empty()
             && self.held_back.is_empty()
+            && self.parting.is_none()
             && self.lag.is_none()
             && !(self.keeps || self.keeps_all)
             && self.subscriptions.iter().all(Subscription::is_answered);

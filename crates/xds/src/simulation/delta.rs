@@ -15,7 +15,7 @@ use crate::lane::Lane;
 use crate::limits::Limits;
 use crate::many::Many;
 use crate::stream::Talk;
-use crate::wire::{DeltaRequest, DeltaResponse};
+use crate::wire::{DeltaRequest, DeltaResponse, WireStatus};
 
 /// `Resource`, read.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -112,8 +112,14 @@ impl Client {
                 Many::of_entries(held.map(|((_, name), version)| (name, version)));
             self.outbox.push_back(DeltaRequest { initial_versions, ..asking(kind, names) });
         }
-        // Said in one breath: what changes between is not simulated.
-        while self.say() {}
+        while self.say() {
+            match world.dice.below(8) {
+                0..2 => world.change(),
+                2 => _ = self.hear(),
+                3 => _ = self.read(world),
+                _ => {}
+            }
+        }
     }
 
     /// The client is served from another cache from now on: on its stream, if it has all it should
@@ -127,13 +133,6 @@ impl Client {
         world.note(|| "moves".to_owned());
         self.told = Told::default();
         self.since = world.cache.seq();
-    }
-
-    /// At rest it goes; it is brought up to date before anything else happens.
-    fn goes_and_comes_back(&mut self, world: &mut World) {
-        self.rest(world);
-        self.come_back(world);
-        self.rest(world);
     }
 
     fn hear(&mut self) -> bool {
@@ -172,7 +171,7 @@ impl Client {
         any
     }
 
-    /// Reads one response, and asks for what follows.
+    /// Reads one response: applies it or refuses it, and asks for what follows.
     fn read(&mut self, world: &mut World) -> bool {
         let Some(response) = self.inbox.pop_front() else { return false };
         let kind = known(&response.type_url);
@@ -187,6 +186,10 @@ impl Client {
             "a name is never twice in a response: {kind} {names:?} {:?}",
             response.removed
         );
+        let is_bad = |resource: &Resource| {
+            resource.any.as_ref().is_some_and(|any| any.value.starts_with(b"bad"))
+        };
+        let bad = all.iter().any(is_bad);
         world.note(|| {
             let names: Vec<_> = all
                 .iter()
@@ -199,11 +202,14 @@ impl Client {
                 response.nonce
             )
         });
-        all.into_iter().for_each(|resource| self.keep(kind, resource));
-        for name in &response.removed {
-            let name = (kind, name.clone());
-            self.held.0.remove(&name);
-            self.versions.remove(&name);
+        // Of a refused response nothing is applied, or what is good of it: both happen.
+        if !bad || world.dice.one_in(2) {
+            all.into_iter().filter(|r| !is_bad(r)).for_each(|resource| self.keep(kind, resource));
+            for name in &response.removed {
+                let name = (kind, name.clone());
+                self.held.0.remove(&name);
+                self.versions.remove(&name);
+            }
         }
         world.note(|| {
             format!("  has {:?}", self.held.0.iter().map(|(n, b)| (&n.1, b)).collect::<Vec<_>>())
@@ -212,6 +218,7 @@ impl Client {
         let ack = DeltaRequest {
             type_url: response.type_url,
             response_nonce: response.nonce,
+            error_detail: bad.then(|| WireStatus { code: 13, message: "bad".to_owned() }),
             ..DeltaRequest::default()
         };
         let late = world.dice.one_in(2);
@@ -264,7 +271,7 @@ impl Client {
     /// Until nobody has anything to say.
     fn rest(&mut self, world: &mut World) {
         let mut waited = 0;
-        while waited < 4 {
+        while waited < 12 {
             let busy = self.hear() | self.read(world) | self.say() | self.release();
             if busy {
                 waited = 0;
@@ -294,7 +301,7 @@ pub(super) fn life(seed: u64) {
             9..12 => _ = client.say(),
             12 => _ = client.release(),
             13 => client.moves(&mut world),
-            14 if world.dice.one_in(4) => client.goes_and_comes_back(&mut world),
+            14 if world.dice.one_in(4) => client.come_back(&mut world),
             _ => client.now += Duration::from_millis(100),
         }
     }

@@ -1,8 +1,6 @@
-//! Whole lives from a seed: owners change at random while a model of a client reads, acknowledges, goes
-//! and comes back, and is moved to another cache at random. At every moment what the client routes to
-//! exists; in the end it has what the cache has, and all of that was told.
-//!
-//! Not in it: a client that refuses, and changes while a client that comes back says what it has.
+//! Whole lives from a seed: owners change at random while a model of a client reads, acknowledges,
+//! refuses, goes and comes back, and is moved to another cache at random. At every moment what the client
+//! routes to exists; in the end it has what the cache has, except what it refuses, and all of that was told.
 
 mod delta;
 mod world;

@@ -45,19 +45,29 @@ struct Wish {
     endpoint_body: u64,
     route_body: u64,
     hosts: BTreeSet<String>,
+    bad_cluster: bool,
+    bad_route: bool,
 }
 
 impl Wish {
+    /// Whether a client that asks for what it routes to must refuse something.
+    fn is_bad(&self) -> bool {
+        self.present && (self.bad_cluster || (self.bad_route && !self.hosts.is_empty()))
+    }
+
     fn resources(&self, owner: &str) -> BTreeMap<Name, String> {
         let mut all = BTreeMap::new();
         if !self.present {
             return all;
         }
+        let bad = |is: bool| if is { "bad" } else { "good" };
         let cluster = format!("{owner}/c{}", self.cluster);
-        all.insert((CLUSTER, cluster.clone()), format!("good {}", self.cluster_body));
+        let body = format!("{} {}", bad(self.bad_cluster), self.cluster_body);
+        all.insert((CLUSTER, cluster.clone()), body);
         all.insert((ENDPOINT, cluster.clone()), format!("good {}", self.endpoint_body));
         let route = format!("public/{owner}");
-        all.insert((ROUTE, route.clone()), format!("good {} {cluster}", self.route_body));
+        let body = format!("{} {} {cluster}", bad(self.bad_route), self.route_body);
+        all.insert((ROUTE, route.clone()), body);
         for host in &self.hosts {
             all.insert((SCOPED_ROUTE, format!("public/{host}")), format!("good 0 {route}"));
         }
@@ -70,6 +80,8 @@ pub(super) struct World {
     pub(super) cache: Arc<Cache>,
     pub(super) dice: Dice,
     aloud: bool,
+    /// Owners want what is refused, at times.
+    pub(super) harsh: bool,
     wishes: BTreeMap<String, Wish>,
     /// The last sequence number of each owner.
     pub(super) seqs: HashMap<String, u64>,
@@ -82,6 +94,7 @@ impl World {
         Self {
             cache,
             dice: Dice::new(seed),
+            harsh: seed.is_multiple_of(2),
             aloud: std::env::var_os("MARGRAVE_SEED").is_some(),
             wishes: BTreeMap::new(),
             seqs: HashMap::new(),
@@ -103,13 +116,15 @@ impl World {
             wish.hosts = [format!("{owner}.test")].into();
         }
         for _ in 0..=self.dice.below(3) {
-            match self.dice.below(8) {
+            match self.dice.below(10) {
                 0 => wish.cluster = self.dice.below(3),
                 1 => wish.cluster_body = self.dice.below(100),
                 2 => wish.endpoint_body = self.dice.below(100),
                 3 | 4 => wish.route_body = self.dice.below(100),
                 5 => _ = wish.hosts.insert(format!("{owner}-{}.test", self.dice.below(2))),
                 6 => _ = wish.hosts.pop_last(),
+                7 => wish.bad_cluster = self.harsh && self.dice.one_in(2),
+                8 => wish.bad_route = self.harsh && self.dice.one_in(2),
                 _ => wish.present = !self.dice.one_in(3),
             }
         }
@@ -152,11 +167,36 @@ impl World {
         self.wishes.insert(owner.to_owned(), wish);
     }
 
-    /// In the end a client has what is wanted and what it asks for.
+    /// Owners whose wish cannot be fulfilled now.
+    pub(super) fn refused(&self) -> BTreeSet<String> {
+        self.wishes.iter().filter(|(_, w)| w.is_bad()).map(|(owner, _)| owner.clone()).collect()
+    }
+
+    /// In the end a client has what is wanted and what it asks for, and nothing bad. Of a refused
+    /// owner it has some good version or none; and while anything is refused, it may keep what
+    /// somebody might need.
     pub(super) fn judge_end(&self, held: &Held, asks: impl Fn(&str, &str) -> bool) {
+        assert!(held.0.values().all(|body| !body.starts_with("bad")));
+        let refused = self.refused();
         let mut wanted = self.wanted();
         wanted.retain(|(kind, name), _| asks(kind, name));
-        assert_eq!(held.0, wanted);
+        let doubtful = self.wishes.keys().any(|owner| self.is_doubtful(owner));
+        if refused.is_empty() && !doubtful {
+            assert_eq!(held.0, wanted);
+            return;
+        }
+        let sure = |name: &Name| {
+            let owner = owner_of(name);
+            !refused.contains(&owner) && !self.is_doubtful(&owner) && !name.1.contains("shared")
+        };
+        for (name, body) in wanted.iter().filter(|(name, _)| sure(name)) {
+            assert_eq!(held.0.get(name), Some(body), "{name:?}");
+        }
+    }
+
+    /// Whether something of an owner is bad that a client need not ask for.
+    fn is_doubtful(&self, owner: &str) -> bool {
+        self.wishes.get(owner).is_some_and(|wish| wish.present && wish.bad_route)
     }
 
     /// All that is wished for.
@@ -210,13 +250,21 @@ impl Held {
     }
 }
 
-/// What was told of each owner: the last sequence number that settled.
+/// The owner of a resource, by its name.
+fn owner_of(name: &Name) -> String {
+    let name = &name.1;
+    let part = name.strip_prefix("public/").unwrap_or(name);
+    part.split(['/', '.', '-']).next().unwrap_or_default().to_owned()
+}
+
+/// What was told of each owner: the last sequence number that settled, and that was refused.
 #[derive(Default)]
 pub(super) struct Told {
     pub(super) synced: Option<u64>,
     /// The first of those: what came before is not told as settled.
     ready: Option<u64>,
     pub(super) settled: HashMap<String, u64>,
+    pub(super) rejected: HashMap<String, u64>,
 }
 
 impl Told {
@@ -232,7 +280,11 @@ impl Told {
                     let last = self.settled.entry(owner.to_string()).or_default();
                     *last = seq.max(*last);
                 }
-                Event::Rejected { name, .. } => panic!("{name} is refused"),
+                Event::Rejected { owner, seq, .. } => {
+                    // What was superseded may still be refused late.
+                    let last = self.rejected.entry(owner.to_string()).or_default();
+                    *last = seq.max(*last);
+                }
                 Event::Opened { .. }
                 | Event::Closed { .. }
                 | Event::Ahead { .. }
@@ -241,11 +293,18 @@ impl Told {
         }
     }
 
-    /// Each owner's last change is settled.
+    /// Each owner's last change is settled or refused, and refused when it is bad.
     pub(super) fn judge(&self, world: &World, since: u64) {
+        let refused = world.refused();
         for (owner, seq) in world.seqs.iter().filter(|(_, seq)| **seq > since) {
-            if self.ready.is_none_or(|ready| *seq > ready) {
-                assert_eq!(self.settled.get(owner), Some(seq), "{owner} is settled");
+            let (settled, rejected) = (self.settled.get(owner), self.rejected.get(owner));
+            if refused.contains(owner) {
+                assert_eq!(rejected, Some(seq), "{owner} is refused");
+                assert_ne!(settled, Some(seq), "{owner} is refused and settled");
+            } else if world.is_doubtful(owner) && rejected == Some(seq) {
+                // It was refused while it was routed to.
+            } else if self.ready.is_none_or(|ready| *seq > ready) {
+                assert_eq!(settled, Some(seq), "{owner} is settled");
             }
         }
     }

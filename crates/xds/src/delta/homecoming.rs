@@ -1,0 +1,216 @@
+//! A client that comes back says, type by type, what it has, while the cache goes on.
+//!
+//! What it lacks is worked out as of one moment: when it has said all. Until then it is told nothing,
+//! and the log is not read for it. From then on what it lacks is a round, by owner as any other. Of what
+//! it has and nobody knows whose it was, scopes go first, and the rest last, when it has all that came:
+//! something that is not changed yet may need it.
+
+use std::collections::HashSet;
+
+use tokio::time::Instant;
+
+use super::Delta;
+use super::round::{Due, EVERYTHING, Farewell, Fate, Round, RoundId, Share};
+use crate::bits::Bits;
+use crate::cache::{Key, OwnerId, State};
+use crate::expect::Interest;
+use crate::kind::{Kind, Step};
+use crate::lane::Lane;
+
+/// What a client lacks of one type that it is subscribed to.
+#[derive(Debug)]
+pub(super) struct Lacking {
+    lane: Lane,
+    table: u16,
+    /// When it was worked out: what changed later it lacks, too.
+    at: u64,
+    /// What it had not, or had otherwise, then.
+    places: Bits,
+}
+
+/// A client is saying what it has.
+#[derive(Debug)]
+pub(super) struct Homecoming {
+    until: Instant,
+    lacking: Vec<Lacking>,
+    /// What it has and should not.
+    gone: Vec<Farewell>,
+}
+
+/// What goes last.
+#[derive(Debug)]
+pub(super) struct Parting {
+    /// Of whom the client does not have yet what it lacked.
+    after: HashSet<OwnerId>,
+    round: RoundId,
+    gone: Vec<Farewell>,
+}
+
+impl Lacking {
+    pub(super) fn new((lane, table): (Lane, u16), at: u64, places: Bits) -> Self {
+        Self { lane, table, at, places }
+    }
+}
+
+/// Of whom a client lacks something.
+fn owners(state: &State, lacking: &[Lacking]) -> HashSet<OwnerId> {
+    let key = |of: &Lacking, slot| Key { table: of.table, slot };
+    let slots =
+        lacking.iter().flat_map(|of| of.places.iter().map(move |slot| state.slot(key(of, slot))));
+    slots.filter(|slot| slot.content.is_some()).map(|slot| slot.owner).collect()
+}
+
+/// Whether a client lacks, on a lane, what changed at `changed` and goes in `step`.
+pub(super) fn lacks(
+    lacking: &[Lacking],
+    share: &Share,
+    step: Step,
+    due: Due,
+    changed: u64,
+) -> bool {
+    let of_type = |it: &&Lacking| (it.lane, it.table) == (due.lane, due.key.table);
+    match lacking.iter().find(of_type) {
+        Some(of) => of.places.contains(due.key.slot) || changed > of.at,
+        None => share.lacks(changed, step),
+    }
+}
+
+impl Delta {
+    /// Whether a first request now is one of those of a client that comes back.
+    pub(super) fn is_coming_home(&self) -> bool {
+        self.homecoming.is_some()
+    }
+
+    /// The client has said what it has of a type.
+    pub(super) fn said(&mut self, lacking: Lacking, gone: Vec<Farewell>, now: Instant) {
+        let until = now + self.limits.gather;
+        let new = || Homecoming { until, lacking: Vec::new(), gone: Vec::new() };
+        let home = self.homecoming.get_or_insert_with(new);
+        home.until = until;
+        home.lacking.push(lacking);
+        home.gone.extend(gone);
+    }
+
+    /// The client has no more to say.
+    pub(super) fn said_all(&mut self, now: Instant) {
+        self.homecoming.iter_mut().for_each(|home| home.until = now);
+    }
+
+    pub(super) fn homecoming_ends(&self) -> Option<Instant> {
+        self.homecoming.as_ref().map(|home| home.until)
+    }
+
+    /// Whether the client has spoken of each type that there is something of and that has an order.
+    fn has_said_all(&self, state: &State) -> bool {
+        let mut tables = (0..).zip(state.tables());
+        tables.all(|(at, table)| {
+            let is_free = match table.kind {
+                Kind::Named | Kind::Other => true,
+                Kind::Route => self.cache.options().on_demand,
+                _ => false,
+            };
+            is_free || table.present() == 0 || self.wants_of(at).is_some()
+        })
+    }
+
+    /// When the client has said all, begins what it lacks.
+    pub(super) fn come_home(&mut self, state: &State, now: Instant) {
+        let is_over = self.homecoming.as_ref().is_some_and(|home| home.until <= now)
+            || (self.homecoming.is_some() && self.has_said_all(state));
+        let Some(home) = self.homecoming.take_if(|_| is_over) else { return };
+        let (scopes, gone): (Vec<_>, Vec<_>) =
+            home.gone.into_iter().partition(|farewell| farewell.step == Step::ScopesGone);
+        if !scopes.is_empty() {
+            self.begin_farewells(scopes, now);
+        }
+        let id = self.last_round + 1;
+        let (shares, after) = self.claim_all(state, &home.lacking, id);
+        if !shares.is_empty() {
+            let mut round = self.plan(state, id, shares, &home.lacking);
+            round.fresh = false;
+            round.since = Some(now);
+            self.rounds.insert(id, round);
+            self.last_round = id;
+        }
+        if !gone.is_empty() {
+            let new = || Parting { after: HashSet::new(), round: id, gone: Vec::new() };
+            let parting = self.parting.get_or_insert_with(new);
+            parting.round = id;
+            parting.after.extend(after);
+            parting.gone.extend(gone);
+        }
+    }
+
+    fn begin_farewells(&mut self, farewells: Vec<Farewell>, now: Instant) {
+        self.last_round += 1;
+        let round = Round { farewells, since: Some(now), ..Round::default() };
+        self.rounds.insert(self.last_round, round);
+    }
+
+    /// The shares of all of whom the client lacks something; and their owners, with those whose turn
+    /// comes after what is under way.
+    fn claim_all(
+        &mut self,
+        state: &State,
+        lacking: &[Lacking],
+        id: RoundId,
+    ) -> (Vec<Share>, HashSet<OwnerId>) {
+        let mut shares = Vec::new();
+        while self.cursor < state.seq() {
+            self.cursor += 1;
+            let owner = state.logged(self.cursor);
+            shares.extend(owner.and_then(|owner| self.claim(state, owner, id)));
+        }
+        let mut after = owners(state, lacking);
+        for owner in after.iter().copied() {
+            match self.busy.get_mut(&owner) {
+                None => shares.push(self.share(state, owner, self.cursor, id)),
+                Some(busy) if busy.round != id => busy.next = Some(EVERYTHING),
+                Some(_) => {}
+            }
+        }
+        after.extend(shares.iter().map(|share| share.owner));
+        shares.sort_unstable_by_key(|share| share.owner);
+        shares.iter_mut().for_each(|share| share.is_whole = true);
+        (shares, after)
+    }
+
+    /// The client has what it lacked of an owner.
+    pub(super) fn has_come(&mut self, owner: OwnerId) {
+        self.parting.iter_mut().for_each(|parting| _ = parting.after.remove(&owner));
+    }
+
+    /// What should have gone first has come again, and leans on what the client has: nothing of its
+    /// owner goes before the change that brought it.
+    pub(super) fn is_back(&mut self, state: &State, owner: OwnerId) {
+        let busy = self.busy.get(&owner).map(|busy| busy.round);
+        if let Some(id) = busy {
+            self.doom(state, id, owner, Fate::Superseded);
+        }
+        if let Some(parting) = &mut self.parting {
+            parting.after.insert(owner);
+        }
+    }
+
+    /// What goes last goes when all has come.
+    pub(super) fn part(&mut self, now: Instant) {
+        let is_time = self.parting.as_ref().is_some_and(|parting| {
+            parting.after.is_empty()
+                && self.rounds.range(..=parting.round).all(|(_, it)| it.is_sent())
+        });
+        if let Some(parting) = self.parting.take_if(|_| is_time) {
+            self.begin_farewells(parting.gone, now);
+        }
+    }
+
+    /// A lane has ended: on it nothing is lacking and nothing goes.
+    pub(super) fn forget_home(&mut self, lane: Lane) {
+        if let Some(home) = &mut self.homecoming {
+            home.lacking.retain(|of| of.lane != lane);
+            home.gone.retain(|farewell| farewell.lane != lane);
+        }
+        if let Some(parting) = &mut self.parting {
+            parting.gone.retain(|farewell| farewell.lane != lane);
+        }
+    }
+}
