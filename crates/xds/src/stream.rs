@@ -46,6 +46,9 @@ pub(crate) trait Talk: Send + 'static {
     /// protocol has an answer.
     fn withhold(&mut self, lane: Lane, request: Self::Request) -> Result<(), Status>;
 
+    /// The client is in the middle of saying something long.
+    fn hears(&mut self, _now: Instant) {}
+
     /// The client has ended a lane.
     fn left(&mut self, lane: Lane, now: Instant);
 
@@ -162,6 +165,9 @@ impl Wires {
             }
             if leaves_by.is_some_and(|by| now >= by || (!pending && talk.at_rest())) {
                 return Ok(Ended::Recalled);
+            }
+            if self.inbound.is_large() {
+                talk.hears(now);
             }
             let deadline = talk.deadline(now).unwrap_or(now + IDLE).min(self.age.next(now));
             let deadline = leaves_by.map_or(deadline, |by| by.min(deadline));

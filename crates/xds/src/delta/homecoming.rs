@@ -91,6 +91,12 @@ impl Delta {
         home.gone.extend(gone);
     }
 
+    /// A client that comes back is not at the end: a long word waits for its turn, or comes.
+    pub(super) fn says_more(&mut self, now: Instant) {
+        let gather = self.limits.gather;
+        self.homecoming.iter_mut().for_each(|home| home.until = home.until.max(now + gather));
+    }
+
     /// The client has no more to say.
     pub(super) fn said_all(&mut self, now: Instant) {
         self.homecoming.iter_mut().for_each(|home| home.until = now);
@@ -212,5 +218,56 @@ impl Delta {
         if let Some(parting) = &mut self.parting {
             parting.gone.retain(|farewell| farewell.lane != lane);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use model::type_urls::{CLUSTER, ROUTE};
+    use model::{Resource, TypeUrl, Version};
+
+    use super::*;
+    use crate::cache::{Cache, Change};
+    use crate::event::StreamId;
+    use crate::limits::Limits;
+    use crate::many::Many;
+    use crate::stream::Talk;
+    use crate::wire::DeltaRequest;
+
+    fn resource(type_url: &str) -> Resource {
+        let version = Version { epoch: 1, revision: 1, hash: Version::hash_of(b"new") };
+        Resource {
+            type_url: TypeUrl::new(type_url),
+            name: "a".into(),
+            version,
+            body: b"new".to_vec().into(),
+        }
+    }
+
+    #[test]
+    fn a_client_in_the_middle_of_a_long_word_has_not_said_all() {
+        let cache = Arc::new(Cache::default());
+        cache.open();
+        let set = vec![resource(CLUSTER), resource(ROUTE)];
+        cache.apply(vec![Change { owner: "a".into(), set, remove: Vec::new() }]);
+        let (limits, mut now) = (Limits::default(), Instant::now());
+        let mut delta = Delta::new(StreamId(1), cache, limits, now);
+        let initial_versions = Many::of_entries([("a", "old")].into_iter());
+        let request = DeltaRequest {
+            type_url: CLUSTER.to_owned(),
+            initial_versions,
+            ..DeltaRequest::default()
+        };
+        delta.request(Lane::ONLY, request, now).expect("it is heard");
+        for _ in 0..5 {
+            now += limits.gather / 2;
+            delta.hears(now);
+            assert!(delta.respond(now).expect("it goes on").is_none());
+        }
+        now += limits.gather + Duration::from_millis(1);
+        assert!(delta.respond(now).expect("it goes on").is_some(), "it has said no more");
     }
 }

@@ -287,6 +287,10 @@ impl Talk for Delta {
         self.withheld.entry(lane).or_default().add(&request, self.limits.names)
     }
 
+    fn hears(&mut self, now: Instant) {
+        self.says_more(now);
+    }
+
     fn left(&mut self, lane: Lane, now: Instant) {
         self.close(lane, now);
     }
