@@ -163,9 +163,10 @@ impl Given {
         self.generation += 1;
     }
 
-    /// Every instance has been rendered with what was of this generation.
+    /// Every instance has been rendered with what was of this generation. An older one may be told
+    /// later, and takes nothing back.
     pub(crate) fn was_rendered(&mut self, generation: u64) {
-        self.rendered = generation;
+        self.rendered = self.rendered.max(generation);
         if generation == self.generation {
             self.behind = None;
         }
@@ -213,6 +214,24 @@ pub fn matches(pattern: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_rendered_is_not_taken_back_by_what_ends_later() {
+        let facts = serde_json::json!({
+            "zone": "localhost", "internal": "127.0.0.1:1", "public": "127.0.0.1:2",
+            "trusted_hops": 0, "on_demand": false, "shared_clusters": [], "sources": {},
+        });
+        let platform = serde_json::from_value(facts).unwrap();
+        let edition = Edition::new(0, Templates::builtin(), platform, Opened::default()).unwrap();
+        let mut given = Given::all(edition);
+        for revision in [5, 6] {
+            given.set(revision, given.editions.clone());
+        }
+        assert_eq!((given.generation, given.reached(9)), (2, 4), "nothing is rendered");
+        given.was_rendered(2);
+        given.was_rendered(1);
+        assert_eq!((given.rendered, given.reached(9)), (2, 9));
+    }
 
     #[test]
     fn a_star_stands_for_anything() {

@@ -157,13 +157,19 @@ impl Plane {
         });
     }
 
-    /// All of a generation has been rendered, once nothing of it waits at the gate.
+    /// All of a generation has been rendered, once nothing of it waits at the gate. Nobody waits for
+    /// one that is over.
     pub(crate) fn done_when_judged(self: &Arc<Self>, generation: u64) {
-        if self.gate.is_idle() {
-            let mut state = self.state();
+        let is_idle = self.gate.is_idle();
+        let mut state = self.state();
+        if generation < state.given.generation {
+            return;
+        }
+        if is_idle {
             state.given.was_rendered(generation);
             return state.guard_groups();
         }
+        drop(state);
         let plane = self.clone();
         tokio::spawn(async move {
             let _ = timeout(OPENING_LOOK, plane.gate.moved()).await;
