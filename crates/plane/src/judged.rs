@@ -1,5 +1,6 @@
 //! Between renderer and groups: what was rendered goes on when the gate lets it.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use model::{InstanceId, Node, Spec};
 use render::{Draft, Endpoints};
 use tokio::time::{Instant, timeout};
 
-use crate::gate::{Opinion, Subject, Validator};
+use crate::gate::{Held, Opinion, Subject, Validator};
 use crate::renderer::{Set, Stage};
 use crate::state::Rendered;
 use crate::tenant::Tenant;
@@ -132,7 +133,7 @@ impl Plane {
         tokio::join!(run, self.hear_appeals());
     }
 
-    fn look_again(&self, subjects: Vec<Subject>) {
+    fn look_again(&self, subjects: HashSet<Subject>) {
         let mut instances = Vec::new();
         for subject in subjects {
             match subject {
@@ -147,7 +148,7 @@ impl Plane {
 
     /// Opens a group once nothing waits at the gate: proxies that come would lose what does.
     pub(crate) fn open_when_judged(self: &Arc<Self>, name: Arc<str>) {
-        if self.gate.may_open(&name) {
+        if self.gate.lets_go(&Held::Opening(name.clone())) {
             return self.open(&name);
         }
         let plane = self.clone();
@@ -160,12 +161,13 @@ impl Plane {
     /// All of a generation has been rendered, once nothing of it waits at the gate. Nobody waits for
     /// one that is over.
     pub(crate) fn done_when_judged(self: &Arc<Self>, generation: u64) {
-        let is_idle = self.gate.is_idle();
+        let held = Held::Done(generation);
+        let lets_go = self.gate.lets_go(&held);
         let mut state = self.state();
         if generation < state.given.generation {
-            return;
+            return self.gate.forget(&held);
         }
-        if is_idle {
+        if lets_go {
             state.given.was_rendered(generation);
             return state.guard_groups();
         }

@@ -12,31 +12,36 @@ mod releases;
 mod search;
 mod verdicts;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use render::{Complaint, Draft, PREVIOUS, SUPPORTED, Specimen};
 use store::{Blobs, StoreError};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) use port::series;
 pub use port::{Validator, Word};
 pub use process::EnvoyValidator;
 pub(crate) use releases::{Releases, admit};
-use search::{Redact, Search};
+use search::{Overdue, Redact, Search};
 use verdicts::{Case, Finding, Verdicts};
 pub(crate) use verdicts::{Opinion, Subject};
 
-/// So long a change waits for an Envoy that does not answer. One that did not answer the last
-/// question is waited for no longer than one more.
+/// So long a change waits for an Envoy that does not answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// So long it waits for one that did not answer the last question either.
+const SILENT_WAIT: Duration = Duration::from_secs(2);
 /// Between two questions to an Envoy that does not answer.
 const SILENCE_PAUSE: Duration = Duration::from_secs(1);
+/// Verdicts that could not be kept are kept after so long.
+const KEEP_AGAIN: Duration = Duration::from_secs(5);
 
 /// At a start, proxies wait so long for what waits here: what they have serves on meanwhile.
 const OPENING_WAIT_MAX: Duration = Duration::from_secs(60);
+/// So long a generation does not count as rendered for what waits here.
+const DONE_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// The series of Envoy that a group has.
 pub(crate) type Series = BTreeSet<String>;
@@ -45,10 +50,28 @@ pub(crate) type Series = BTreeSet<String>;
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     desks: OnceLock<Vec<Desk>>,
-    /// Since when groups wait to be opened.
-    openings: Mutex<BTreeMap<Arc<str>, Instant>>,
+    /// Since when what is held back is.
+    held: Mutex<BTreeMap<Held, Instant>>,
     /// Told whenever there were answers.
     answers: watch::Sender<()>,
+}
+
+/// What is held back while a change waits here.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Held {
+    /// The opening of a group: proxies that come would lack what waits.
+    Opening(Arc<str>),
+    /// That all was rendered with this generation.
+    Done(u64),
+}
+
+impl Held {
+    fn most(&self) -> Duration {
+        match self {
+            Self::Opening(_) => OPENING_WAIT_MAX,
+            Self::Done(_) => DONE_WAIT_MAX,
+        }
+    }
 }
 
 /// One Envoy, and what it has said.
@@ -120,7 +143,7 @@ impl Gate {
         redact: &Redact<'_>,
     ) -> Option<Complaint> {
         let desk = self.desks().iter().find(|desk| desk.series() == of)?;
-        let search = desk.search(redact);
+        let search = desk.search(redact, &|_| {});
         let word = search.ask(specimens).await;
         match word {
             Word::Bad(_) => Some(search.complaint(specimens, word).await),
@@ -142,7 +165,7 @@ impl Gate {
         &self,
         blobs: &dyn Blobs,
         redact: &Redact<'_>,
-        again: impl Fn(Vec<Subject>),
+        again: impl Fn(HashSet<Subject>) + Sync,
     ) {
         let desks = self.desks().iter().map(|desk| self.serve(desk, blobs, redact, &again));
         futures::future::join_all(desks).await;
@@ -155,26 +178,41 @@ impl Gate {
         desk: &Desk,
         blobs: &dyn Blobs,
         redact: &Redact<'_>,
-        again: &impl Fn(Vec<Subject>),
+        again: &(impl Fn(HashSet<Subject>) + Sync),
     ) {
-        loop {
-            while !desk.has_work() {
-                desk.nudge.notified().await;
-            }
-            let batch = desk.verdicts().take();
-            if batch.is_empty() {
-                // What was planned before is published now.
-                desk.remember(blobs).await;
-                continue;
-            }
-            let found = desk.search(redact).findings(batch).await;
-            let is_silent = found.iter().any(|(_, finding)| *finding == Finding::Nothing);
-            let subjects = desk.settle(found, is_silent);
-            desk.remember(blobs).await;
+        let tell = |subjects| {
             again(subjects);
             desk.verdicts().told();
             metrics::waiting(self.waiting());
             self.answers.send_replace(());
+        };
+        let overdue = |is_overdue: bool| {
+            if !is_overdue {
+                desk.verdicts().is_overdue = false;
+                return;
+            }
+            let subjects = desk.verdicts().excuse_all();
+            desk.skipped(&subjects);
+            tell(subjects);
+        };
+        loop {
+            while !desk.has_work() {
+                let again = desk.verdicts().keeps_after();
+                let pause = again.map_or(KEEP_AGAIN, |at| at.duration_since(Instant::now()));
+                let _ = timeout(pause, desk.nudge.notified()).await;
+            }
+            let batch = desk.verdicts().take(Instant::now());
+            if batch.is_empty() {
+                // What was planned before is published now; or whoever planned has to ask again.
+                self.answers.send_replace(());
+                desk.remember(blobs).await;
+                continue;
+            }
+            let found = desk.search(redact, &overdue).findings(batch).await;
+            let is_silent = found.iter().any(|(_, finding)| *finding == Finding::Nothing);
+            let subjects = desk.settle(found, is_silent);
+            desk.remember(blobs).await;
+            tell(subjects);
             if is_silent {
                 sleep(SILENCE_PAUSE).await;
             }
@@ -185,26 +223,27 @@ impl Gate {
         self.desks().iter().map(|desk| desk.verdicts().waiting()).sum()
     }
 
-    /// Whether a group may be opened: nothing waits, so that proxies lack nothing. Or for too long.
-    pub(crate) fn may_open(&self, group: &Arc<str>) -> bool {
-        let mut openings = self.openings.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = *openings.entry(group.clone()).or_insert_with(Instant::now);
-        let may = self.is_idle() || since.elapsed() >= OPENING_WAIT_MAX;
+    /// Whether this may go on: no change waits, or for too long. Nobody waits for plans.
+    pub(crate) fn lets_go(&self, what: &Held) -> bool {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *held.entry(what.clone()).or_insert_with(Instant::now);
+        let is_idle = self.desks().iter().all(|desk| desk.verdicts().is_idle());
+        let may = is_idle || since.elapsed() >= what.most();
         if may {
-            openings.remove(group);
+            held.remove(what);
         }
         may
     }
 
-    /// Whether nothing waits.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.waiting() == 0
+    /// Nobody is interested in this any more.
+    pub(crate) fn forget(&self, what: &Held) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(what);
     }
 
     /// Returns when nothing waits, or there were answers.
     pub(crate) async fn moved(&self) {
         let mut answers = self.answers.subscribe();
-        if !self.is_idle() {
+        if self.waiting() > 0 {
             // It never fails, as the sender is here.
             let _ = answers.changed().await;
         }
@@ -216,8 +255,9 @@ impl Desk {
         series(self.validator.version())
     }
 
-    fn search<'a>(&'a self, redact: &'a Redact<'a>) -> Search<'a> {
-        Search { validator: &*self.validator, redact }
+    fn search<'a>(&'a self, redact: &'a Redact<'a>, overdue: &'a Overdue<'a>) -> Search<'a> {
+        let patience = if self.verdicts().is_silent { SILENT_WAIT } else { ANSWER_WAIT };
+        Search { validator: &*self.validator, redact, patience, overdue }
     }
 
     fn verdicts(&self) -> MutexGuard<'_, Verdicts> {
@@ -231,19 +271,31 @@ impl Desk {
         fingerprint: u64,
         now: Instant,
     ) -> Opinion {
-        let opinion = self.verdicts().judge(subject, drafts, fingerprint, now);
+        let mut verdicts = self.verdicts();
+        let opinion = verdicts.judge(subject, drafts, fingerprint, now);
+        if opinion == Opinion::Wait && verdicts.is_overdue {
+            self.skipped(&verdicts.excuse_all());
+            return Opinion::Good;
+        }
+        drop(verdicts);
         if self.has_work() {
             self.nudge.notify_one();
         }
         opinion
     }
 
-    fn has_work(&self) -> bool {
-        let verdicts = self.verdicts();
-        verdicts.has_pending() || verdicts.is_unkept()
+    fn skipped(&self, subjects: &HashSet<Subject>) {
+        let series = self.series();
+        tracing::warn!(count = subjects.len(), series, "changes go on without an answer of Envoy");
+        subjects.iter().for_each(|_| metrics::skipped());
     }
 
-    fn settle(&self, found: Vec<(Case, Finding)>, is_silent: bool) -> Vec<Subject> {
+    fn has_work(&self) -> bool {
+        let verdicts = self.verdicts();
+        verdicts.has_pending() || verdicts.is_to_keep(Instant::now())
+    }
+
+    fn settle(&self, found: Vec<(Case, Finding)>, is_silent: bool) -> HashSet<Subject> {
         for (case, finding) in &found {
             match finding {
                 Finding::Good => metrics::verdict("accepted"),
@@ -288,12 +340,16 @@ impl Desk {
     }
 
     async fn remember(&self, blobs: &dyn Blobs) {
-        if !self.verdicts().is_unkept() {
+        if !self.verdicts().is_to_keep(Instant::now()) {
             return;
         }
         let bytes: Vec<u8> = self.verdicts().keep().flat_map(u64::to_be_bytes).collect();
         if let Err(error) = blobs.put(&self.key(), &bytes).await {
-            tracing::warn!(%error, "verdicts of the gate are not remembered");
+            tracing::warn!(%error, "verdicts of the gate are not remembered yet");
+            self.verdicts().keep_again(Instant::now() + KEEP_AGAIN);
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

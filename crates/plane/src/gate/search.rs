@@ -1,7 +1,10 @@
 //! Asks about many cases at once, and finds those that are refused among them.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use render::{Complaint, Specimen};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::metrics;
 use super::port::{Validator, Word};
@@ -15,11 +18,20 @@ const PLAN_QUESTIONS_MAX: usize = 12;
 /// Takes out of a text what is secret.
 pub(crate) type Redact<'a> = dyn Fn(&str) -> String + Send + Sync + 'a;
 
+/// Is told that a question has had no answer for too long; and when it has one after all.
+pub(crate) type Overdue<'a> = dyn Fn(bool) + Send + Sync + 'a;
+
+/// No question takes longer, whatever the validator says of itself.
+const QUESTION_MAX: Duration = Duration::from_secs(30);
+
 /// Who asks.
 pub(crate) struct Search<'a> {
     pub(crate) validator: &'a dyn Validator,
     /// For Envoy's words.
     pub(crate) redact: &'a Redact<'a>,
+    /// So long a question may take before that is told.
+    pub(crate) patience: Duration,
+    pub(crate) overdue: &'a Overdue<'a>,
 }
 
 impl Search<'_> {
@@ -61,9 +73,24 @@ impl Search<'_> {
     pub(crate) async fn ask(&self, specimens: impl IntoIterator<Item = &Specimen>) -> Word {
         let bootstrap = render::trial(specimens);
         let started = Instant::now();
-        let word = self.validator.validate(bootstrap).await;
+        let word = timeout(QUESTION_MAX, self.in_time(bootstrap)).await;
         metrics::asked(started.elapsed());
-        word.shown(self.redact)
+        let nothing = || Word::Nothing(format!("no answer in {} s", QUESTION_MAX.as_secs()));
+        word.unwrap_or_else(|_| nothing()).shown(self.redact)
+    }
+
+    /// An answer that comes late is still one: nobody waits for it, and it holds of what comes next.
+    async fn in_time(&self, bootstrap: Vec<u8>) -> Word {
+        let mut answer = pin!(self.validator.validate(bootstrap));
+        match timeout(self.patience, &mut answer).await {
+            Ok(word) => word,
+            Err(_) => {
+                (self.overdue)(true);
+                let word = answer.await;
+                (self.overdue)(false);
+                word
+            }
+        }
     }
 
     /// A case that alone is refused. Whoever dies of it dies of nothing else, else it is not at fault.
@@ -77,7 +104,7 @@ impl Search<'_> {
         Finding::Bad(self.complaint(&case.specimens, word).await)
     }
 
-    /// What is refused, as narrow as it can be told.
+    /// What is refused, as narrow as it can be told. Where Envoy says nothing more, no narrower.
     pub(crate) async fn complaint(&self, specimens: &[Specimen], mut word: Word) -> Complaint {
         let mut some = specimens.to_vec();
         while some.len() > 1 {
@@ -89,23 +116,35 @@ impl Search<'_> {
                 _ => return self.told(None, &word),
             }
         }
-        let Some(mut one) = some.pop() else { return self.told(None, &word) };
-        let routes = one.routes();
-        let without = one.with_routes(0..0);
-        if routes > 0 && self.ask([&without]).await != Word::Good {
-            one = without;
-        } else if routes > 1 {
-            let (mut from, mut to) = (0, routes);
-            while to - from > 1 {
-                let middle = from + (to - from) / 2;
-                match self.ask([&one.with_routes(from..middle)]).await {
-                    told @ (Word::Bad(_) | Word::Died(_)) => (to, word) = (middle, told),
-                    _ => from = middle,
-                }
-            }
-            one = one.with_routes(from..to);
+        let Some(one) = some.pop() else { return self.told(None, &word) };
+        if one.routes() == 0 {
+            return self.told(Some(&one), &word);
         }
-        self.told(Some(&one), &word)
+        let without = one.with_routes(0..0);
+        match self.ask([&without]).await {
+            Word::Good => self.route(&one, word).await,
+            Word::Bad(_) | Word::Died(_) => self.told(Some(&without), &word),
+            Word::Nothing(_) => self.unplaced(&one, &word),
+        }
+    }
+
+    /// The route that is refused, of those of a specimen that is good without any.
+    async fn route(&self, one: &Specimen, mut word: Word) -> Complaint {
+        let (mut from, mut to) = (0, one.routes());
+        while to - from > 1 {
+            let middle = from + (to - from) / 2;
+            match self.ask([&one.with_routes(from..middle)]).await {
+                told @ (Word::Bad(_) | Word::Died(_)) => (to, word) = (middle, told),
+                Word::Good => from = middle,
+                Word::Nothing(_) => return self.unplaced(one, &word),
+            }
+        }
+        self.told(Some(&one.with_routes(from..to)), &word)
+    }
+
+    /// It is not known which part of it is refused.
+    fn unplaced(&self, one: &Specimen, word: &Word) -> Complaint {
+        Complaint { culprit: None, ..self.told(Some(one), word) }
     }
 
     fn told(&self, specimen: Option<&Specimen>, word: &Word) -> Complaint {

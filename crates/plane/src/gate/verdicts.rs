@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{InstanceId, Version};
 use render::{Complaint, Draft, Specimen};
@@ -15,6 +16,10 @@ const CONTENTS_MAX: usize = 4_096;
 const BATCH: usize = 128;
 /// Bytes of resources that are asked about together; one instance may have more.
 const BATCH_BYTES: usize = 4 << 20;
+/// Cases of plans that wait. Who asks about more asks again when there were answers.
+pub(super) const PLANS_MAX: usize = 1_024;
+/// A case of a plan is not asked about later than this: who wanted to know it asks again, or is gone.
+pub(super) const PLAN_KEPT: Duration = Duration::from_secs(10);
 
 /// What is asked about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -75,6 +80,8 @@ pub(crate) struct Verdicts {
     planned: HashSet<u64>,
     /// There is something to be kept that is not yet.
     is_unkept: bool,
+    /// It could not be kept, and is to be again then.
+    keeps_after: Option<Instant>,
     /// By exact content.
     refused: HashMap<u64, Complaint>,
     /// By the pieces without a verdict: another instance that has the same is as bad.
@@ -84,12 +91,14 @@ pub(crate) struct Verdicts {
     /// Pieces that are being asked about, and whether for a plan: no change waits for that.
     asked: HashSet<(u64, bool)>,
     pending: VecDeque<Case>,
-    /// Subjects that have no piece but those that are being asked about.
-    parked: HashSet<Subject>,
-    /// Cases that are with Envoy now, or whose subjects are not told yet.
-    away: usize,
+    /// Subjects that have no piece but those that are being asked about, and with which content.
+    parked: HashSet<(Subject, u64)>,
+    /// What is with Envoy now, or whose subjects are not told yet.
+    away: Vec<(Subject, u64)>,
     /// The last question had no answer.
     pub(crate) is_silent: bool,
+    /// The present question has had none for so long that nobody waits for it.
+    pub(crate) is_overdue: bool,
 }
 
 impl Verdicts {
@@ -125,9 +134,10 @@ impl Verdicts {
         }
         let is_planned = subject.is_planned();
         if unknown.iter().all(|piece| self.asked.contains(&(*piece, is_planned))) {
-            if !self.pending.iter().any(|case| case.subject == *subject) {
-                self.parked.insert(subject.clone());
-            }
+            self.parked.insert((subject.clone(), content));
+            return Opinion::Wait;
+        }
+        if is_planned && self.pending.len() >= PLANS_MAX && self.plans() >= PLANS_MAX {
             return Opinion::Wait;
         }
         self.asked.extend(unknown.iter().map(|piece| (*piece, is_planned)));
@@ -137,10 +147,19 @@ impl Verdicts {
         Opinion::Wait
     }
 
+    fn plans(&self) -> usize {
+        self.pending.iter().filter(|case| case.subject.is_planned()).count()
+    }
+
     /// The next cases to be asked about together; plans come after all else, so that what is refused
     /// of them is not searched for while a change waits.
-    pub(crate) fn take(&mut self) -> Vec<Case> {
+    pub(crate) fn take(&mut self, now: Instant) -> Vec<Case> {
         let is_planned = |case: &Case| case.subject.is_planned();
+        let before = self.pending.len();
+        self.pending.retain(|case| !is_planned(case) || now - case.since <= PLAN_KEPT);
+        if self.pending.len() < before {
+            self.note_asked();
+        }
         let plans_only = self.pending.iter().all(is_planned);
         let (mut batch, mut bytes, mut others) = (Vec::new(), 0, VecDeque::new());
         while let Some(next) = self.pending.pop_front() {
@@ -154,8 +173,30 @@ impl Verdicts {
             }
         }
         self.pending = others;
-        self.away = batch.len();
+        self.away = batch.iter().map(|case| (case.subject.clone(), case.content)).collect();
         batch
+    }
+
+    /// What Envoy is asked about, and will be: whoever has nothing else waits for that.
+    fn note_asked(&mut self) {
+        let asked = self.pending.iter().flat_map(|case| {
+            let is_planned = case.subject.is_planned();
+            case.pieces.iter().map(move |piece| (*piece, is_planned))
+        });
+        self.asked = asked.collect();
+    }
+
+    /// Nobody waits for Envoy any longer: all goes on without its word until it answers. Returns who
+    /// is to be looked at again.
+    pub(crate) fn excuse_all(&mut self) -> HashSet<Subject> {
+        self.is_overdue = true;
+        self.is_silent = true;
+        let pending = self.pending.drain(..).map(|case| (case.subject, case.content));
+        let all = pending.chain(self.parked.drain()).chain(self.away.drain(..));
+        let (subjects, contents): (HashSet<Subject>, Vec<u64>) = all.unzip();
+        self.excused.extend(contents);
+        self.asked.clear();
+        subjects
     }
 
     /// Takes in what was found; returns who is to be looked at again. A case without an answer goes
@@ -164,28 +205,27 @@ impl Verdicts {
         &mut self,
         found: Vec<(Case, Finding)>,
         excuse: impl Fn(&Case) -> bool,
-    ) -> Vec<Subject> {
+    ) -> HashSet<Subject> {
         self.bound();
-        let mut again: Vec<Subject> = self.parked.drain().collect();
+        self.is_overdue = false;
+        let mut again: HashSet<Subject> = self.parked.drain().map(|(subject, _)| subject).collect();
         let mut back = Vec::new();
         for (case, finding) in found {
             match finding {
                 Finding::Good => self.accept(&case),
                 Finding::Bad(complaint) => self.refuse(&case, complaint),
+                // It has gone on while the question was overdue.
+                _ if self.excused.contains(&case.content) => {}
                 Finding::Nothing if excuse(&case) => drop(self.excused.insert(case.content)),
                 Finding::Nothing | Finding::Later => {
                     back.push(case);
                     continue;
                 }
             }
-            again.push(case.subject);
+            again.insert(case.subject);
         }
         back.into_iter().rev().for_each(|case| self.pending.push_front(case));
-        let asked = self.pending.iter().flat_map(|case| {
-            let is_planned = case.subject.is_planned();
-            case.pieces.iter().map(move |piece| (*piece, is_planned))
-        });
-        self.asked = asked.collect();
+        self.note_asked();
         again
     }
 
@@ -231,12 +271,19 @@ impl Verdicts {
 
     /// Those who were to be looked at again have been told.
     pub(crate) fn told(&mut self) {
-        self.away = 0;
+        self.away.clear();
     }
 
     /// How many wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.pending.len() + self.parked.len() + self.away
+        self.pending.len() + self.parked.len() + self.away.len()
+    }
+
+    /// Whether no change waits; plans may.
+    pub(crate) fn is_idle(&self) -> bool {
+        let waiting = self.parked.iter().chain(&self.away).map(|(subject, _)| subject);
+        let mut waiting = waiting.chain(self.pending.iter().map(|case| &case.subject));
+        waiting.all(Subject::is_planned)
     }
 
     /// Whether there is something to ask.
@@ -244,9 +291,19 @@ impl Verdicts {
         !self.pending.is_empty()
     }
 
-    /// Whether there is something to keep.
-    pub(crate) fn is_unkept(&self) -> bool {
-        self.is_unkept
+    /// Whether there is something to keep by now.
+    pub(crate) fn is_to_keep(&self, now: Instant) -> bool {
+        self.is_unkept && self.keeps_after.is_none_or(|at| at <= now)
+    }
+
+    /// When what could not be kept is to be.
+    pub(crate) fn keeps_after(&self) -> Option<Instant> {
+        self.keeps_after
+    }
+
+    /// It could not be kept; it shall be again then.
+    pub(crate) fn keep_again(&mut self, at: Instant) {
+        (self.is_unkept, self.keeps_after) = (true, Some(at));
     }
 
     /// How many pieces were accepted.
@@ -256,7 +313,7 @@ impl Verdicts {
 
     /// The pieces that were accepted and are to be kept; they count as kept.
     pub(crate) fn keep(&mut self) -> impl Iterator<Item = u64> {
-        self.is_unkept = false;
+        (self.is_unkept, self.keeps_after) = (false, None);
         self.accepted.difference(&self.planned).copied()
     }
 
