@@ -185,7 +185,7 @@ pub struct RolloutPlan {
     pub refused_count: usize,
     /// Services that are refused as it is.
     pub refused_already: usize,
-    /// Services that Envoy was not asked about, as enough were refused.
+    /// Services that Envoy did not judge: enough were refused, or it took too long.
     pub unjudged: usize,
     /// Services of which something would change, 50 at most.
     pub changed: Vec<String>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use model::{InstanceId, Node, Spec};
 use render::{Draft, Endpoints};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::gate::{Held, Opinion, Subject, Validator};
 use crate::renderer::{Set, Stage};
@@ -48,7 +48,7 @@ impl Plane {
                 Some(Err(complaints)) => return Err(words::complaints(id, &complaints)),
                 // Without an answer in time it is not refused: it will be judged again.
                 None if Instant::now() >= deadline => return Ok(()),
-                None => drop(tokio::time::timeout_at(deadline, self.gate.moved()).await),
+                None => drop(timeout_at(deadline, self.gate.moved()).await),
             }
         }
     }
@@ -69,8 +69,13 @@ impl Plane {
     }
 
     /// What may be given to somebody, once all of it is judged: for whoever wants to know it
-    /// beforehand, in as few questions as there can be.
-    pub(crate) async fn judged(&self, stage: &Stage, all: &mut [(Arc<str>, Rendered)]) {
+    /// beforehand, in as few questions as there can be. Returns how many had no verdict until then.
+    pub(crate) async fn judged(
+        &self,
+        stage: &Stage,
+        all: &mut [(Arc<str>, Rendered)],
+        until: Instant,
+    ) -> usize {
         let mut open: Vec<usize> = (0..all.len()).collect();
         loop {
             open.retain(|&at| {
@@ -85,10 +90,10 @@ impl Plane {
                     }
                 }
             });
-            if open.is_empty() {
-                return;
+            if open.is_empty() || Instant::now() >= until {
+                return open.len();
             }
-            self.gate.moved().await;
+            let _ = timeout_at(until, self.gate.moved()).await;
         }
     }
 

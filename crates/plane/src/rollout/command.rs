@@ -1,6 +1,7 @@
 //! What operators and the configuration ask of roll-outs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{AuditEntry, Rollout, RolloutStage, RolloutState};
 use store::RollStep;
@@ -11,6 +12,9 @@ use super::{RolloutError, Rollouts};
 use crate::documents::Opened;
 use crate::edition::{Content, Edition};
 use crate::{Plane, metrics};
+
+/// How often it is looked, during a plan, whether it is still asked for.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// What to roll out.
 #[derive(Debug, Clone, Default)]
@@ -42,9 +46,17 @@ impl Rollouts {
         entry: Option<AuditEntry>,
     ) -> Result<Rollout, RolloutError> {
         self.none_under_way().await?;
+        let given = self.editions.standing().await?.given.revision;
         let edition = self.edition_of(wish, true).await?;
-        let planned = self.planned(&edition).await?;
+        let planned = tokio::select! {
+            biased;
+            overtaken = self.overtaken(given) => return Err(overtaken),
+            planned = self.planned(&edition) => planned?,
+        };
         let standing = self.editions.standing().await?;
+        if standing.given.revision != given {
+            return Err(overtaken());
+        }
         if standing.given.editions.iter().all(|(_, number)| *number == edition.number) {
             return Err(RolloutError::Conflict(format!(
                 "all groups have edition {}",
@@ -55,6 +67,9 @@ impl Rollouts {
         if !planned.is_good() {
             (rollout.state, rollout.reason) = (RolloutState::Refused, Some(planned.why()));
             rollout.ended_at = Some(rollout.started_at);
+        }
+        if planned.unjudged > 0 {
+            rollout.notes.push(format!("Envoy has not judged {} services", planned.unjudged));
         }
         let takes_offer = match standing.offered {
             Some((offered, _)) => self.is_offered(edition.number, offered).await?,
@@ -222,6 +237,19 @@ impl Rollouts {
         Ok(Planned { from, ..self.plane.plan(edition).await })
     }
 
+    /// Returns when groups are given something else than at this revision, or are about to be: what is
+    /// being planned was planned against what they had.
+    async fn overtaken(&self, given: u64) -> RolloutError {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let Ok(now) = self.editions.standing().await else { continue };
+            let is_rolling = now.rollout.is_some_and(|rollout| !rollout.state.is_over());
+            if is_rolling || now.given.revision != given {
+                return overtaken();
+            }
+        }
+    }
+
     /// What is wished; other templates get a number if they are kept.
     async fn edition_of(&self, wish: Wish, keeps: bool) -> Result<Arc<Edition>, RolloutError> {
         let standing = self.editions.standing().await?;
@@ -303,4 +331,11 @@ impl Rollouts {
             Err(other) => Err(other),
         }
     }
+}
+
+fn overtaken() -> RolloutError {
+    RolloutError::Conflict(
+        "groups were given something else while this was planned; look, and begin it again"
+            .to_owned(),
+    )
 }

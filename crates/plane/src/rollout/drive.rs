@@ -171,7 +171,8 @@ impl Rollouts {
         }
     }
 
-    /// Begins a roll-out to what the configuration is, where that is done by itself.
+    /// Begins a roll-out to what the configuration is, where that is done by itself. The plan of it is
+    /// given up when somebody else decides something meanwhile, so that nothing waits for it here.
     async fn take_offer(&self, standing: &Standing) -> Result<bool, RolloutError> {
         if !self.policy.is_automatic || !self.plane.ready() {
             return Ok(false);

@@ -3,10 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::{Change, InstanceId, differences};
 use render::{Complaint, Draft};
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::edition::Edition;
 use crate::renderer::{Set, Stage, Work};
@@ -18,6 +20,9 @@ const CHUNK: usize = 64;
 /// Refused services that are named. Envoy is asked about no more after them, as each takes it a few
 /// questions to find.
 const REFUSED_MAX: usize = 20;
+/// Envoy judges a plan for so long; what it has not judged by then is told. It takes a minute where
+/// all of 20,000 services have new shapes.
+const JUDGED_WITHIN: Duration = Duration::from_mins(5);
 /// Changed services that are named.
 const NAMED_MAX: usize = 50;
 /// Changed resources that are shown.
@@ -43,7 +48,7 @@ pub struct Planned {
     pub refused_count: usize,
     /// Services that are refused now and would be then.
     pub refused_already: usize,
-    /// Services that Envoy was not asked about, as enough were refused.
+    /// Services that Envoy did not judge: enough were refused, or it took too long.
     pub unjudged: usize,
     /// Services of which something would change, some of them.
     pub changed: Vec<String>,
@@ -182,13 +187,14 @@ impl Plane {
         let groups_count = after.sets.iter().map(|set| set.nodes.len()).sum();
         let mut planned = Planned { to: to.number, groups: groups_count, ..Planned::default() };
         let [old, new] = [&before, &after].map(|stage| vec![(PLATFORM.into(), groups(stage))]);
-        self.compare(&mut planned, [&before, &after], old, new).await;
+        let until = Instant::now() + JUDGED_WITHIN;
+        self.compare(&mut planned, [&before, &after], (old, new), until).await;
         let mut instances = self.instances();
         instances.sort_unstable();
         for chunk in instances.chunks(CHUNK) {
             let (old, new) = (self.batch(&before, chunk).await, self.batch(&after, chunk).await);
             planned.instances += new.len();
-            self.compare(&mut planned, [&before, &after], old, new).await;
+            self.compare(&mut planned, [&before, &after], (old, new), until).await;
         }
         planned
     }
@@ -205,15 +211,15 @@ impl Plane {
         &self,
         planned: &mut Planned,
         [before, after]: [&Stage; 2],
-        mut old: Owned,
-        mut new: Owned,
+        (mut old, mut new): (Owned, Owned),
+        until: Instant,
     ) {
         let (made, mut suspects) = (good(&new), Owned::new());
         if planned.refused_count < REFUSED_MAX {
-            self.judged(after, &mut new).await;
+            planned.unjudged += self.judged(after, &mut new, until).await;
             let refused = &made - &good(&new);
             suspects = old.extract_if(.., |(owner, _)| refused.contains(owner)).collect();
-            self.judged(before, &mut suspects).await;
+            self.judged(before, &mut suspects, until).await;
         } else {
             planned.unjudged += made.len();
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use model::RolloutState;
 use plane::{Limits, Planned, Policy, RolloutError, Rollouts, Validator, Wish, Word};
 use render::Templates;
@@ -10,7 +11,7 @@ use store::Blobs;
 
 use crate::gate::{Says, envoy};
 use crate::line::id;
-use crate::rollouts::{HARMLESS, REFUSED_BY_ENVOY, content};
+use crate::rollouts::{HARMLESS, REFUSED_BY_ENVOY, Rolling, content, hashes};
 use crate::world::{PATIENCE, Running, World, spec, until};
 
 /// What is kept of verdicts.
@@ -100,6 +101,53 @@ async fn an_edition_is_judged_by_envoy_for_every_service_before_anybody_is_given
     assert!(why.contains("s3: ") && why.contains("Envoy 1.40.0 refuses it"), "{why}");
     assert_eq!(rollouts.list(1).await.unwrap()[0].state, RolloutState::Refused);
     assert_eq!(running.held("s3"), held, "nobody was given it");
+    running.end().await;
+}
+
+/// Takes everything, but says nothing of what has this in it.
+#[derive(Debug)]
+struct Hangs(&'static str);
+
+#[async_trait]
+impl Validator for Hangs {
+    fn version(&self) -> &'static str {
+        "1.40.0"
+    }
+
+    async fn validate(&self, bootstrap: Vec<u8>) -> Word {
+        if bootstrap.windows(self.0.len()).any(|it| it == self.0.as_bytes()) {
+            std::future::pending::<()>().await;
+        }
+        Word::Good
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revert_waits_for_no_plan() {
+    const HANGING: &str =
+        r#""response_headers_to_add": [{"header": {"key": "x-hang", "value": "a"}}],"#;
+    let world = World::new();
+    let mut running = world.start_judged(Templates::builtin(), vec![Arc::new(Hangs("x-hang"))]);
+    let rolling = Rolling::start(&world, &running.plane, "", Limits::default());
+    rolling.offer(&world, "").await;
+    let published = world.publish("a", Some(&spec("a", "10.0.0.1:80"))).await;
+    running.caught_up("a", published).await;
+    until("opened", || running.plane.ready()).await;
+    let before = running.held("a");
+    rolling.offer(&world, HARMLESS).await;
+    assert_eq!(rolling.ended(1).await.0, RolloutState::Done);
+
+    let (rollouts, asked) = (rolling.rollouts.clone(), wish(&world, HANGING));
+    let plan = tokio::spawn(async move { rollouts.plan(asked).await });
+    rolling.offer(&world, HANGING).await;
+    // What is offered is looked at now, and waits for the plan before it.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    rolling.rollouts.revert(None, "ann", None).await.unwrap();
+    assert_eq!(rolling.ended(2).await.0, RolloutState::Done);
+    assert_eq!(hashes(&running.held("a")), hashes(&before));
+    assert!(!plan.is_finished(), "it was waited for");
+    plan.abort();
+    rolling.stop().await;
     running.end().await;
 }
 

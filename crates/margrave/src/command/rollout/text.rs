@@ -38,7 +38,8 @@ pub fn plan(plan: &RolloutPlan) -> String {
         lines.push(format!("would be refused: {}: {}", refused.owner, refused.why));
     }
     if plan.unjudged > 0 {
-        lines.push(format!("Envoy was not asked about {} more: enough is refused", plan.unjudged));
+        let why = "enough is refused, or it took too long";
+        lines.push(format!("Envoy has not judged {} more: {why}", plan.unjudged));
     }
     lines.join("\n")
 }
@@ -150,7 +151,7 @@ RouteConfiguration  0      1        0
 RouteConfiguration internal/pay
   a.b: nothing → 1
 would be refused: shop: no such field
-Envoy was not asked about 7 more: enough is refused";
+Envoy has not judged 7 more: enough is refused, or it took too long";
         assert_eq!(told, expected);
     }
 
