@@ -2,7 +2,7 @@
 //! asks it for the proxies of all replicas, not for those alone that are connected to the one that answers.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use model::Node;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use crate::renderer::Stage;
 pub(crate) struct Kind {
     /// What its templates are rendered for.
     node: Node,
-    /// The releases that its proxies have.
+    /// The releases that its proxies have, of those that anything is judged for.
     releases: Series,
 }
 
@@ -26,7 +26,7 @@ pub(crate) type Kinds = BTreeMap<String, Kind>;
 impl Plane {
     /// The groups that are known here.
     pub(crate) fn kinds(&self) -> Kinds {
-        let releases = self.releases.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let releases = self.releases().clone();
         let state = self.state();
         let groups = state.groups.iter();
         let kind = |(name, group): (&Arc<str>, &crate::group::Group)| {

@@ -107,6 +107,8 @@ pub(crate) struct Group {
     pub(crate) cache: Arc<Cache>,
     /// Whether its proxies are answered.
     pub(crate) open: bool,
+    /// Why its listeners are not what they should be.
+    pub(crate) unmade: Option<String>,
     /// Whether a proxy of it was ever seen.
     pub(crate) is_known: bool,
     /// Since when it has had no proxy.
@@ -140,6 +142,7 @@ impl Group {
             node: Node { cluster: name.to_owned(), ..Node::default() },
             cache: Arc::new(Cache::new(Options { on_demand })),
             open: false,
+            unmade: None,
             is_known: false,
             alone_since: Instant::now(),
             streams: BTreeMap::new(),
@@ -305,6 +308,11 @@ impl Group {
             *count.entry(kept.resource.type_url.to_string()).or_default() += 1;
         }
         count
+    }
+
+    /// Whether an owner has anything.
+    pub(crate) fn has(&self, owner: &str) -> bool {
+        self.held.get(owner).is_some_and(|held| !held.resources.is_empty())
     }
 
     /// What an owner has, and what of that every proxy had before.

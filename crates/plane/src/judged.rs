@@ -2,17 +2,16 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use model::{InstanceId, Node, Spec};
-use render::{Draft, Endpoints};
+use render::{Complaint, Draft, Endpoints};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::gate::{Held, Opinion, Subject, Validator};
+use crate::gate::{Freed, Held, Opinion, Releases, Subject, Validator};
 use crate::renderer::{Set, Stage};
-use crate::state::Rendered;
-use crate::tenant::Tenant;
+use crate::state::{PLATFORM, Rendered};
 use crate::{Plane, words};
 
 /// Whoever asks beforehand waits no longer than this for Envoy's answer.
@@ -61,6 +60,9 @@ impl Plane {
         subject: &Subject,
         rendered: Rendered,
     ) -> Option<Rendered> {
+        if let Subject::Instance(id) = subject {
+            self.releases().refuse(id, None);
+        }
         match self.opinion_of_all(stage, subject, &rendered) {
             Opinion::Good => Some(rendered),
             Opinion::Wait => None,
@@ -114,20 +116,25 @@ impl Plane {
         let is_of = |set: &&Set| set.nodes.iter().any(|(name, _)| &**name == group);
         let set = stage.sets.iter().find(is_of);
         let fingerprint = set.map_or(0, |set| set.edition.templates.fingerprint());
-        let mut there = self.releases.lock().unwrap_or_else(PoisonError::into_inner).of(group);
+        let mut there = self.releases().of(group);
         there.extend(stage.there.get(group).into_iter().flatten().cloned());
-        self.gate.judge(subject, drafts, fingerprint, &there)
+        let opinion = self.gate.judge(subject, drafts, fingerprint, &there);
+        if let (Subject::Instance(id), Opinion::Bad(_)) = (subject, &opinion) {
+            self.releases().refuse(id, Some(group));
+        }
+        opinion
     }
 
-    /// Whether what a group gets beside its instances may go on.
-    pub(crate) fn group_is_good(&self, name: &Arc<str>, drafts: &[Draft]) -> bool {
-        match self.opinion(&self.stage(), &Subject::Group(name.clone()), name, drafts) {
-            Opinion::Good => true,
-            Opinion::Wait => false,
-            Opinion::Bad(complaint) => {
-                tracing::error!(group = %name, ?complaint, "listeners are refused by the gate");
-                false
-            }
+    /// What a group gets beside its instances, or why it may not go on; none: Envoy is being asked.
+    pub(crate) fn group_judged(
+        &self,
+        name: &str,
+        drafts: Vec<Draft>,
+    ) -> Option<Result<Vec<Draft>, Vec<Complaint>>> {
+        match self.opinion(&self.stage(), &Subject::Group(name.into()), name, &drafts) {
+            Opinion::Good => Some(Ok(drafts)),
+            Opinion::Wait => None,
+            Opinion::Bad(complaint) => Some(Err(vec![complaint])),
         }
     }
 
@@ -147,27 +154,28 @@ impl Plane {
                 Subject::Planned(_) => {}
             }
         }
-        self.queue.urgent(instances);
+        self.queue.again(instances);
         self.tell();
     }
 
-    /// Opens a group once nothing waits at the gate: proxies that come would lose what does.
+    /// Opens a group once nothing waits at the gate, and it has its listeners: proxies that come would
+    /// lose what does, and all without them.
     pub(crate) fn open_when_judged(self: &Arc<Self>, name: Arc<str>) {
-        if self.gate.lets_go(&Held::Opening(name.clone())) {
+        let held = Held::Opening(name.clone());
+        let Some(is_whole) = self.state().groups.get(&name).map(|group| group.has(PLATFORM)) else {
+            return self.gate.forget(&held);
+        };
+        if is_whole && self.gate.lets_go(&held) && !self.queue.is_behind() {
             return self.open(&name);
         }
-        let plane = self.clone();
-        tokio::spawn(async move {
-            let _ = timeout(OPENING_LOOK, plane.gate.moved()).await;
-            plane.queue.open(name);
-        });
+        self.mark_later(move |plane| plane.queue.open(name));
     }
 
     /// All of a generation has been rendered, once nothing of it waits at the gate. Nobody waits for
     /// one that is over.
     pub(crate) fn done_when_judged(self: &Arc<Self>, generation: u64) {
         let held = Held::Done(generation);
-        let lets_go = self.gate.lets_go(&held);
+        let lets_go = self.gate.lets_go(&held) && !self.queue.is_behind();
         let mut state = self.state();
         if generation < state.given.generation {
             return self.gate.forget(&held);
@@ -177,26 +185,37 @@ impl Plane {
             return state.guard_groups();
         }
         drop(state);
+        self.mark_later(move |plane| plane.queue.done(generation));
+    }
+
+    /// Once there were answers, or in a moment.
+    fn mark_later(self: &Arc<Self>, mark: impl FnOnce(&Self) + Send + 'static) {
         let plane = self.clone();
         tokio::spawn(async move {
             let _ = timeout(OPENING_LOOK, plane.gate.moved()).await;
-            plane.queue.done(generation);
+            mark(&plane);
         });
     }
 
-    /// A proxy has come. The first of its release in its group has everything judged for it.
+    /// A proxy has come. The first of its release in its group has everything judged for it, if there
+    /// is anything to judge.
     pub(crate) fn arrived(&self, node: &Node) {
+        let version = &node.envoy_version;
+        if !self.gate.minds(version) {
+            return;
+        }
         let Ok(name) = self.state().grouping.name(node) else { return };
         let name: Arc<str> = name.into();
-        let mut releases = self.releases.lock().unwrap_or_else(PoisonError::into_inner);
-        if releases.arrived(&name, &node.envoy_version, Instant::now()) {
-            drop(releases);
-            tracing::info!(group = %name, version = node.envoy_version, "a release of Envoy");
-            self.judge_all_again(&name);
+        let is_first = self.releases().arrived(&name, version, Instant::now());
+        if is_first && self.loaded.load(Ordering::Acquire) {
+            tracing::info!(group = %name, version, "a release of Envoy");
+            self.serve_group(&name);
+            self.queue.later(self.instances());
         }
     }
 
-    /// Looks which releases are there still: what only one of them stood against is tried again.
+    /// Looks which releases are there still: what was refused because of one that is not is tried
+    /// again.
     pub(crate) fn look_for_releases(&self) {
         let there: Vec<(Arc<str>, String)> = {
             let state = self.state();
@@ -204,25 +223,25 @@ impl Plane {
             let nodes = groups.flat_map(|(name, group)| {
                 group.streams.values().map(move |stream| (name, &stream.node.envoy_version))
             });
-            nodes.map(|(name, version)| (name.clone(), version.clone())).collect()
+            let minded = nodes.filter(|(_, version)| self.gate.minds(version));
+            minded.map(|(name, version)| (name.clone(), version.clone())).collect()
         };
-        let (mut releases, now) =
-            (self.releases.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
-        for (group, version) in there {
-            releases.arrived(&group, &version, now);
-        }
-        let lost = releases.left(now);
-        drop(releases);
-        if !lost.is_empty() {
-            self.state().tenants.values_mut().for_each(Tenant::retry);
-            lost.iter().for_each(|name| self.judge_all_again(name));
+        let now = Instant::now();
+        let Freed { groups, instances } = {
+            let mut releases = self.releases();
+            for (group, version) in there {
+                releases.arrived(&group, &version, now);
+            }
+            releases.left(now)
+        };
+        groups.iter().for_each(|name| self.serve_group(name));
+        if !instances.is_empty() {
+            self.state().retry(instances.iter().cloned());
+            self.queue.later(instances);
         }
     }
 
-    fn judge_all_again(&self, group: &str) {
-        if self.loaded.load(Ordering::Acquire) {
-            self.serve_group(group);
-            self.queue.later(self.instances());
-        }
+    pub(crate) fn releases(&self) -> MutexGuard<'_, Releases> {
+        self.releases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -66,9 +66,18 @@ pub fn describe() {
         "Whether the store is behind what was served before, which is served until it has come as far"
     );
     describe_gauge!(
+        "margrave_plane_listeners_refused",
+        "Groups whose listeners are not made or are refused: they keep those that they have, and are not opened without any"
+    );
+    describe_gauge!(
         "margrave_plane_ahead",
         "Instances and hostnames that proxies have in a version that is ahead of the store"
     );
+}
+
+/// So many groups have not the listeners that they should.
+pub(crate) fn unmade(groups: usize) {
+    gauge!("margrave_plane_listeners_refused").set(groups as f64);
 }
 
 pub(crate) fn rendered(well: bool) {

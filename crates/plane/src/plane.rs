@@ -152,6 +152,12 @@ impl Plane {
         self.state().is_open() && is_over
     }
 
+    /// Whether roll-outs may go on: it is ready, or will not be with the listeners that it is given.
+    pub(crate) fn takes_rollouts(&self) -> bool {
+        let is_read = self.loaded.load(Ordering::Acquire);
+        self.ready() || (is_read && self.state().groups.values().any(|it| it.unmade.is_some()))
+    }
+
     /// What a spec becomes for the default group, with the addresses known now.
     pub fn preview(&self, id: &InstanceId, spec: &Spec) -> Result<Vec<Draft>, Vec<Complaint>> {
         let endpoints = self.resolver.resolve(spec).endpoints;
@@ -329,19 +335,25 @@ impl Plane {
         self.state().tenants.keys().cloned().collect()
     }
 
-    /// Renders what a group gets beside its instances. When that fails it keeps what it has.
+    /// Renders what a group gets beside its instances. When that fails it keeps what it has, and is not
+    /// opened without any.
     pub(crate) fn serve_group(&self, name: &str) {
         let (edition, node) = {
             let state = self.state();
             let Some(group) = state.groups.get(name) else { return };
             (state.given.to(name).clone(), group.node.clone())
         };
-        match edition.group(&node) {
-            Ok(drafts) if !self.group_is_good(&name.into(), &drafts) => {}
-            Ok(drafts) => self.state().serve_group(name, drafts),
-            Err(complaints) => {
-                tracing::error!(group = name, ?complaints, "listeners are not rendered");
-            }
+        let made = match edition.group(&node) {
+            Ok(drafts) => match self.group_judged(name, drafts) {
+                Some(made) => made,
+                None => return,
+            },
+            Err(complaints) => Err(complaints),
+        };
+        let mut state = self.state();
+        // Who has given it another edition meanwhile serves that.
+        if Arc::ptr_eq(state.given.to(name), &edition) {
+            state.serve_group(name, made);
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::documents::Followed;
 use crate::gate::Subject;
-use crate::queue::Task;
+use crate::queue::{Haste, Task};
 use crate::renderer::Work;
 use crate::rollout::Decided;
 use crate::state::State;
@@ -278,25 +278,28 @@ impl Plane {
     async fn render(self: Arc<Self>) {
         loop {
             match self.queue.next().await {
-                Task::Render(batch) => self.render_batch(batch).await,
+                Task::Render(batch, haste) => self.render_batch(batch, haste).await,
                 Task::Open(name) => self.open_when_judged(name),
                 Task::Done(generation) => self.done_when_judged(generation),
             }
         }
     }
 
-    async fn render_batch(&self, batch: Vec<(InstanceId, Instant)>) {
+    async fn render_batch(&self, batch: Vec<(InstanceId, Instant)>, haste: Haste) {
         let stage = self.stage();
         let work = batch.iter().filter_map(|(id, _)| self.work(id)).collect();
         let generation = stage.generation;
         let rendered = self.renderer.batch(stage.clone(), work).await.into_iter();
         let rendered: Vec<_> = rendered
             .filter_map(|(work, rendered)| {
+                // Before it is asked: the answer may come at once.
+                self.queue.park((haste == Haste::Bulk).then(|| work.id.clone()));
                 let subject = Subject::Instance(work.id.clone());
                 let rendered = self.gated(&stage, &subject, rendered)?;
                 Some((work, rendered))
             })
             .collect();
+        self.queue.unpark(rendered.iter().map(|(work, _)| &work.id));
         let again: Vec<InstanceId> = {
             let mut state = self.state();
             // What was rendered with something else meanwhile must not seem newer than that.

@@ -147,6 +147,11 @@ impl State {
     /// Tries the latest revision of all again: what the platform gives to templates has changed.
     pub(crate) fn retry_all(&mut self) {
         let ids: Vec<InstanceId> = self.tenants.keys().cloned().collect();
+        self.retry(ids);
+    }
+
+    /// The same of these.
+    pub(crate) fn retry(&mut self, ids: impl IntoIterator<Item = InstanceId>) {
         for id in ids {
             self.tenants.get_mut(&id).into_iter().for_each(Tenant::retry);
             self.look_behind(&id);
@@ -241,12 +246,24 @@ impl State {
         }
     }
 
-    /// Makes `drafts` what a group gets beside its instances.
-    pub(crate) fn serve_group(&mut self, name: &str, drafts: Vec<Draft>) {
+    /// What a group gets beside its instances is this, or is not made.
+    pub(crate) fn serve_group(&mut self, name: &str, made: Result<Vec<Draft>, Vec<Complaint>>) {
         let stamp = Stamp { epoch: self.epoch, revision: self.given.revision, served: 0 };
-        if let Some(group) = self.groups.get_mut(name) {
-            group.put(&PLATFORM.into(), stamp, drafts.into_iter().map(Wish::from).collect());
+        let Some(group) = self.groups.get_mut(name) else { return };
+        match made {
+            Ok(drafts) => {
+                group.unmade = None;
+                group.put(&PLATFORM.into(), stamp, drafts.into_iter().map(Wish::from).collect());
+            }
+            Err(complaints) => {
+                let message = complaints.first().map_or("", |first| first.message.as_str());
+                tracing::error!(group = name, ?complaints, "listeners are not made, or refused");
+                let what =
+                    if group.open { "it keeps those that it has" } else { "it is not opened" };
+                group.unmade = Some(format!("listeners of group {name}: {message}; {what}"));
+            }
         }
+        metrics::unmade(self.groups.values().filter(|group| group.unmade.is_some()).count());
     }
 
     /// Whether the fleet has taken what the groups hold of this owner. Groups without proxies have

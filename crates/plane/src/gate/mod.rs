@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep, timeout};
 pub(crate) use port::series;
 pub use port::{Validator, Word};
 pub use process::EnvoyValidator;
-pub(crate) use releases::{Releases, admit};
+pub(crate) use releases::{Freed, Releases, admit};
 use search::{Overdue, Redact, Search};
 use verdicts::{Case, Finding, Verdicts};
 pub(crate) use verdicts::{Opinion, Subject};
@@ -127,6 +127,13 @@ impl Gate {
             metrics::waiting(self.waiting());
         }
         opinion
+    }
+
+    /// Whether there is something to judge because of a release, that is not judged in any case.
+    pub(crate) fn minds(&self, version: &str) -> bool {
+        let series = series(version);
+        let is_asked = self.desks().iter().any(|desk| desk.series() == series);
+        series != SUPPORTED && (series == PREVIOUS || is_asked)
     }
 
     /// The series of Envoy that can be asked.

@@ -1,10 +1,10 @@
 //! Which releases of Envoy are there, and which may be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::Node;
+use model::{InstanceId, Node};
 use render::{PREVIOUS, SUPPORTED};
 use tokio::time::Instant;
 
@@ -13,39 +13,56 @@ use super::{Series, series};
 /// A release whose last proxy left is counted for so long: it may only be starting again.
 const KEPT: Duration = Duration::from_secs(60);
 
-/// Which series of Envoy each group has, or had a moment ago.
+/// Which series of Envoy each group has, or had a moment ago: of those that somebody judges for because
+/// they are there. What proxies call themselves beside these is nobody's business.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Releases(BTreeMap<Arc<str>, BTreeMap<String, Instant>>);
+pub(crate) struct Releases {
+    known: BTreeMap<Arc<str>, BTreeMap<String, Instant>>,
+    /// What the gate refuses for a group that has one of them.
+    against: HashMap<InstanceId, Arc<str>>,
+}
 
 impl Releases {
     /// A proxy is there; returns whether it is the first of its series in its group.
     pub(crate) fn arrived(&mut self, group: &Arc<str>, version: &str, now: Instant) -> bool {
-        let series = series(version);
-        if series.is_empty() {
-            return false;
-        }
-        let known = self.0.entry(group.clone()).or_default();
-        known.insert(series.to_owned(), now).is_none()
+        let known = self.known.entry(group.clone()).or_default();
+        known.insert(series(version).to_owned(), now).is_none()
     }
 
-    /// Forgets what has been gone for long; returns the groups that have lost a series.
-    pub(crate) fn left(&mut self, now: Instant) -> Vec<Arc<str>> {
-        let mut lost = Vec::new();
-        for (group, known) in &mut self.0 {
-            let before = known.len();
-            known.retain(|_, seen| now.duration_since(*seen) < KEPT);
-            if known.len() < before {
-                lost.push(group.clone());
+    /// Forgets what has been gone for long; returns what was refused because of that.
+    pub(crate) fn left(&mut self, now: Instant) -> Freed {
+        let mut freed = Freed::default();
+        for (group, known) in &mut self.known {
+            let is_over = |_: &String, seen: &mut Instant| now.duration_since(*seen) >= KEPT;
+            if known.extract_if(.., is_over).count() > 0 {
+                let refused = self.against.extract_if(|_, of| of == group);
+                freed.instances.extend(refused.map(|(id, _)| id));
+                freed.groups.push(group.clone());
             }
         }
-        self.0.retain(|_, known| !known.is_empty());
-        lost
+        self.known.retain(|_, known| !known.is_empty());
+        freed
     }
 
     /// What a group has.
     pub(crate) fn of(&self, group: &str) -> Series {
-        self.0.get(group).map(|known| known.keys().cloned().collect()).unwrap_or_default()
+        self.known.get(group).map(|known| known.keys().cloned().collect()).unwrap_or_default()
     }
+
+    /// An instance is refused for this group, or for none.
+    pub(crate) fn refuse(&mut self, id: &InstanceId, group: Option<&str>) {
+        match group.and_then(|group| self.known.get_key_value(group)) {
+            Some((group, _)) => drop(self.against.insert(id.clone(), group.clone())),
+            None => drop(self.against.remove(id)),
+        }
+    }
+}
+
+/// What a release may have stood against that has left.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Freed {
+    pub(crate) groups: Vec<Arc<str>>,
+    pub(crate) instances: Vec<InstanceId>,
 }
 
 /// Whether a proxy may have resources that are made for the supported release. One that is older
@@ -104,10 +121,25 @@ mod tests {
         let start = Instant::now();
         assert!(releases.arrived(&group, "1.39.3", start));
         assert!(!releases.arrived(&group, "1.39.1", start), "the same series");
-        assert!(!releases.arrived(&group, "", start), "no Envoy");
-        assert!(releases.arrived(&group, "1.40.0", start + KEPT / 2));
-        assert!(releases.left(start + KEPT / 2).is_empty());
-        assert_eq!(releases.left(start + KEPT), [group]);
-        assert_eq!(releases.of("g"), Series::from(["1.40".to_owned()]));
+        assert!(releases.arrived(&group, "1.41.0", start + KEPT / 2));
+        assert_eq!(releases.left(start + KEPT / 2), Freed::default());
+        assert_eq!(releases.left(start + KEPT).groups, [group]);
+        assert_eq!(releases.of("g"), Series::from(["1.41".to_owned()]));
+    }
+
+    #[tokio::test]
+    async fn only_what_a_release_stood_against_is_free_when_it_has_left() {
+        let mut releases = Releases::default();
+        let (start, [here, there]) = (Instant::now(), ["here", "there"].map(Arc::<str>::from));
+        let id = |id: &str| id.parse::<InstanceId>().unwrap();
+        releases.arrived(&here, "1.39.3", start);
+        releases.arrived(&there, "1.39.3", start + KEPT / 2);
+        for (name, group) in [("a", "here"), ("b", "there"), ("c", "elsewhere"), ("d", "here")] {
+            releases.refuse(&id(name), Some(group));
+        }
+        releases.refuse(&id("d"), None);
+        let freed = Freed { groups: vec![here], instances: vec![id("a")] };
+        assert_eq!(releases.left(start + KEPT), freed);
+        assert_eq!(releases.left(start + KEPT), Freed::default());
     }
 }

@@ -60,7 +60,7 @@ impl Rollouts {
             return self.take_offer(&standing).await;
         };
         metrics::rolling(Some(&rollout));
-        if !self.plane.ready() {
+        if !self.plane.takes_rollouts() {
             return Ok(true);
         }
         let facts = self.facts(&rollout);
@@ -174,7 +174,7 @@ impl Rollouts {
     /// Begins a roll-out to what the configuration is, where that is done by itself. The plan of it is
     /// given up when somebody else decides something meanwhile, so that nothing waits for it here.
     async fn take_offer(&self, standing: &Standing) -> Result<bool, RolloutError> {
-        if !self.policy.is_automatic || !self.plane.ready() {
+        if !self.policy.is_automatic || !self.plane.takes_rollouts() {
             return Ok(false);
         }
         if self.take_configured(standing).await? {

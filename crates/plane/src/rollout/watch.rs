@@ -139,7 +139,8 @@ pub(super) fn refused(state: &State) -> impl Iterator<Item = (Owner, u64, String
             (owner.clone(), tenant.map_or(0, |tenant| tenant.wanted.0), why)
         })
     });
-    let listeners =
-        state.given.refused.iter().map(|why| (crate::state::PLATFORM.into(), 0, why.clone()));
+    let unmade = state.groups.values().filter_map(|group| group.unmade.as_ref());
+    let listeners = state.given.refused.iter().chain(unmade);
+    let listeners = listeners.map(|why| (crate::state::PLATFORM.into(), 0, why.clone()));
     listeners.chain(quarantined).chain(alone)
 }

@@ -13,6 +13,7 @@ mod gate;
 mod gate_plans;
 mod good;
 mod line;
+mod listeners;
 mod proxies;
 mod rollouts;
 mod sourced;
