@@ -57,7 +57,16 @@ pub(crate) struct Polled {
     validators: Validators,
     told_at: Millis,
     /// A question that was given up.
-    late: Option<JoinHandle<Result<Fetched, FetchError>>>,
+    late: Option<Asked>,
+}
+
+/// A question. Nobody waits for its answer when this is gone.
+struct Asked(JoinHandle<Result<Fetched, FetchError>>);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Polled {
@@ -123,19 +132,19 @@ impl Polled {
 
     /// In a task of its own, so that a panic is its own too; and never twice at once.
     async fn ask(&mut self) -> Result<Fetched, FetchError> {
-        if self.late.as_ref().is_some_and(|late| !late.is_finished()) {
+        if self.late.as_ref().is_some_and(|late| !late.0.is_finished()) {
             return Err("is still busy with an earlier question".into());
         }
         let (source, known) = (Arc::clone(&self.declared.source), self.validators.clone());
         let (most, limit) = (self.declared.bytes_max, self.declared.timeout);
-        let mut asked = tokio::spawn(async move { source.fetch(&known, most).await });
-        match tokio::time::timeout(limit, &mut asked).await {
+        let mut asked = Asked(tokio::spawn(async move { source.fetch(&known, most).await }));
+        match tokio::time::timeout(limit, &mut asked.0).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err("panicked".into()),
             Err(_) => {
-                asked.abort();
+                asked.0.abort();
                 // Not when it next waits for something, but when it is over.
-                if tokio::time::timeout(ABORT_MAX, &mut asked).await.is_err() {
+                if tokio::time::timeout(ABORT_MAX, &mut asked.0).await.is_err() {
                     self.late = Some(asked);
                 }
                 Err(format!("does not answer within {limit:?}").into())
@@ -146,15 +155,15 @@ impl Polled {
     async fn still_good(&mut self, now: Millis) -> Result<(), Unwritten> {
         let name = &self.declared.name;
         metrics::polled(name, "same");
-        let was_failing = self.status.failing_since.take().is_some();
-        self.status.problem = None;
         self.status.fetched_at = Some(now);
+        let was_failing = self.status.failing_since.is_some();
+        if was_failing || now.saturating_sub(self.told_at) >= TOLD_EVERY_MILLIS {
+            let status = SourceStatus { failing_since: None, problem: None, ..self.status.clone() };
+            self.scribe.tell(name, &status).await?;
+            (self.status, self.told_at) = (status, now);
+        }
         if was_failing {
             tracing::info!(source = name, "a source answers again");
-        }
-        if was_failing || now.saturating_sub(self.told_at) >= TOLD_EVERY_MILLIS {
-            self.scribe.tell(name, &self.status).await?;
-            self.told_at = now;
         }
         Ok(())
     }
@@ -225,8 +234,11 @@ impl Polled {
             );
         }
         self.status.failing_since.get_or_insert(now);
-        self.status.problem = Some(problem);
-        self.scribe.tell(name, &self.status).await
+        let status = SourceStatus { problem: Some(problem), ..self.status.clone() };
+        self.scribe.tell(name, &status).await?;
+        // What the store does not have is told again.
+        self.status = status;
+        Ok(())
     }
 }
 

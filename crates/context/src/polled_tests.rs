@@ -150,10 +150,55 @@ async fn what_blocks_its_thread_is_asked_once() {
     assert_eq!(problem.as_deref(), Some("is still busy with an earlier question"));
     assert_eq!(world.source.asked.lock().unwrap().len(), 1);
     drop(free);
-    while !world.polled.late.as_ref().unwrap().is_finished() {
+    while !world.polled.late.as_ref().unwrap().0.is_finished() {
         tokio::task::yield_now().await;
     }
     assert_eq!(world.does(Act::New("7")).await, (json!([1, 7]), None));
+}
+
+#[tokio::test]
+async fn what_the_store_did_not_take_is_told_again() {
+    let mut world = World::new(&[]).await;
+    world.does(Act::New("1")).await;
+    for (act, again, problem) in [
+        (Act::Fail("is away"), Act::Fail("is away"), Some("is away")),
+        (Act::Same, Act::Same, None),
+    ] {
+        world.blobs.3.store(true, Ordering::Relaxed);
+        world.source.acts.lock().unwrap().push_back(act);
+        world.clock.0.fetch_add(1_000, Ordering::Relaxed);
+        assert!(world.polled.poll().await.is_err());
+        world.blobs.3.store(false, Ordering::Relaxed);
+        assert_eq!(world.does(again).await, (json!([1, 1]), problem.map(str::to_owned)));
+    }
+    assert_eq!(world.status().await.failing_since, None);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_an_answer_when_the_poller_is_gone() {
+    let mut world = World::new(&[]).await;
+    world.source.acts.lock().unwrap().push_back(Act::Hang);
+    let source = world.source.clone();
+    {
+        let poll = world.polled.poll();
+        tokio::pin!(poll);
+        let asked = async {
+            while source.asked.lock().unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            ended = &mut poll => panic!("{ended:?}"),
+            () = asked => {}
+        }
+    }
+    drop(world);
+    let freed = async {
+        while Arc::strong_count(&source) > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), freed).await.expect("it is still asked");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use crate::metrics;
 use crate::polled::{Declared, Polled};
 use crate::scribe::{Scribe, SourcePorts};
+use crate::source::Disk;
 use crate::sources::FileSources;
 use crate::status::source_statuses;
 
@@ -27,12 +28,13 @@ pub struct Poller {
     declared: Vec<Declared>,
     paths: Vec<PathBuf>,
     ports: SourcePorts,
+    disk: Disk,
 }
 
 impl Poller {
     /// Of files and folders of files, and of sources by name.
     pub fn new(paths: Vec<PathBuf>, declared: Vec<Declared>, ports: SourcePorts) -> Self {
-        Self { declared, paths, ports }
+        Self { declared, paths, ports, disk: Disk::default() }
     }
 
     /// Polls until `shutdown` completes, whenever no other process does.
@@ -70,7 +72,8 @@ impl Poller {
         let scribe = Scribe::new(self.ports.clone(), holding.clone());
         let names = self.declared.iter().map(|declared| declared.name.clone()).collect();
         let mut tasks = JoinSet::new();
-        tasks.spawn(FileSources::new(self.paths.clone(), names).run(scribe.clone()));
+        let files = FileSources::new(self.paths.clone(), names, self.disk.clone());
+        tasks.spawn(files.run(scribe.clone()));
         for declared in &self.declared {
             tasks.spawn(Polled::run(declared.clone(), scribe.clone()));
         }

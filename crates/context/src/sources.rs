@@ -13,7 +13,7 @@ use store::{BlobWrite, StoreError};
 
 use crate::documents::{self, Document, Reach, put};
 use crate::scribe::{Scribe, put_status};
-use crate::source::{self, Format};
+use crate::source::{self, Disk, Format};
 use crate::status::{self, SourceStatus};
 
 /// A larger file is not read: every render sees all documents.
@@ -35,6 +35,7 @@ pub(crate) struct FileSources {
     /// Paths that cannot be read, so that it is told once.
     failing: BTreeSet<PathBuf>,
     told_at: Millis,
+    disk: Disk,
 }
 
 /// What tells cheaply that a file is another.
@@ -53,10 +54,10 @@ struct Look {
 }
 
 impl FileSources {
-    /// Sources that have not yet been read.
-    pub(crate) fn new(paths: Vec<PathBuf>, declared: BTreeSet<String>) -> Self {
+    /// Sources that have not yet been read, on this disk.
+    pub(crate) fn new(paths: Vec<PathBuf>, declared: BTreeSet<String>, disk: Disk) -> Self {
         let (seen, failing) = (BTreeMap::new(), BTreeSet::new());
-        Self { paths, declared, seen, failing, told_at: Millis::MIN }
+        Self { paths, declared, seen, failing, told_at: Millis::MIN, disk }
     }
 
     /// Keeps the store as the files are, until the lease is lost. What cannot be read keeps its last
@@ -64,6 +65,8 @@ impl FileSources {
     pub(crate) async fn run(mut self, scribe: Scribe) {
         loop {
             match self.poll(&scribe).await {
+                // What is of no file has gone.
+                Ok(()) if self.paths.is_empty() => return,
                 Ok(()) => {}
                 Err(StoreError::Fenced) => return,
                 Err(error) => {
@@ -82,23 +85,25 @@ impl FileSources {
         let (now, highest) = (scribe.now(), scribe.highest().await?);
         let tells_all = now.saturating_sub(self.told_at) >= TOLD_EVERY_MILLIS;
         let mut look = Look { documents, statuses, highest, now, tells_all, writes: Vec::new() };
-        let (mut names, mut is_whole) = (self.declared.clone(), true);
-        for path in self.paths.clone() {
-            match files(&path) {
-                Err(error) => {
-                    is_whole = false;
-                    self.fails(&path, &error);
-                }
-                Ok(files) => {
-                    self.failing.remove(&path);
-                    files.iter().for_each(|file| self.take(file, &mut names, &mut look));
-                }
+        let Self { paths, declared, seen, failing, .. } = &mut *self;
+        let mut files = Files {
+            paths: paths.clone(),
+            names: declared.clone(),
+            seen: std::mem::take(seen),
+            failing: failing.clone(),
+        };
+        let looked = self.disk.read(move || {
+            files.look(&mut look);
+            (files, look)
+        });
+        let (files, look) = match looked.await {
+            Ok(looked) => looked,
+            Err(why) => {
+                tracing::warn!(%why, "the files of sources cannot be looked at");
+                return Ok(());
             }
-        }
-        if is_whole {
-            look.remove_others(&names);
-            self.failing.retain(|path| path.exists());
-        }
+        };
+        (self.seen, self.failing) = (files.seen, files.failing);
         if !look.writes.is_empty() {
             scribe.all_of(look.writes).await?;
         }
@@ -107,10 +112,42 @@ impl FileSources {
         }
         Ok(())
     }
+}
 
-    fn take(&mut self, file: &Path, names: &mut BTreeSet<String>, look: &mut Look) {
+/// One look at the files.
+struct Files {
+    paths: Vec<PathBuf>,
+    /// Of sources that there are.
+    names: BTreeSet<String>,
+    seen: BTreeMap<PathBuf, Stamp>,
+    failing: BTreeSet<PathBuf>,
+}
+
+impl Files {
+    /// On a thread that may wait for a disk.
+    fn look(&mut self, look: &mut Look) {
+        let mut is_whole = true;
+        for path in self.paths.clone() {
+            match files(&path) {
+                Err(error) => {
+                    is_whole = false;
+                    self.fails(&path, &error);
+                }
+                Ok(files) => {
+                    self.failing.remove(&path);
+                    files.iter().for_each(|file| self.take(file, look));
+                }
+            }
+        }
+        if is_whole {
+            look.remove_others(&self.names);
+            self.failing.retain(|path| path.exists());
+        }
+    }
+
+    fn take(&mut self, file: &Path, look: &mut Look) {
         let name = name_of(file);
-        if !names.insert(name.clone()) {
+        if !self.names.insert(name.clone()) {
             let error = io::Error::other(format!("another source has the name `{name}`"));
             return self.fails(file, &error);
         }
@@ -264,7 +301,7 @@ mod tests {
             let (blobs, clock) = (Arc::<Kept>::default(), Arc::<Clock>::default());
             let scribe = testing::scribe(&blobs, &clock);
             let paths = vec![folder.path().to_owned()];
-            let sources = FileSources::new(paths, ["declared".to_owned()].into());
+            let sources = FileSources::new(paths, ["declared".to_owned()].into(), Disk::default());
             Self { folder, blobs, scribe, sources }
         }
 

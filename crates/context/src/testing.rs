@@ -1,7 +1,7 @@
 //! What the tests of this crate share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,9 +13,14 @@ use tokio::sync::Notify;
 use crate::scribe::{Scribe, SourcePorts};
 use crate::sealing::{Sealing, Vault};
 
-/// Blobs in memory, and news of each write.
+/// Blobs in memory, news of each write, and whether writing fails.
 #[derive(Default)]
-pub(crate) struct Kept(Mutex<BTreeMap<String, Vec<u8>>>, pub(crate) Notify, AtomicUsize);
+pub(crate) struct Kept(
+    Mutex<BTreeMap<String, Vec<u8>>>,
+    pub(crate) Notify,
+    AtomicUsize,
+    pub(crate) AtomicBool,
+);
 
 impl Kept {
     /// How often something was put.
@@ -34,6 +39,9 @@ impl Blobs for Kept {
         Ok(self.with(|kept| kept.get(key).cloned()))
     }
     async fn put(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
+        if self.3.load(Ordering::Relaxed) {
+            return Err(StoreError::Unavailable("told to".to_owned()));
+        }
         self.with(|kept| kept.insert(key.to_owned(), value.to_vec()));
         self.2.fetch_add(1, Ordering::Relaxed);
         self.1.notify_one();

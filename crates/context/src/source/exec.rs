@@ -38,20 +38,30 @@ impl ExecSource {
         // Its own group: what it starts ends with it.
         command.process_group(0).kill_on_drop(true);
         let child = command.spawn().map_err(|error| format!("cannot be started: {error}"))?;
-        Ok(Running(child))
+        let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        Ok(Running { child, group: id })
     }
 }
 
-/// A program that is killed, with all that it has started, unless it has ended.
-struct Running(Child);
+/// A program that is killed, with all that it has started, also what has outlived it.
+struct Running {
+    child: Child,
+    group: Option<Pid>,
+}
+
+impl Running {
+    /// Of its group: once.
+    fn kill(&mut self) {
+        if let Some(group) = self.group.take() {
+            // It can only fail because all have gone already.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let pid = self.0.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            // It can only fail because all have gone already.
-            let _ = kill_process_group(pid, Signal::KILL);
-        }
+        self.kill();
     }
 }
 
@@ -69,7 +79,7 @@ impl Source for ExecSource {
     async fn fetch(&self, _: &Validators, bytes_max: usize) -> Result<Fetched, FetchError> {
         let mut running = self.start()?;
         let most = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
-        let (stdout, stderr) = (running.0.stdout.take(), running.0.stderr.take());
+        let (stdout, stderr) = (running.child.stdout.take(), running.child.stderr.take());
         let complaint = tokio::spawn(complaint(stderr));
         let mut text = Vec::new();
         if let Some(stdout) = stdout {
@@ -79,7 +89,9 @@ impl Source for ExecSource {
         if text.len() > bytes_max {
             return Err(format!("prints more than {bytes_max} bytes").into());
         }
-        let status = running.0.wait().await.map_err(|error| error.to_string())?;
+        let status = running.child.wait().await.map_err(|error| error.to_string())?;
+        // At once: its number may be another's later.
+        running.kill();
         if status.success() {
             return Ok(Fetched::New(text, Validators::default()));
         }
@@ -138,17 +150,29 @@ mod tests {
         assert!(why.starts_with("cannot be started: "), "{why}");
     }
 
+    /// A script that starts something which holds the lock of a file as long as it lives, and goes on
+    /// when it does.
+    fn holding(alive: &std::path::Path, then: &str) -> String {
+        let alive = alive.display();
+        format!(
+            "(exec 9<{alive}; /usr/bin/flock 9; echo held >{alive}; exec /usr/bin/sleep 600) \
+             >/dev/null 2>&1 & until [ -s {alive} ]; do /usr/bin/sleep 0.01; done; {then}"
+        )
+    }
+
+    /// Returns when nobody holds it.
+    async fn freed(alive: &std::path::Path) {
+        let file = std::fs::File::open(alive).unwrap();
+        let freed = tokio::task::spawn_blocking(move || file.lock());
+        tokio::time::timeout(Duration::from_secs(20), freed).await.unwrap().unwrap().unwrap();
+    }
+
     #[tokio::test]
     async fn it_ends_with_whoever_waits_for_it_and_so_does_what_it_started() {
         let folder = tempfile::tempdir().unwrap();
         let alive = folder.path().join("alive");
         std::fs::write(&alive, "").unwrap();
-        // Its child keeps the lock of the file as long as it lives.
-        let script = format!(
-            "(exec 9<{0}; /usr/bin/flock 9; echo held >{0}; exec /usr/bin/sleep 600) & wait",
-            alive.display()
-        );
-        let source = shell(&script, true);
+        let source = shell(&holding(&alive, "wait"), true);
         {
             let running = run(&source);
             tokio::pin!(running);
@@ -162,8 +186,18 @@ mod tests {
                 () = held => {}
             }
         }
-        let file = std::fs::File::open(&alive).unwrap();
-        let freed = tokio::task::spawn_blocking(move || file.lock());
-        tokio::time::timeout(Duration::from_secs(20), freed).await.unwrap().unwrap().unwrap();
+        freed(&alive).await;
+    }
+
+    #[tokio::test]
+    async fn what_it_started_does_not_outlive_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let alive = folder.path().join("alive");
+        for (then, is_good) in [("echo 1", true), ("exit 3", false)] {
+            std::fs::write(&alive, "").unwrap();
+            let told = run(&shell(&holding(&alive, then), true)).await;
+            assert_eq!(told.is_ok(), is_good, "{told:?}");
+            freed(&alive).await;
+        }
     }
 }

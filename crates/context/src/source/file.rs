@@ -13,15 +13,32 @@ use super::{FetchError, Fetched, Source, Validators};
 /// A regular file.
 pub struct FileSource {
     path: PathBuf,
-    is_busy: Arc<AtomicBool>,
+    disk: Disk,
 }
+
+/// A disk that may hang: one thread waits for it then, and no second one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Disk(Arc<AtomicBool>);
 
 /// That a thread reads, as long as it does.
 struct Busy(Arc<AtomicBool>);
 
-impl Busy {
-    fn new(is_busy: &Arc<AtomicBool>) -> Option<Self> {
-        (!is_busy.swap(true, Ordering::AcqRel)).then(|| Self(Arc::clone(is_busy)))
+impl Disk {
+    fn take(&self) -> Option<Busy> {
+        (!self.0.swap(true, Ordering::AcqRel)).then(|| Busy(Arc::clone(&self.0)))
+    }
+
+    /// What is read of it, on a thread that may wait.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, FetchError> {
+        let busy = self.take().ok_or("still hangs in an earlier reading")?;
+        let reading = tokio::task::spawn_blocking(move || {
+            let _busy = busy;
+            read()
+        });
+        Ok(reading.await.map_err(|_| "cannot be read")?)
     }
 }
 
@@ -34,7 +51,7 @@ impl Drop for Busy {
 impl FileSource {
     /// The file at `path`.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, is_busy: Arc::default() }
+        Self { path, disk: Disk::default() }
     }
 }
 
@@ -49,13 +66,8 @@ impl Source for FileSource {
     }
 
     async fn fetch(&self, _: &Validators, bytes_max: usize) -> Result<Fetched, FetchError> {
-        let busy = Busy::new(&self.is_busy).ok_or("still hangs in an earlier reading")?;
         let path = self.path.clone();
-        let reading = tokio::task::spawn_blocking(move || {
-            let _busy = busy;
-            read(&path, bytes_max)
-        });
-        let text = reading.await.map_err(|_| "cannot be read")??;
+        let text = self.disk.read(move || read(&path, bytes_max)).await??;
         Ok(Fetched::New(text, Validators::default()))
     }
 }
@@ -102,7 +114,7 @@ mod tests {
         let path = folder.path().join("a.json");
         std::fs::write(&path, "1").unwrap();
         let source = FileSource::new(path);
-        let hanging = Busy::new(&source.is_busy).unwrap();
+        let hanging = source.disk.take().unwrap();
         let fetch = async || source.fetch(&Validators::default(), 9).await;
         assert_eq!(fetch().await.unwrap_err().0, "still hangs in an earlier reading");
         drop(hanging);

@@ -17,7 +17,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use keys::Secret;
 
-use super::{FetchError, Fetched, Source, Validators, file};
+use super::file::{self, Disk};
+use super::{FetchError, Fetched, Source, Validators};
 
 /// The longest text of a header that a file holds.
 const HEADER_BYTES_MAX: usize = 16 << 10;
@@ -43,6 +44,8 @@ pub struct HttpSource {
     uri: Uri,
     headers: Vec<(HeaderName, HeaderText)>,
     client: HttpClient,
+    /// Where files of headers lie.
+    disk: Disk,
 }
 
 enum HttpClient {
@@ -65,7 +68,7 @@ impl HttpSource {
             }
             _ => HttpClient::Clear(Client::builder(executor).build_http()),
         };
-        Ok(Self { uri, headers, client })
+        Ok(Self { uri, headers, client, disk: Disk::default() })
     }
 
     async fn request(&self, known: &Validators) -> Result<Request<Empty<Bytes>>, FetchError> {
@@ -75,7 +78,7 @@ impl HttpSource {
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         headers.insert(USER_AGENT, HeaderValue::from_static("margrave"));
         for (name, text) in &self.headers {
-            headers.insert(name.clone(), header(name, text).await?);
+            headers.insert(name.clone(), header(name, text, &self.disk).await?);
         }
         let since = [(IF_NONE_MATCH, &known.etag), (IF_MODIFIED_SINCE, &known.last_modified)];
         for (name, value) in since {
@@ -87,13 +90,17 @@ impl HttpSource {
     }
 }
 
-async fn header(name: &HeaderName, text: &HeaderText) -> Result<HeaderValue, FetchError> {
+async fn header(
+    name: &HeaderName,
+    text: &HeaderText,
+    disk: &Disk,
+) -> Result<HeaderValue, FetchError> {
     let bytes = match text {
         HeaderText::Given(secret) => secret.expose().to_vec(),
         HeaderText::File { prefix, path } => {
             let path = path.clone();
-            let reading = tokio::task::spawn_blocking(move || file::read(&path, HEADER_BYTES_MAX));
-            let read = reading.await.map_err(|_| "the file of a header cannot be read")?;
+            let read = disk.read(move || file::read(&path, HEADER_BYTES_MAX)).await;
+            let read = read.and_then(|read| read);
             let read = read.map_err(|why| format!("the file of the header `{name}`: {why}"))?;
             [prefix.as_bytes(), read.trim_ascii()].concat()
         }

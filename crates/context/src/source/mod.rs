@@ -11,7 +11,7 @@ use async_trait::async_trait;
 
 pub use exec::ExecSource;
 pub use file::FileSource;
-pub(crate) use file::read as read_file;
+pub(crate) use file::{Disk, read as read_file};
 pub use format::Format;
 pub use http::{HeaderText, HttpSource};
 pub use inline::InlineSource;
