@@ -12,21 +12,25 @@ use crate::report::Difference;
 use crate::state::State;
 
 impl State {
-    /// Of the proxies that are `wanted`; none when that would be more than `most` resources.
+    /// Of the proxies that are `wanted`; none when that would be more than `most` resources. One proxy
+    /// alone is told of, whatever it has.
     pub(crate) fn statuses(
         &self,
         wanted: &dyn Fn(&Node) -> bool,
         most: usize,
     ) -> Option<Vec<ClientStatus>> {
-        let streams = || {
-            let all = self.groups.values().flat_map(|group| {
-                group.streams.iter().map(move |(id, stream)| (group, *id, stream))
-            });
-            all.filter(|(.., stream)| wanted(&stream.node))
-        };
-        let resources: usize = streams().map(|(group, ..)| group.len().max(1)).sum();
-        (resources <= most)
-            .then(|| streams().map(|(group, id, stream)| group.status(id, stream)).collect())
+        let mut asked = Vec::new();
+        let mut resources = 0;
+        for group in self.groups.values() {
+            let streams = group.streams.iter().filter(|(_, stream)| wanted(&stream.node));
+            let before = asked.len();
+            asked.extend(streams.map(|(id, stream)| (group, *id, stream)));
+            if asked.len() > before {
+                resources += group.len().max(1) * (asked.len() - before);
+            }
+        }
+        let is_little = resources <= most || asked.len() == 1;
+        is_little.then(|| asked.into_iter().map(|(group, id, it)| group.status(id, it)).collect())
     }
 }
 

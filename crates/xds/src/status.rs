@@ -25,7 +25,7 @@ pub(crate) const FETCH: &str =
 pub(crate) const STREAM: &str =
     "/envoy.service.status.v3.ClientStatusDiscoveryService/StreamClientStatus";
 
-/// Resources in one answer: about 20 MB.
+/// Resources in one answer about several clients: about 20 MB.
 const RESOURCES_MAX: usize = 100_000;
 
 /// How one client stands.
