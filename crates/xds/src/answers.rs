@@ -4,15 +4,20 @@
 //! Counters are to be reported as deltas. A proxy tells of itself only, by the node of its first
 //! message.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use model::Node;
 use prost::Message;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 use tonic::Status;
 
+use crate::age::Age;
 use crate::inbound::Inbound;
-use crate::stream::draining;
+use crate::limits::Limits;
+use crate::rate::Meter;
+use crate::stream::{draining, mute, too_many_requests};
 use crate::wire::WireNode;
 
 /// The service's only method.
@@ -53,20 +58,36 @@ impl Answers {
     }
 }
 
-/// Takes in what a proxy tells until it ends. `admit` is asked of its node, once.
+/// What a client may cost that tells of itself.
+pub(crate) struct Bounds {
+    pub(crate) limits: Limits,
+    pub(crate) age: Age,
+}
+
+/// Takes in what a proxy tells until it ends, or has become old. `admit` is asked of its node, once.
 pub(crate) async fn listen(
     mut inbound: Inbound,
     mut drain: watch::Receiver<bool>,
+    bounds: Bounds,
     admit: impl Fn(&Node) -> Result<(), Status>,
     tell: impl Fn(&Node, Answers),
 ) -> Result<(), Status> {
+    let Bounds { limits, age } = bounds;
+    let mut greeting = pin!(sleep(limits.greeting));
+    let mut aged = pin!(age.comes());
+    let mut messages = Meter::new(limits.requests, Instant::now());
     let mut node: Option<Arc<Node>> = None;
     loop {
         let message = tokio::select! {
             message = inbound.next() => message?,
             _ = drain.wait_for(|drain| *drain) => return Err(draining()),
+            () = &mut greeting, if node.is_none() => return Err(mute()),
+            () = &mut aged => return Ok(()),
         };
         let Some(word) = message else { return Ok(()) };
+        if !messages.take(Instant::now()) {
+            return Err(too_many_requests(&limits));
+        }
         let told = Told::decode(word.bytes)
             .map_err(|error| Status::invalid_argument(format!("not a message: {error}")))?;
         let known = match (&node, told.identifier.and_then(|it| it.node)) {
@@ -150,11 +171,16 @@ struct Counter {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::time::Duration;
 
-    use bytes::{BufMut, BytesMut};
+    use bytes::{BufMut, Bytes, BytesMut};
+    use futures::StreamExt;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
 
     use super::*;
-    use crate::limits::Limits;
+    use crate::event::StreamId;
+    use crate::rate::Rate;
     use crate::turns::Turns;
 
     fn family(name: &str, value: f64) -> Family {
@@ -172,25 +198,58 @@ mod tests {
         Told { identifier: node.map(|node| Identifier { node: Some(node) }), families }
     }
 
-    /// What is told of these messages, and how the stream ends.
-    async fn heard(messages: &[Told]) -> (Vec<(String, Answers)>, Result<(), Status>) {
+    fn framed(messages: &[Told]) -> Bytes {
         let mut bytes = BytesMut::new();
         for message in messages {
             bytes.put_u8(0);
             bytes.put_u32(message.encoded_len() as u32);
             message.encode(&mut bytes).unwrap();
         }
-        let body = tonic::body::Body::new(http_body_util::Full::new(bytes.freeze()));
+        bytes.freeze()
+    }
+
+    /// What is told of a stream that says this, and how it ends.
+    async fn heard_of<B>(body: B, limits: Limits) -> (Vec<(String, Answers)>, Result<(), Status>)
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<tonic::codegen::StdError>,
+    {
         let heard = Mutex::new(Vec::new());
         let admit = |node: &Node| match node.id.as_str() {
             "stranger" => Err(Status::permission_denied("who?")),
             _ => Ok(()),
         };
         let tell = |node: &Node, answers| heard.lock().unwrap().push((node.id.clone(), answers));
-        let inbound = Inbound::new(body, MESSAGE_BYTES_MAX, Turns::new(&Limits::default()));
+        let body = tonic::body::Body::new(body);
+        let inbound = Inbound::new(body, MESSAGE_BYTES_MAX, Turns::new(&limits));
         let drain = watch::Sender::new(false);
-        let end = listen(inbound, drain.subscribe(), admit, tell).await;
+        let bounds = Bounds { limits, age: Age::of(StreamId(1), &limits, Instant::now()) };
+        let end = listen(inbound, drain.subscribe(), bounds, admit, tell).await;
         (heard.into_inner().unwrap(), end)
+    }
+
+    /// What is told of these messages, and how the stream ends.
+    async fn heard(messages: &[Told]) -> (Vec<(String, Answers)>, Result<(), Status>) {
+        heard_of(http_body_util::Full::new(framed(messages)), Limits::default()).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_says_soon_whose_it_is_and_not_too_much_and_ends() {
+        let requests = Rate { per_second: 1, burst: 2 };
+        let limits = Limits { age: Duration::from_secs(600), requests, ..Limits::default() };
+        let one = told(Some("p1"), &[("http.a.downstream_rq_5xx", 1.0)]);
+        for (messages, told, code) in [
+            (0, 0, Some(tonic::Code::DeadlineExceeded)),
+            (2, 2, None),
+            (3, 2, Some(tonic::Code::ResourceExhausted)),
+        ] {
+            // And then it stays, and says nothing.
+            let said = framed(&vec![one.clone(); messages]);
+            let said = futures::stream::iter([Ok::<_, Status>(Frame::data(said))]);
+            let body = StreamBody::new(said.chain(futures::stream::pending()));
+            let (heard, end) = heard_of(body, limits).await;
+            assert_eq!((heard.len(), end.err().map(|it| it.code())), (told, code), "{messages}");
+        }
     }
 
     #[tokio::test]

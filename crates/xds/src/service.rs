@@ -237,12 +237,15 @@ impl Ads {
         let (outbound, messages) = mpsc::channel(OUTBOUND_MESSAGES);
         let inbound = self.inbound(request, answers::MESSAGE_BYTES_MAX);
         let drain = self.0.drain.subscribe();
+        let limits = self.0.limits;
+        let age = Age::of(open.stream, &limits, Instant::now());
+        let bounds = answers::Bounds { limits, age };
         tokio::spawn(async move {
             let shared = &open.shared;
             let admit = |node: &Node| shared.admit(node, open.identity.as_deref()).map(|_| ());
             let tell = |node: &Node, answers| shared.directory.answered(node, answers);
             let ended = tokio::select! {
-                ended = answers::listen(inbound, drain, admit, tell) => ended,
+                ended = answers::listen(inbound, drain, bounds, admit, tell) => ended,
                 status = open.identity_ends() => Err(status),
             };
             // When the client is gone already there is nobody to tell.

@@ -239,7 +239,7 @@ fn ended(reason: &'static str, status: Status) -> Status {
     status
 }
 
-fn mute() -> Status {
+pub(crate) fn mute() -> Status {
     Status::deadline_exceeded("a client that opens a stream says soon what it wants")
 }
 
