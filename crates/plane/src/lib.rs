@@ -52,8 +52,8 @@ pub use plane::{Config, Plane};
 pub use polling::Polling;
 pub use report::{Difference, ProxyReport};
 pub use rollout::{
-    Ledger, Limits, Opening, OpeningError, Planned, Policy, Refusal, RolloutError, Rollouts,
-    Sample, Status, Wish,
+    Ledger, Limits, Opening, OpeningError, Planned, Policy, RolloutError, Rollouts, Sample, Status,
+    Wish,
 };
 pub use summary::Summary;
 pub use view::{Description, FleetView, Proxy, ProxyState, Refused};

@@ -70,9 +70,6 @@ pub struct Status {
     pub editions: Vec<EditionRow>,
 }
 
-/// What refuses an edition: see [`Planned::refused`].
-pub type Refusal = (String, String);
-
 /// Decides which groups have which edition.
 pub struct Rollouts {
     plane: Arc<Plane>,

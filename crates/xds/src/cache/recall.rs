@@ -1,4 +1,5 @@
-//! Streams that are to end, so that their clients come back and may be served from elsewhere.
+//! Streams whose clients are to be served from elsewhere: they move there, or end, so that their clients
+//! come back.
 
 use std::collections::BTreeSet;
 
@@ -30,8 +31,8 @@ impl Drop for Listener<'_> {
 }
 
 impl Cache {
-    /// Ends these streams of this cache. A client that comes back says what it has, so that this
-    /// costs hardly a byte.
+    /// These streams of this cache move to the one that their client is assigned now, or end. A client
+    /// that comes back says what it has, so that this costs hardly a byte.
     pub fn recall(&self, streams: impl IntoIterator<Item = StreamId>) {
         self.recalls.0.send_modify(|recalled| {
             recalled.extend(streams);
@@ -41,7 +42,7 @@ impl Cache {
         });
     }
 
-    /// Completes when this stream is to end.
+    /// Completes when this stream is to move, or to end.
     pub(crate) async fn recalled(&self, stream: StreamId) {
         let _listener = Listener { recalls: &self.recalls, stream };
         let mut news = self.recalls.0.subscribe();
