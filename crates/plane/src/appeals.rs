@@ -16,6 +16,8 @@ pub(crate) struct Appeal {
     group: Arc<str>,
     stream: StreamId,
     owner: Owner,
+    /// What that is.
+    marks: Vec<u64>,
     specimens: Vec<Specimen>,
     series: String,
 }
@@ -31,6 +33,7 @@ impl State {
                 all.push(Appeal {
                     group: name.clone(),
                     stream,
+                    marks: group.marks(&owner),
                     specimens: held.iter().map(|kept| Specimen::from(&kept.resource)).collect(),
                     owner,
                     series: series(&version.unwrap_or_default()).to_owned(),
@@ -54,12 +57,12 @@ impl Plane {
     }
 
     async fn hear(&self, appeal: Appeal) {
-        let Appeal { group, stream, owner, specimens, series } = appeal;
+        let Appeal { group, stream, owner, marks, specimens, series } = appeal;
         let redact = |text: &str| self.shown(text);
         let told = self.gate.appeal(&specimens, &series, &redact).await;
         tracing::info!(%group, %owner, refuses_too = told.is_some(), "Envoy was asked who is right");
         let too = told.map(|complaint| words::envoys(&complaint));
-        let again = self.state().heard(&group, stream, &owner, too);
+        let again = self.state().heard(&group, stream, &owner, &marks, too);
         self.queue.urgent(again);
         self.tell();
     }

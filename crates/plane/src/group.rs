@@ -321,6 +321,12 @@ impl Group {
         Some((&held.resources, held.before.as_deref().unwrap_or_default()))
     }
 
+    /// What tells what an owner has from what it had before, and will have.
+    pub(crate) fn marks(&self, owner: &Owner) -> Vec<u64> {
+        let held = self.held_of(owner).map(|(now, _)| now).unwrap_or_default();
+        held.iter().map(|kept| kept.seq).collect()
+    }
+
     /// The version at which an owner has a resource.
     pub(crate) fn version(&self, owner: &Owner, type_url: &TypeUrl, name: &str) -> Option<String> {
         let (now, _) = self.held_of(owner)?;

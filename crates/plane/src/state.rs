@@ -133,7 +133,10 @@ impl State {
             self.behind.forget(id, &mut tenant);
         }
         let owner = owner_of(id);
-        self.groups.values_mut().for_each(|group| group.remove(&owner));
+        for group in self.groups.values_mut() {
+            group.cache.pardon(&owner);
+            group.remove(&owner);
+        }
     }
 
     /// Notes whether all have been given what an instance has become.
@@ -315,15 +318,17 @@ impl State {
         group.pollers.polled(node, type_url, version, now)
     }
 
-    /// An Envoy was asked whose fault a refusal is; returns instances to be rendered again.
+    /// An Envoy was asked whose fault a refusal is, of what had these marks: of anything else nothing
+    /// is known. Returns instances to be rendered again.
     pub(crate) fn heard(
         &mut self,
         group: &str,
         stream: StreamId,
         owner: &Owner,
+        asked: &[u64],
         too: Option<String>,
     ) -> Vec<InstanceId> {
-        let group = self.groups.get_mut(group);
+        let group = self.groups.get_mut(group).filter(|group| group.marks(owner) == asked);
         let outcomes = group.map(|group| group.heard(stream, owner, too)).unwrap_or_default();
         outcomes.into_iter().filter_map(|outcome| self.conclude(outcome)).collect()
     }

@@ -12,6 +12,21 @@ impl World {
         self.synced(stream);
     }
 
+    pub(super) fn marks(&self, owner: &str) -> Vec<u64> {
+        self.state.groups[DEFAULT_GROUP].marks(&owner.into())
+    }
+
+    /// What Envoy says of what had these marks, and this proxy refuses.
+    pub(super) fn heard(
+        &mut self,
+        stream: u64,
+        owner: &str,
+        marks: &[u64],
+        too: Option<String>,
+    ) -> Vec<InstanceId> {
+        self.state.heard(DEFAULT_GROUP, StreamId(stream), &owner.into(), marks, too)
+    }
+
     fn polls(&mut self, id: &str, version: &str) {
         let node = Arc::new(Node { id: id.to_owned(), ..Node::default() });
         let type_url = TypeUrl::new(CLUSTER);
@@ -86,4 +101,38 @@ fn who_polls_is_shown_and_waited_for_by_nobody() {
     assert_eq!(world.converged("a", 6), behind(0, 1, "not yet acknowledged by p1"));
     world.synced(1);
     assert_eq!(world.converged("a", 6), live(1, Some(NOTICE)));
+}
+
+#[test]
+fn one_proxy_is_told_of_whatever_it_has_and_of_many_not_too_much() {
+    let mut world = World::new(&[1, 2]);
+    world.change("a", 5, &["cluster a/x 1", "route internal/a 1"]);
+    let told = |wanted: &[&str], most: usize| {
+        let wanted = |node: &Node| wanted.contains(&node.id.as_str());
+        let told = world.state.statuses(&wanted, most);
+        told.map(|all| all.iter().map(|it| it.resources.len()).sum::<usize>())
+    };
+    assert_eq!(told(&["p1", "p2"], 4), Some(4));
+    assert_eq!(told(&["p1", "p2"], 3), None);
+    assert_eq!(told(&["p2"], 1), Some(2), "there is no smaller question");
+    assert_eq!(told(&["p9"], 0), Some(0));
+}
+
+#[test]
+fn envoys_word_on_what_was_before_convicts_nothing_else() {
+    let mut world = World::new(&[1, 2, 3]);
+    world.state.groups.get_mut(DEFAULT_GROUP).unwrap().hears = Arc::new([String::new()].into());
+    world.change("a", 5, &["route internal/a good"]);
+    (1..=3).for_each(|stream| world.synced(stream));
+    world.change("a", 6, &["route internal/a odd"]);
+    world.rejects(1, "a", "route internal/a odd");
+    let before = world.marks("a");
+    world.change("a", 7, &["route internal/a even"]);
+    world.rejects(1, "a", "route internal/a even");
+    let is_quarantined = |world: &World| world.state.tenants[&id("a")].quarantine.is_some();
+    world.heard(1, "a", &before, Some("no".to_owned()));
+    assert!(!is_quarantined(&world), "it was asked about something else");
+    let now = world.marks("a");
+    world.heard(1, "a", &now, Some("no".to_owned()));
+    assert!(is_quarantined(&world));
 }

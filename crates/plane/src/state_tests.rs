@@ -340,7 +340,8 @@ fn where_an_envoy_can_be_asked_nothing_lands_before_it_has_said_who_is_right() {
         world.settled(2, "a");
         world.settled(3, "a");
         assert_eq!(world.converged("a", 6), behind(1, 3, "not yet acknowledged by p1"));
-        world.state.heard(DEFAULT_GROUP, StreamId(1), &"a".into(), word);
+        let marks = world.marks("a");
+        world.heard(1, "a", &marks, word);
         assert_eq!(world.converged("a", 6), converged);
     }
 }

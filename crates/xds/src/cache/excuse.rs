@@ -20,7 +20,7 @@ const REASON_CHARS_MAX: usize = 512;
 pub(super) struct Excuses(HashMap<OwnerId, (Owner, Arc<str>)>);
 
 impl Excuses {
-    /// The owner has something again.
+    /// The owner has something again, or is gone.
     pub(super) fn end(&mut self, owner: &str) {
         if !self.0.is_empty() {
             self.0.retain(|_, (excused, _)| &**excused != owner);
@@ -37,6 +37,13 @@ impl Cache {
         if state.excuses.0.len() < EXCUSES_MAX {
             let reason: String = reason.chars().take(REASON_CHARS_MAX).collect();
             state.excuses.0.insert(id, (owner.into(), reason.into()));
+        }
+    }
+
+    /// This owner is gone for good: nothing is kept from clients.
+    pub fn pardon(&self, owner: &str) {
+        if !self.read().excuses.0.is_empty() {
+            self.write().excuses.end(owner);
         }
     }
 }

@@ -41,6 +41,12 @@ async fn a_client_is_told_why_there_is_nothing() {
         ("a/1".to_owned(), Code::FailedPrecondition, "its certificate has ended".to_owned());
     assert_eq!(told(&gone.resource_errors), [excused]);
 
+    // Its owner is gone, for good: nobody keeps anything from clients.
+    server.cache.pardon("a");
+    let mut another = Delta::connect(&server).await;
+    another.ask(ENDPOINT, &["a/1"]).await;
+    assert_eq!(told(&another.next().await.resource_errors), [not_found("a/1")]);
+
     // There again, and gone again: now it is simply not there.
     server.apply("a", &[resource(ENDPOINT, "a/1", "y")], &[]);
     let back = client.next().await;
