@@ -22,6 +22,7 @@ mod gate;
 mod good;
 mod group;
 mod grouping;
+mod house;
 mod judged;
 mod live;
 pub mod metrics;

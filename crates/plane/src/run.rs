@@ -35,11 +35,6 @@ const START_ADDRESS_WAIT: Duration = Duration::from_secs(5);
 const DOCUMENTS: Duration = Duration::from_secs(2);
 /// How often canaries are looked after: a fraction of how long one is waited for.
 const CANARIES: Duration = Duration::from_millis(250);
-/// How often gauges are set, so that whoever looks at them knows of a quarantine within two seconds;
-/// and what is over is looked for.
-const HOUSEKEEPING: Duration = Duration::from_millis(1_500);
-/// A group that has had no proxy for so long is forgotten, until one names it again.
-const GROUP_KEPT: Duration = Duration::from_hours(1);
 
 impl Plane {
     /// Works until the future is dropped or `shutdown` completes. Proxies are answered once all of
@@ -56,6 +51,7 @@ impl Plane {
         tasks.spawn(self.resolver.clone().run());
         tasks.spawn(self.clone().follow_documents());
         tasks.spawn(self.clone().remember_addresses());
+        tasks.spawn(self.clone().keep_gauges());
         tasks.spawn(self.clone().keep_house());
         tasks.spawn(self.clone().keep_canaries());
         tasks.spawn(self.clone().keep_good());
@@ -389,16 +385,6 @@ impl Plane {
                 self.state().guard_groups();
                 self.tell();
             }
-        }
-    }
-
-    async fn keep_house(self: Arc<Self>) {
-        loop {
-            metrics::fleet(&self.fleet());
-            sleep(HOUSEKEEPING).await;
-            self.state().forget_groups(GROUP_KEPT);
-            self.look_for_releases();
-            self.forget_traffic();
         }
     }
 }

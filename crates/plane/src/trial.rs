@@ -217,7 +217,9 @@ impl Group {
 
     /// A canary that is away too long, or refuses what others took, is none.
     fn replace_unfit(&mut self, now: Instant) {
-        let has_next = self.next(now).is_some();
+        // To look for the next one takes a look at all: not while nobody is away.
+        let is_any_away = self.canaries.members.values().any(|member| member.away_since.is_some());
+        let has_next = is_any_away && self.next(now).is_some();
         let refuses = |id: &str| {
             let mut streams = self.streams.values().filter(|s| s.early && s.id() == id);
             streams.any(|s| s.refuses.iter().any(|owner| !self.canaries.tries(owner)))

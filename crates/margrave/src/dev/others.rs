@@ -24,6 +24,9 @@ const LEASE_MS: Millis = 10_000;
 const PART: u32 = 10;
 /// Between two looks at what the others tell.
 const LOOK: Duration = Duration::from_millis(25);
+/// The same while nobody tells anything: looking for nothing forty times a second would be most of what
+/// a platform at rest does.
+const LOOK_ALONE: Duration = Duration::from_millis(200);
 /// A replica that has told nothing for so long is forgotten.
 const FORGOTTEN_MS: Millis = 3_600_000;
 
@@ -90,7 +93,7 @@ impl Others {
                     tracing::warn!(%error, "what other replicas tell cannot be read");
                     sleep(BEAT).await;
                 }
-                sleep(LOOK).await;
+                sleep(if self.known().is_empty() { LOOK_ALONE } else { LOOK }).await;
             }
         };
         stop.run_until_cancelled(following).await;
