@@ -54,19 +54,19 @@ impl Revocations {
         self.roll.admit(it, clock::now())
     }
 
-    /// Tells what is remembered, and what the store has, where that can be read.
+    /// Tells what is remembered, and what the store has, where that can be read. Others may follow already.
     pub async fn recall(&self, proxies: &Ads) {
         let mut read = self.read.lock().await;
-        read.known = self.remembered().await;
+        read.known.join(self.remembered().await);
         self.tell(proxies, &read.known);
         while self.look(proxies, &mut read).await.unwrap_or_default() {}
     }
 
     /// Follows for ever. A store that cannot be read changes nothing.
     pub async fn follow(&self, proxies: &Ads) {
-        let mut read = self.read.lock().await;
         loop {
-            match self.look(proxies, &mut read).await {
+            let looked = self.look(proxies, &mut *self.read.lock().await).await;
+            match looked {
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(error) => tracing::debug!(%error, "revocations were not read"),
@@ -120,5 +120,46 @@ impl Revocations {
 
     fn tell(&self, proxies: &Ads, known: &Known) {
         self.roll.revoke(known, |serials| proxies.revoke(Arc::new(serials)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::sqlite::{Options, Sqlite};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    struct Nobody;
+
+    impl xds::Directory for Nobody {
+        fn assign(&self, _: &model::Node) -> Result<Arc<xds::Cache>, String> {
+            Err("nobody is served".to_owned())
+        }
+    }
+
+    /// The listener opens after a recall, and the follower may have begun before.
+    #[tokio::test]
+    async fn who_follows_holds_up_nobody_who_recalls() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options::new(Arc::new(clock::now));
+        let store = Arc::new(Sqlite::open(folder.path().join("store.db"), options).unwrap());
+        let (nodes, feed) = (Arc::<Sqlite>::clone(&store), Arc::<Sqlite>::clone(&store));
+        let revocations = Revocations::new(nodes, feed, None);
+        let (events, _heard) = tokio::sync::mpsc::channel(1);
+        let proxies = Ads::new(Arc::new(Nobody), events, xds::Limits::default());
+        let recalled = async {
+            tokio::task::yield_now().await;
+            revocations.recall(&proxies).await;
+        };
+        let both = async {
+            tokio::select! {
+                biased;
+                () = revocations.follow(&proxies) => {}
+                () = recalled => {}
+            }
+        };
+        tokio::time::timeout(PATIENCE, both).await.expect("it is recalled");
     }
 }

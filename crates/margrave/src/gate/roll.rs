@@ -39,12 +39,23 @@ impl Known {
                     self.certificates.insert(serial, not_after);
                 }
                 Revoked::Before(node, before) => {
-                    let cut = Cut { before, not_after };
-                    let known = self.nodes.entry(node.to_string()).or_insert(cut);
-                    *known = if known.before < before { cut } else { *known };
+                    self.cut(node.to_string(), Cut { before, not_after });
                 }
             }
         }
+    }
+
+    /// With what is known elsewhere.
+    pub fn join(&mut self, other: Self) {
+        self.certificates.extend(other.certificates);
+        for (node, cut) in other.nodes {
+            self.cut(node, cut);
+        }
+    }
+
+    fn cut(&mut self, node: String, cut: Cut) {
+        let known = self.nodes.entry(node).or_insert(cut);
+        *known = if known.before < cut.before { cut } else { *known };
     }
 
     /// Without what has ended.
