@@ -22,6 +22,9 @@ pub struct Listener {
     pub server_name: String,
 }
 
+/// Tells where proxies connect, as it is at this moment.
+pub type Told = Arc<dyn Fn() -> Listener + Send + Sync>;
+
 /// How hosts join. A platform whose xDS listener speaks no TLS has none.
 #[derive(Clone)]
 pub struct Joining {
@@ -32,7 +35,7 @@ pub struct Joining {
     /// How long a certificate is good.
     pub life: Millis,
     /// Where they connect.
-    pub listener: Listener,
+    pub listener: Told,
 }
 
 impl Joining {

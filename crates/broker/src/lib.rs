@@ -40,7 +40,7 @@ pub use api::openapi;
 pub use auth::Password;
 pub use binding::place;
 pub use catalog::{PLAN_INTERNAL_ID, PLAN_PUBLIC_ID, SERVICE_ID};
-pub use joining::{Joining, Listener};
+pub use joining::{Joining, Listener, Told};
 pub use port::{
     AheadLine, BackupFile, Content, Coverage, DifferenceLine, FleetSummary, Keeper, LetGo,
     LoggedIn, Login, LoginError, LoginOffer, Prover, ProxyDetail, ProxyLine, RecordLine,

@@ -73,13 +73,14 @@ pub(crate) struct Admission {
 
 impl Admission {
     fn new(joining: &Joining, name: &ProxyName, issued: Issued, issued_at: Millis) -> Self {
+        let listener = (joining.listener)();
         Self {
             node: name.node.to_string(),
             group: name.group.to_string(),
             certificate: issued.pem,
-            authority: joining.listener.authority.clone(),
-            server_name: joining.listener.server_name.clone(),
-            xds: joining.listener.address.clone(),
+            authority: listener.authority,
+            server_name: listener.server_name,
+            xds: listener.address,
             issued_at,
             not_after: issued.not_after,
         }

@@ -211,6 +211,7 @@ fn joining(store: &Arc<Sqlite>) -> Joining {
         server_name: domain.server(),
     };
     let authority = Arc::new(authority);
+    let listener: broker::Told = Arc::new(move || listener.clone());
     Joining { nodes: Arc::<Sqlite>::clone(store), authority, life: 24 * 60 * 60 * 1000, listener }
 }
 

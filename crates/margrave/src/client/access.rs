@@ -1,5 +1,6 @@
 //! Which platform is asked, and what lets us in: the flags of every command that asks.
 
+use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -26,8 +27,8 @@ const ORDER: &str = "You are let in by the first of these that there is: the tok
 
 /// Which platform.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Platform", after_help = ORDER)]
-pub struct Access {
+#[command(next_help_heading = "Platform")]
+pub struct Platform {
     /// The broker [default: that of `margrave dev` with this state folder]
     #[arg(long, env = "MARGRAVE_URL", value_name = "URL")]
     url: Option<String>,
@@ -36,13 +37,28 @@ pub struct Access {
     /// here, or in the nearest folder above that has one]
     #[arg(long, env = "MARGRAVE_STATE", value_name = "PATH")]
     state: Option<PathBuf>,
+}
+
+/// Which platform, and what lets us in.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Platform", after_help = ORDER)]
+pub struct Access {
+    #[command(flatten)]
+    platform: Platform,
 
     /// The username that goes with MARGRAVE_BROKER_PASSWORD
     #[arg(long = "broker-username", env = "MARGRAVE_BROKER_USERNAME", value_name = "TEXT")]
     username: Option<String>,
 }
 
-impl Access {
+impl Deref for Access {
+    type Target = Platform;
+    fn deref(&self) -> &Platform {
+        &self.platform
+    }
+}
+
+impl Platform {
     /// The store of the local platform, running or not.
     pub fn database(&self) -> PathBuf {
         self.state().database()
@@ -69,6 +85,15 @@ impl Access {
         checked(url)
     }
 
+    fn state(&self) -> State {
+        let here = || std::env::current_dir().ok();
+        let named = self.state.clone();
+        let found = named.or_else(|| above(&here()?));
+        State::at(&found.unwrap_or_else(|| PathBuf::from(state::DEFAULT)))
+    }
+}
+
+impl Access {
     /// A client of the broker.
     pub fn client(&self) -> Result<Client, Failure> {
         let url = self.url()?;
@@ -80,13 +105,6 @@ impl Access {
     pub fn client_with(&self, token: Secret) -> Result<Client, Failure> {
         let credential = Credential::Token(token);
         Client::new(self.url()?, Presented { credential, source: Source::Given, team: None })
-    }
-
-    fn state(&self) -> State {
-        let here = || std::env::current_dir().ok();
-        let named = self.state.clone();
-        let found = named.or_else(|| above(&here()?));
-        State::at(&found.unwrap_or_else(|| PathBuf::from(state::DEFAULT)))
     }
 
     /// What is shown to the broker at `url`: the nearest to whoever asks counts.

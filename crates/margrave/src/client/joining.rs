@@ -38,6 +38,31 @@ pub struct Admission {
     pub not_after: i64,
 }
 
+/// Why a host has no certificate.
+#[derive(Debug)]
+pub enum NotAdmitted {
+    /// The token or the certificate that it has is not good: asking again with it will not help.
+    Denied(String),
+    /// Whatever else.
+    Failed(Failure),
+}
+
+impl<E: Into<Failure>> From<E> for NotAdmitted {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl NotAdmitted {
+    /// As a command ends with it.
+    pub fn into_failure(self) -> Failure {
+        match self {
+            Self::Denied(why) => Failure::Refused(why),
+            Self::Failed(failure) => failure,
+        }
+    }
+}
+
 /// A broker, as a host asks it.
 pub struct Host {
     http: reqwest::Client,
@@ -56,7 +81,7 @@ impl Host {
     }
 
     /// Uses a token up.
-    pub async fn join(&self, token: &Secret, asks: &Applicant) -> Result<Admission, Failure> {
+    pub async fn join(&self, token: &Secret, asks: &Applicant) -> Result<Admission, NotAdmitted> {
         let token = token.expose_str().context("the token is not text")?;
         self.ask("/v1/join", &json!({"token": token, "request": asks.request()})).await
     }
@@ -67,14 +92,14 @@ impl Host {
         certificate: &str,
         key: &Secret,
         asks: &Applicant,
-    ) -> Result<Admission, Failure> {
+    ) -> Result<Admission, NotAdmitted> {
         let proof = asks.prove(key).context("the key that is there cannot be used")?;
         let (request, proof) = (asks.request(), STANDARD.encode(proof));
         let wish = json!({"certificate": certificate, "request": request, "proof": proof});
         self.ask("/v1/join/renew", &wish).await
     }
 
-    async fn ask(&self, path: &str, wish: &Value) -> Result<Admission, Failure> {
+    async fn ask(&self, path: &str, wish: &Value) -> Result<Admission, NotAdmitted> {
         let request = self.http.post(format!("{}{path}", self.url)).json(wish);
         let answer = request.send().await.map_err(|error| {
             let error = anyhow::Error::from(error);
@@ -89,8 +114,9 @@ impl Host {
         let refusal: Refusal = serde_json::from_slice(&body).unwrap_or_default();
         let said = refusal.description.unwrap_or_else(|| format!("the broker answers {status}"));
         match status.as_u16() {
-            400 | 403 | 409 => Err(Failure::Refused(said)),
-            _ => Err(Failure::Error(anyhow!(said))),
+            403 => Err(NotAdmitted::Denied(said)),
+            400 | 409 => Err(Failure::Refused(said).into()),
+            _ => Err(anyhow!(said).into()),
         }
     }
 }

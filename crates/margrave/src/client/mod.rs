@@ -23,7 +23,7 @@ pub mod search;
 pub mod teams;
 mod whoami;
 
-pub use access::Access;
+pub use access::{Access, Platform};
 pub use api::Operation;
 pub use connect::Connect;
 pub use http::Client;

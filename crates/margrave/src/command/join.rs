@@ -12,8 +12,8 @@ use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use crate::client::Access;
-use crate::client::joining::{Admission, Host};
+use crate::client::Platform;
+use crate::client::joining::{Admission, Host, NotAdmitted};
 use crate::clock;
 use crate::config::Protocol;
 use crate::envoy::{Bootstrap, Identity};
@@ -29,7 +29,9 @@ const JOINED: &str = "joined.json";
 /// What a proxy of another protocol would wait between two polls.
 const POLL: Duration = Duration::from_secs(1);
 /// Before trying again what did not work.
-const AGAIN: Duration = Duration::from_secs(30);
+const AGAIN_MILLIS: i64 = 30_000;
+/// Between two looks at the clock.
+const LOOK: Duration = Duration::from_secs(30);
 
 /// Make this host a proxy: a token becomes a key, a certificate and a bootstrap for Envoy
 ///
@@ -45,27 +47,33 @@ pub struct Args {
     #[arg(long)]
     renew: bool,
 
-    /// Stay, and renew the certificate whenever two thirds of its life are over
+    /// Stay, and renew the certificate whenever two thirds of its life are over; a folder that has one needs
+    /// no token, and is joined anew with the one of MARGRAVE_JOIN_TOKEN
     #[arg(long, conflicts_with = "renew")]
     stay: bool,
 
     /// Where Envoy's admin interface shall listen
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:9901")]
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:9901",
+        conflicts_with = "renew"
+    )]
     admin: SocketAddr,
 
     /// The region that the proxy is in
-    #[arg(long, value_name = "NAME", default_value = "")]
+    #[arg(long, value_name = "NAME", default_value = "", conflicts_with = "renew")]
     region: String,
 
     /// The zone that it is in
-    #[arg(long, value_name = "NAME", default_value = "")]
+    #[arg(long, value_name = "NAME", default_value = "", conflicts_with = "renew")]
     zone: String,
 
     #[command(flatten)]
     output: Format,
 
     #[command(flatten)]
-    access: Access,
+    broker: Platform,
 }
 
 /// A proxy that may connect.
@@ -85,42 +93,58 @@ pub struct Joined {
 }
 
 impl Args {
-    /// Returns once the host may connect; with `--stay` when it is told to stop, or was revoked.
+    /// Returns once the host may connect; with `--stay` when it is told to stop, or was shut out.
     pub fn run(self) -> Result<(), Failure> {
         super::runtime()?.block_on(async {
             let identity = Identity::at(&self.out)?;
-            let there = identity.file(JOINED).exists();
-            let joined = match self.renew || (self.stay && there) {
-                true => self.renewed(&identity).await?,
-                false => self.joined(&identity).await?,
-            };
+            let joined = self.admitted(&identity).await.map_err(NotAdmitted::into_failure)?;
             self.output.print(&joined, || told(&joined))?;
             if self.stay { self.stay(&identity, joined).await } else { Ok(()) }
         })
     }
 
-    async fn joined(&self, identity: &Identity) -> Result<Joined, Failure> {
-        let url = self.access.url()?;
-        let token = match super::env(TOKEN).map(|text| text.trim().to_owned()) {
-            Some(text) if !text.is_empty() => Secret::from(text),
-            _ => super::token::read_secret()?,
-        };
+    /// A service that stays is started again and again with what it was started with first: it goes on with
+    /// the certificate that it has, and a token that it has used up before does not end it.
+    async fn admitted(&self, identity: &Identity) -> Result<Joined, NotAdmitted> {
+        let is_there = self.stay && identity.file(JOINED).exists();
+        let given = super::env(TOKEN).map(|text| text.trim().to_owned());
+        let given = given.filter(|text| !text.is_empty()).map(Secret::from);
+        match given {
+            _ if self.renew => self.renewed(identity).await,
+            None if is_there => Ok(known(identity)?),
+            None => self.joined(identity, &super::token::read_secret()?).await,
+            Some(token) => match self.joined(identity, &token).await {
+                Err(NotAdmitted::Denied(why)) if is_there => {
+                    let going_on = self.renewed(identity).await;
+                    // Whoever is shut out is told of the token: that is what lets it in again.
+                    going_on.map_err(|error| match error {
+                        NotAdmitted::Denied(_) => NotAdmitted::Denied(why),
+                        failed @ NotAdmitted::Failed(_) => failed,
+                    })
+                }
+                joined => joined,
+            },
+        }
+    }
+
+    async fn joined(&self, identity: &Identity, token: &Secret) -> Result<Joined, NotAdmitted> {
+        let url = self.broker.url()?;
         let applicant = Applicant::new().context("no key can be made")?;
-        let admission = Host::of(&url)?.join(&token, &applicant).await?;
+        let admission = Host::of(&url)?.join(token, &applicant).await?;
         identity.trust(&admission.authority)?;
         let bootstrap = self.bootstrap(identity, &admission)?;
         identity.write("envoy.json", &bootstrap.json())?;
-        keep(identity, &url, &admission, &applicant, &admission.authority)
+        Ok(keep(identity, &url, &admission, &applicant, &admission.authority)?)
     }
 
     /// Whom the proxy trusts does not change by a renewal: whoever could change it by one could be its
     /// control plane.
-    async fn renewed(&self, identity: &Identity) -> Result<Joined, Failure> {
+    async fn renewed(&self, identity: &Identity) -> Result<Joined, NotAdmitted> {
         let kept = identity.read(JOINED)?;
-        let url = match (self.access.url(), kept["broker"].as_str()) {
+        let url = match (self.broker.url(), kept["broker"].as_str()) {
             (Ok(url), _) => url,
             (Err(_), Some(url)) => url.to_owned(),
-            (Err(failure), None) => return Err(failure),
+            (Err(failure), None) => return Err(failure.into()),
         };
         let (certificate, key) = identity.shown()?;
         let applicant = Applicant::new().context("no key can be made")?;
@@ -132,29 +156,33 @@ impl Args {
                  trust: join again, with a token",
             );
         }
-        keep(identity, &url, &admission, &applicant, trusted)
+        Ok(keep(identity, &url, &admission, &applicant, trusted)?)
     }
 
     async fn stay(&self, identity: &Identity, mut joined: Joined) -> Result<(), Failure> {
         let stopped = Signals::listen()?.first();
         tokio::pin!(stopped);
+        let mut again_at = 0;
         loop {
             let due = joined.issued_at + (joined.not_after - joined.issued_at) / 3 * 2;
-            let mut wait = u64::try_from(due - clock::now()).unwrap_or_default();
-            joined = loop {
+            let wait = u64::try_from(due.max(again_at) - clock::now()).unwrap_or_default();
+            if wait > 0 {
                 tokio::select! {
                     () = &mut stopped => return Ok(()),
-                    () = tokio::time::sleep(Duration::from_millis(wait)) => {}
+                    // Not at once: a machine that slept has another time than its timers.
+                    () = tokio::time::sleep(Duration::from_millis(wait).min(LOOK)) => continue,
                 }
-                match self.renewed(identity).await {
-                    Ok(renewed) => break renewed,
-                    // It was revoked, or has ended: asking again will not help.
-                    Err(Failure::Refused(why)) => return Err(Failure::Refused(why)),
-                    Err(failure) => output::message(&failure.text()),
+            }
+            match self.renewed(identity).await {
+                Ok(renewed) => {
+                    joined = renewed;
+                    output::message(&told(&joined));
                 }
-                wait = u64::try_from(AGAIN.as_millis()).unwrap_or_default();
-            };
-            output::message(&told(&joined));
+                // It was revoked, or has ended: asking again will not help.
+                Err(NotAdmitted::Denied(why)) => return Err(Failure::Refused(why)),
+                Err(NotAdmitted::Failed(failure)) => output::message(&failure.text()),
+            }
+            again_at = clock::now() + AGAIN_MILLIS;
         }
     }
 
@@ -197,6 +225,18 @@ fn keep(
         issued_at: given.issued_at,
         not_after: given.not_after,
     })
+}
+
+/// What is in the folder.
+fn known(identity: &Identity) -> anyhow::Result<Joined> {
+    let kept = identity.read(JOINED)?;
+    let text = |name: &str| kept[name].as_str().map(str::to_owned);
+    let (issued_at, not_after) = (kept["issuedAt"].as_i64(), kept["notAfter"].as_i64());
+    let found = text("node").zip(text("group")).zip(issued_at.zip(not_after));
+    let ((node, group), (issued_at, not_after)) =
+        found.with_context(|| format!("{} is not ours", identity.file(JOINED).display()))?;
+    let bootstrap = identity.file("envoy.json").display().to_string();
+    Ok(Joined { node, group, bootstrap, issued_at, not_after })
 }
 
 fn told(joined: &Joined) -> String {

@@ -12,11 +12,21 @@ const FILES: [&str; 4] =
 
 /// Checked; what is wrong is told to the reader.
 pub(super) fn settings(read: &mut Reader<'_>) -> XdsTls {
-    let shows = match read.choice("xds_tls.mode").as_str() {
+    let mode = read.choice("xds_tls.mode");
+    let shows = match mode.as_str() {
         "platform" => Some(Shows::Platform),
         "files" => files(read),
         _ => None,
     };
+    // Whoever named them believes in them.
+    let unused: &[&str] = match mode.as_str() {
+        "platform" => &FILES,
+        "files" => &[],
+        _ => &[FILES[0], FILES[1], FILES[2], FILES[3], "xds_tls.client_ca"],
+    };
+    for key in unused.iter().filter(|key| !read.text(key).is_empty()).collect::<Vec<_>>() {
+        read.problem(key, &format!("is for nothing: `xds_tls.mode` is `{mode}`"));
+    }
     XdsTls {
         shows,
         client_ca: read.path("xds_tls.client_ca"),
@@ -65,4 +75,35 @@ fn life(read: &mut Reader<'_>) -> Millis {
         read.problem("xds_tls.life", "must be from `1h` to `7d`");
         LIFE_MILLIS_MIN
     })
+}
+
+/// What is revoked is remembered for as long as a certificate can be good.
+const _: () = assert!(LIFE_MILLIS_MAX <= store::CERTIFICATE_LIFE_MAX_MILLIS);
+
+#[cfg(test)]
+mod tests {
+    use super::super::layers::Layers;
+    use super::super::parse::config;
+
+    fn problems(settings: &[(&'static str, &str)]) -> Vec<String> {
+        let mut layers = Layers::defaults();
+        layers.flags(&settings.iter().map(|(key, value)| (*key, (*value).to_owned())).collect());
+        config(&layers).1
+    }
+
+    #[test]
+    fn what_would_be_ignored_is_told() {
+        let mode = |mode| ("xds_tls.mode", mode);
+        for (settings, part) in [
+            (&[mode("off"), ("xds_tls.client_ca", "a")][..], "`xds_tls.client_ca` is for nothing"),
+            (&[mode("off"), ("xds_tls.key", "a")], "`xds_tls.mode` is `off`"),
+            (&[mode("platform"), ("xds_tls.certificate", "a")], "`xds_tls.mode` is `platform`"),
+        ] {
+            let told = problems(settings);
+            assert!(told.len() == 1 && told[0].contains(part), "{settings:?}: {told:?}");
+        }
+        let good = [mode("platform"), ("xds_tls.client_ca", "a"), ("xds_tls.address", "xds:1")];
+        assert_eq!(problems(&good), Vec::<String>::new());
+        assert_eq!(problems(&[mode("files"), ("xds_tls.key", "a")]).len(), 3);
+    }
 }

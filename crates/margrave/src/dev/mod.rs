@@ -62,6 +62,12 @@ pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
     if !manner.roles.write() {
         return replica::run(config, manner).await;
     }
+    if config.store.is_some() {
+        tracing::warn!(
+            "`store` names one for nothing: the process that writes has that of its state folder"
+        );
+    }
+    config.xds_tls.check(&config.listen)?;
     let signals = Signals::listen()?;
     let metrics = probes::install_metrics()?;
     let found = envoy::find(&config.envoy, &crate::command::env)?;
@@ -113,7 +119,7 @@ fn credentials(config: &Config, manner: &Manner, state: &State) -> Result<Creden
 async fn own(gate: &Gate, state: &State) -> anyhow::Result<(Own, Value)> {
     let identity = envoy::Identity::at(&state.path().join("envoy/identity"))?;
     let joining = gate.joining();
-    let socket = identity.transport_socket(&joining.listener.server_name);
+    let socket = identity.transport_socket(&(joining.listener)().server_name);
     let name = ProxyName { group: envoy::GROUP.parse()?, node: NODE.parse()? };
     Ok((Own::join(joining, name, identity).await?, socket))
 }

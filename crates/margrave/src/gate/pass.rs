@@ -191,3 +191,85 @@ impl Issuer for Passes {
         self.held.borrow().as_ref().map_or(0, |held| held.turn)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+    use context::Sealing;
+    use keys::{Place, SealError, Sealed};
+    use store::sqlite::{Options, Sqlite};
+    use store::{Revocation, StoreError};
+
+    use super::*;
+
+    /// A platform whose authority may be another, and the keys that open it.
+    #[derive(Default)]
+    struct Platform(Mutex<Option<(Vec<u8>, Secret)>>);
+
+    impl Platform {
+        fn has(&self, seed: u8) {
+            let made = Authority::make(&"edge.example".parse().unwrap(), [seed; 16], clock::now());
+            *self.0.lock().unwrap() = Some(made.unwrap());
+        }
+    }
+
+    #[async_trait]
+    impl NodeFeed for Platform {
+        async fn authority(&self) -> Result<Option<KeptAuthority>, StoreError> {
+            let sealed = || Sealed::from_bytes([vec![1], vec![1; 8], vec![9; 40]].concat());
+            let kept = self.0.lock().unwrap().clone();
+            Ok(kept.map(|(certificate, _)| KeptAuthority { certificate, sealed: sealed() }))
+        }
+        async fn revocations(&self, _: i64, _: Millis) -> Result<Vec<Revocation>, StoreError> {
+            Ok(Vec::new())
+        }
+    }
+
+    #[async_trait]
+    impl context::Vault for Platform {
+        async fn seal(&self, _: Place<'_>, _: &Secret) -> Result<Sealing, SealError> {
+            Err(SealError::Unknown("none".to_owned()))
+        }
+        fn open(&self, _: Place<'_>, _: &Sealed) -> Result<Secret, SealError> {
+            let kept = self.0.lock().unwrap().clone();
+            kept.map(|(_, key)| key).ok_or_else(|| SealError::Unknown("none".to_owned()))
+        }
+    }
+
+    fn passes(platform: &Arc<Platform>, memory: &Arc<dyn Blobs>) -> Arc<Passes> {
+        let nodes: Arc<dyn NodeFeed> = Arc::<Platform>::clone(platform);
+        let vault: Arc<dyn context::Vault> = Arc::<Platform>::clone(platform);
+        Passes::new(nodes, vault, Arc::clone(memory), true)
+    }
+
+    #[tokio::test]
+    async fn another_certificate_is_another_turn_and_the_last_is_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let memory = Sqlite::open(folder.path().join("memory.db"), Options::new(Arc::new(|| 1)));
+        let memory: Arc<dyn Blobs> = Arc::new(memory.unwrap());
+        let platform = Arc::<Platform>::default();
+        let held = passes(&platform, &memory);
+        assert!(held.look().await.is_err() && held.recall().await.is_err() && !held.is_held());
+        platform.has(1);
+        held.look().await.unwrap();
+        let (turn, shown) = (held.turn(), held.pair().unwrap().certificate);
+        held.look().await.unwrap();
+        assert_eq!((held.turn(), held.pair().unwrap().certificate), (turn, shown.clone()));
+        // A start without the store.
+        let again = passes(&Arc::default(), &memory);
+        again.recall().await.unwrap();
+        assert_eq!(again.pair().unwrap().certificate, shown);
+        platform.has(2);
+        held.look().await.unwrap();
+        assert!(held.turn() != turn && held.pair().unwrap().certificate != shown);
+        // One that opens with what it remembered sees the next as another turn.
+        let (turn, again) = (again.turn(), passes(&platform, &memory));
+        again.recall().await.unwrap();
+        assert_eq!(again.turn(), turn);
+        platform.has(3);
+        again.look().await.unwrap();
+        assert!(again.turn() != turn);
+    }
+}

@@ -44,7 +44,7 @@ impl Host {
         Self { folder: tempfile::tempdir().expect("a folder"), internal, _held: held }
     }
 
-    fn out(&self) -> String {
+    pub(crate) fn out(&self) -> String {
         self.folder.path().join("identity").display().to_string()
     }
 

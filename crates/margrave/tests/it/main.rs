@@ -31,6 +31,7 @@ mod restored_bindings;
 mod rollout;
 mod sotw;
 mod sources;
+mod staying;
 mod strings;
 mod teams;
 mod tenants;
