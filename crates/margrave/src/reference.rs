@@ -68,6 +68,15 @@ fn the_example_of_the_configuration_page_is_sound() {
 }
 
 #[test]
+fn a_second_platform_has_ports_of_its_own() {
+    let path = page("../how-to/run-dev.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    for setting in SETTINGS.iter().filter(|setting| setting.key.starts_with("listen.")) {
+        assert!(text.contains(&format!("{}=0", setting.env())), "{}", setting.key);
+    }
+}
+
+#[test]
 fn the_command_page_has_every_command() {
     let mut definition = crate::command::definition().term_width(100);
     definition.build();

@@ -14,7 +14,7 @@ use serde::Serialize;
 use store::sqlite::backup::{self, Manifest};
 use utoipa::ToSchema;
 
-use crate::client::Connect;
+use crate::client::Access;
 use crate::failure::Failure;
 use crate::output::Format;
 use crate::{clock, when, wrapped};
@@ -38,7 +38,7 @@ pub struct Args {
     output: Format,
 
     #[command(flatten)]
-    connect: Connect,
+    access: Access,
 }
 
 /// A backup that was made.
@@ -75,8 +75,8 @@ impl Args {
         }
         let part = with_suffix(file, ".part");
         let made = match self.offline {
-            true => assemble(&self.connect.database(), &part).map_err(Failure::from),
-            false => super::runtime()?.block_on(fetch(&self.connect, &part)),
+            true => assemble(&self.access.database(), &part).map_err(Failure::from),
+            false => super::runtime()?.block_on(fetch(&self.access, &part)),
         };
         let manifest = made.and_then(|()| Ok(finish(&part, file)?)).inspect_err(|_| {
             // What is not whole is no backup.
@@ -117,8 +117,8 @@ fn private(path: &Path) -> anyhow::Result<File> {
     file.with_context(|| format!("cannot write {}", path.display()))
 }
 
-async fn fetch(connect: &Connect, part: &Path) -> Result<(), Failure> {
-    let client = connect.client()?;
+async fn fetch(access: &Access, part: &Path) -> Result<(), Failure> {
+    let client = access.client()?;
     let passphrase = wrapped::passphrase();
     let passphrase = passphrase.as_ref().and_then(Secret::expose_str);
     let request = client.request(Method::POST, "/v1/backup").timeout(ARRIVAL_MAX);

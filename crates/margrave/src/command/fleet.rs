@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::client::Connect;
+use crate::client::Access;
 use crate::failure::Failure;
 use crate::output::Format;
 
@@ -40,7 +40,7 @@ struct ConfirmRemoval {
     output: Format,
 
     #[command(flatten)]
-    connect: Connect,
+    access: Access,
 }
 
 /// What was let go.
@@ -73,7 +73,7 @@ impl ConfirmRemoval {
             ));
         }
         super::runtime()?.block_on(async {
-            let client = self.connect.client()?;
+            let client = self.access.client()?;
             let request = client.request(Method::POST, "/v1/fleet/confirm-removal");
             let gone: LetGo = client.ask(request).await?;
             let LetGo { instances, proxies } = gone;

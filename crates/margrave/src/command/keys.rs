@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use crate::client::Connect;
+use crate::client::Access;
 use crate::client::bindings::Keyring;
 use crate::failure::Failure;
 use crate::output::{self, Format};
@@ -29,7 +29,7 @@ struct Common {
     output: Format,
 
     #[command(flatten)]
-    connect: Connect,
+    access: Access,
 }
 
 impl Args {
@@ -40,7 +40,7 @@ impl Args {
                 Verb::List(common) => (common, false),
                 Verb::Rotate(common) => (common, true),
             };
-            let client = common.connect.client()?;
+            let client = common.access.client()?;
             let ring = if rotates { client.rotate_keys().await? } else { client.keys().await? };
             Ok(common.output.print(&ring, || table(&ring))?)
         })

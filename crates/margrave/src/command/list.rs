@@ -1,6 +1,6 @@
 //! `margrave list`: what there is.
 
-use crate::client::{Connect, api};
+use crate::client::{Access, api};
 use crate::failure::Failure;
 use crate::output::{self, Format};
 
@@ -15,18 +15,22 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
 
+    /// Only those of this team
+    #[arg(long, value_name = "NAME")]
+    of_team: Option<String>,
+
     #[command(flatten)]
     output: Format,
 
     #[command(flatten)]
-    connect: Connect,
+    access: Access,
 }
 
 impl Args {
     /// A table on stdout.
     pub fn run(self) -> Result<(), Failure> {
         super::runtime()?.block_on(async {
-            let client = self.connect.client()?;
+            let client = self.access.client()?;
             let instances = api::instances(&client, &self.query()).await?;
             if instances.is_empty() {
                 output::message(match self.query().is_empty() {
@@ -39,7 +43,11 @@ impl Args {
     }
 
     fn query(&self) -> Vec<(&'static str, String)> {
-        let all = [("prefix", self.search.clone()), ("hostname", self.hostname.clone())];
+        let all = [
+            ("prefix", self.search.clone()),
+            ("hostname", self.hostname.clone()),
+            ("team", self.of_team.clone()),
+        ];
         all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 }

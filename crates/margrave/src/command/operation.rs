@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::client::{Connect, api, follow};
+use crate::client::{Access, api, follow};
 use crate::failure::Failure;
 use crate::output::Format;
 
@@ -72,7 +72,7 @@ struct Which {
     output: Format,
 
     #[command(flatten)]
-    connect: Connect,
+    access: Access,
 }
 
 impl Args {
@@ -95,7 +95,7 @@ impl Args {
 impl Which {
     /// Asks for it, and tells of the operation as it is then: a new one, where it is tried anew.
     async fn ask(&self, what: &str, body: &Value) -> Result<(), Failure> {
-        let client = self.connect.client()?;
+        let client = self.access.client()?;
         let path = format!("/v1/operations/{}/{what}", self.operation);
         let answer = client.send(client.request(Method::POST, &path).json(body)).await?;
         match answer.status {
@@ -106,7 +106,7 @@ impl Which {
     }
 
     async fn show(&self, other: Option<&str>) -> Result<(), Failure> {
-        let client = self.connect.client()?;
+        let client = self.access.client()?;
         let id = other.unwrap_or(&self.operation);
         let found = api::operation(&client, id, None).await?;
         let operation =

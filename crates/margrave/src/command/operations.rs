@@ -1,6 +1,6 @@
 //! `margrave operations`: what is being done, and what is failing.
 
-use crate::client::Connect;
+use crate::client::Access;
 use crate::client::search::{self, Listed};
 use crate::clock;
 use crate::failure::Failure;
@@ -35,14 +35,14 @@ pub struct Args {
     output: Format,
 
     #[command(flatten)]
-    connect: Connect,
+    access: Access,
 }
 
 impl Args {
     /// A table on stdout.
     pub fn run(self) -> Result<(), Failure> {
         super::runtime()?.block_on(async {
-            let client = self.connect.client()?;
+            let client = self.access.client()?;
             let limit = usize::from(self.limit);
             let found = search::operations(&client, &self.query(), limit).await?;
             if found.is_empty() {

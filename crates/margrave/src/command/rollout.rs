@@ -9,7 +9,7 @@ use anyhow::Context;
 use broker::{RevertWish, RolloutLine, RolloutPlan, RolloutStatus, RolloutWish};
 use reqwest::Method;
 
-use crate::client::{Client, Connect};
+use crate::client::{Access, Client};
 use crate::failure::Failure;
 use crate::output::Format;
 
@@ -27,10 +27,14 @@ pub struct Args {
 enum Command {
     Plan(Plan),
     Start(Start),
-    Status(Status),
-    List(List),
-    Pause(Pause),
-    Resume(Resume),
+    /// Tell which groups are given which edition, and how the latest roll-out stands
+    Status(Plain),
+    /// Tell the latest roll-outs
+    List(Plain),
+    /// Begin no further stage; the gates go on watching
+    Pause(Plain),
+    /// Go on with what was paused
+    Resume(Plain),
     Revert(Revert),
 }
 
@@ -56,7 +60,7 @@ struct Plan {
     output: Format,
 
     #[command(flatten)]
-    connect: Connect,
+    access: Access,
 }
 
 /// Begin: the groups of the first stage are given the edition, if no service would be refused
@@ -69,47 +73,17 @@ struct Start {
     output: Format,
 
     #[command(flatten)]
-    connect: Connect,
+    access: Access,
 }
 
-/// Tell which groups are given which edition, and how the latest roll-out stands
+/// What is asked without a word more.
 #[derive(Debug, clap::Args)]
-struct Status {
+struct Plain {
     #[command(flatten)]
     output: Format,
 
     #[command(flatten)]
-    connect: Connect,
-}
-
-/// Tell the latest roll-outs
-#[derive(Debug, clap::Args)]
-struct List {
-    #[command(flatten)]
-    output: Format,
-
-    #[command(flatten)]
-    connect: Connect,
-}
-
-/// Begin no further stage; the gates go on watching
-#[derive(Debug, clap::Args)]
-struct Pause {
-    #[command(flatten)]
-    output: Format,
-
-    #[command(flatten)]
-    connect: Connect,
-}
-
-/// Go on with what was paused
-#[derive(Debug, clap::Args)]
-struct Resume {
-    #[command(flatten)]
-    output: Format,
-
-    #[command(flatten)]
-    connect: Connect,
+    access: Access,
 }
 
 /// Give all groups at once what they had before, or an earlier edition; gates only tell
@@ -123,7 +97,7 @@ struct Revert {
     output: Format,
 
     #[command(flatten)]
-    connect: Connect,
+    access: Access,
 }
 
 impl Args {
@@ -133,10 +107,10 @@ impl Args {
         match self.command {
             Command::Plan(args) => runtime.block_on(args.run()),
             Command::Start(args) => runtime.block_on(args.run()),
-            Command::Status(args) => runtime.block_on(args.run()),
-            Command::List(args) => runtime.block_on(args.run()),
-            Command::Pause(args) => runtime.block_on(act(&args.connect, &args.output, "pause")),
-            Command::Resume(args) => runtime.block_on(act(&args.connect, &args.output, "resume")),
+            Command::Status(args) => runtime.block_on(args.status()),
+            Command::List(args) => runtime.block_on(args.list()),
+            Command::Pause(args) => runtime.block_on(args.act("pause")),
+            Command::Resume(args) => runtime.block_on(args.act("resume")),
             Command::Revert(args) => runtime.block_on(args.run()),
         }
     }
@@ -145,7 +119,7 @@ impl Args {
 impl Plan {
     async fn run(self) -> Result<(), Failure> {
         let wish = self.what.read()?;
-        let client = self.connect.client()?;
+        let client = self.access.client()?;
         let request = client.request(Method::POST, "/v1/rollouts/plan").json(&wish);
         let request = request.timeout(PLAN_MAX);
         let plan: RolloutPlan = client.ask(request).await?;
@@ -163,43 +137,41 @@ impl Plan {
 impl Start {
     async fn run(self) -> Result<(), Failure> {
         let wish = self.what.read()?;
-        let client = self.connect.client()?;
+        let client = self.access.client()?;
         let request = client.request(Method::POST, "/v1/rollouts").json(&wish);
         let request = request.timeout(PLAN_MAX);
         told(&client, request, &self.output).await
     }
 }
 
-impl Status {
-    async fn run(self) -> Result<(), Failure> {
-        let client = self.connect.client()?;
+impl Plain {
+    async fn status(self) -> Result<(), Failure> {
+        let client = self.access.client()?;
         let request = client.request(Method::GET, "/v1/rollouts/status");
         let status: RolloutStatus = client.ask(request).await?;
         Ok(self.output.print(&status, || text::status(&status))?)
     }
-}
 
-impl List {
-    async fn run(self) -> Result<(), Failure> {
-        let client = self.connect.client()?;
+    async fn list(self) -> Result<(), Failure> {
+        let client = self.access.client()?;
         let all: Vec<RolloutLine> = client.ask(client.request(Method::GET, "/v1/rollouts")).await?;
         Ok(self.output.print(&all, || text::list(&all))?)
+    }
+
+    async fn act(self, verb: &str) -> Result<(), Failure> {
+        let client = self.access.client()?;
+        let request = client.request(Method::POST, &format!("/v1/rollouts/{verb}"));
+        told(&client, request, &self.output).await
     }
 }
 
 impl Revert {
     async fn run(self) -> Result<(), Failure> {
-        let client = self.connect.client()?;
+        let client = self.access.client()?;
         let wish = RevertWish { edition: self.to };
         let request = client.request(Method::POST, "/v1/rollouts/revert").json(&wish);
         told(&client, request, &self.output).await
     }
-}
-
-async fn act(connect: &Connect, output: &Format, verb: &str) -> Result<(), Failure> {
-    let client = connect.client()?;
-    let request = client.request(Method::POST, &format!("/v1/rollouts/{verb}"));
-    told(&client, request, output).await
 }
 
 async fn told(

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::client::Connect;
+use crate::client::Access;
 use crate::failure::Failure;
 use crate::output::{self, Format};
 
@@ -16,7 +16,7 @@ pub struct Args {
     output: Format,
 
     #[command(flatten)]
-    connect: Connect,
+    access: Access,
 }
 
 #[derive(Deserialize)]
@@ -68,7 +68,7 @@ impl Args {
     /// The list, on stdout.
     pub fn run(self) -> Result<(), Failure> {
         super::runtime()?.block_on(async {
-            let client = self.connect.client()?;
+            let client = self.access.client()?;
             let listed: Listed = client.ask(client.request(Method::GET, "/v1/sources")).await?;
             Ok(self.output.print(&listed.sources, || table(&listed.sources))?)
         })

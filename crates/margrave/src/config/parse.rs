@@ -1,7 +1,9 @@
 //! From the text of settings to a checked [`Config`].
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,13 +116,32 @@ impl Reader<'_> {
     /// The value as `read` understands it; on failure a problem and the default, which always is
     /// understood.
     pub(super) fn parsed<T: Default>(&mut self, key: &str, read: impl Fn(&str) -> Option<T>) -> T {
+        self.understood(key, Setting::find(key).map_or("", Setting::shape), read)
+    }
+
+    /// The same; `shape` is told of what it must be.
+    fn understood<T: Default>(
+        &mut self,
+        key: &str,
+        shape: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> T {
         if let Some(value) = read(self.layers.get(key).0) {
             return value;
         }
-        let setting = Setting::find(key);
-        let shape = setting.map_or("", Setting::shape);
         self.problem(key, &format!("must be {shape}, not `{}`", self.layers.get(key).0));
-        setting.and_then(|setting| read(setting.default)).unwrap_or_default()
+        Setting::find(key).and_then(|setting| read(setting.default)).unwrap_or_default()
+    }
+
+    /// A number within bounds, which are told.
+    pub(super) fn within<T>(&mut self, key: &str, least: T, most: T) -> T
+    where
+        T: Default + FromStr + PartialOrd + Display,
+    {
+        let shape = format!("a number from {least} to {most}");
+        self.understood(key, &shape, |text| {
+            text.parse().ok().filter(|number| (&least..=&most).contains(&number))
+        })
     }
 
     pub(super) fn choice(&mut self, key: &str) -> String {
@@ -203,9 +224,9 @@ impl Reader<'_> {
     fn polling(&mut self) -> plane::Polling {
         /// More often than this a fleet would do little else.
         const REFRESH_MS_MIN: u64 = 50;
-        let refresh: u64 = self.parsed("poll.refresh_ms", |text| {
-            text.parse().ok().filter(|refresh| *refresh >= REFRESH_MS_MIN)
-        });
+        /// A day: less often would be forgotten.
+        const REFRESH_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+        let refresh = self.within("poll.refresh_ms", REFRESH_MS_MIN, REFRESH_MS_MAX);
         plane::Polling::new(&self.text("poll.cluster"), Duration::from_millis(refresh))
     }
 
@@ -302,6 +323,19 @@ mod tests {
         assert_eq!(config.listen.broker, "127.0.0.1:0".parse().unwrap());
         assert_eq!(config.listen.public, "0.0.0.0:80".parse().unwrap());
         assert_eq!(config.listen.xds, "[::1]:1".parse().unwrap());
+    }
+
+    #[test]
+    fn bounds_are_told() {
+        let (_, problems) = check("[poll]\nrefresh_ms = 10\n[rollout]\nerrors_percent = 101\n");
+        assert_eq!(
+            problems,
+            [
+                "m.toml:2:1: `poll.refresh_ms` must be a number from 50 to 86400000, not `10`",
+                "m.toml:4:1: `rollout.errors_percent` must be a number from 0 to 100, not `101`",
+            ]
+        );
+        assert_eq!(check("[poll]\nrefresh_ms = 50\n").1, Vec::<String>::new());
     }
 
     #[test]

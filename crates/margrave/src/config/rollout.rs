@@ -6,15 +6,17 @@ use plane::{Limits, Policy};
 
 use super::parse::Reader;
 
+/// All of it.
+const PERCENT_MAX: u64 = 100;
+
 /// The policy; with a problem it is the default.
 pub(super) fn policy(read: &mut Reader<'_>) -> Policy {
     let number = |text: &str| text.parse::<u64>().ok();
-    let percent = |text: &str| text.parse().ok().filter(|percent| *percent <= 100);
     let limits = Limits {
         prove_within: Duration::from_secs(read.parsed("rollout.ack_seconds", number)),
         requests_min: read.parsed("rollout.requests_min", number),
-        failed_percent: read.parsed("rollout.errors_percent", percent),
-        refused_percent: read.parsed("rollout.refused_percent", percent),
+        failed_percent: read.within("rollout.errors_percent", 0, PERCENT_MAX),
+        refused_percent: read.within("rollout.refused_percent", 0, PERCENT_MAX),
     };
     let is_automatic = read.parsed("rollout.automatic", |text| text.parse().ok());
     let stages = read.text("rollout.stages");
@@ -39,7 +41,7 @@ mod tests {
     fn what_cannot_be_read_is_told_with_its_place() {
         for (key, value, part) in [
             ("rollout.stages", "canary", "is no stage"),
-            ("rollout.errors_percent", "101", "must be NUMBER"),
+            ("rollout.errors_percent", "101", "must be a number from 0 to 100, not `101`"),
             ("rollout.automatic", "perhaps", "must be true|false"),
         ] {
             let told = problems(key, value);

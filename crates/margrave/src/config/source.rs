@@ -378,7 +378,7 @@ impl One<'_> {
         let at = table.get("url").map_or(self.at.clone(), Spanned::span);
         Err((
             at,
-            "must begin with `https://`: secrets are not sent in clear to another machine"
+            "`url` must begin with `https://`: secrets are not sent in clear to another machine"
                 .to_owned(),
         ))
     }

@@ -83,7 +83,7 @@ fn what_is_wrong_is_told_with_its_place_and_no_secret() {
         ("url = 'https://a/'\nheaders.'a b' = 'x'", "`a b` is no name of a header"),
         (
             "url = 'http://a/'\nheaders.x = { env = 'MARGRAVE_TEAMS_TOKEN' }",
-            "secrets are not sent in clear",
+            "`url` must begin with `https://`: secrets are not sent in clear",
         ),
         ("url = 'http://a/'\nsecret = true", "secrets are not sent in clear"),
         ("path = 'a'\nheaders.x = 'y'", "`headers` go with `url`"),

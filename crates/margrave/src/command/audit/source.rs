@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use crate::client::Connect;
+use crate::client::Access;
 use crate::client::audit::{self, Line};
 use crate::failure::Failure;
 
@@ -22,14 +22,14 @@ pub struct Source {
     database: Option<PathBuf>,
 
     #[command(flatten)]
-    connect: Connect,
+    access: Access,
 }
 
 impl Source {
     /// Shows every entry, from the first, to `look`, until it has seen enough.
     pub fn each(&self, mut look: impl FnMut(Line) -> anyhow::Result<bool>) -> Result<(), Failure> {
         let Some(path) = &self.database else {
-            let read = async { audit::each(&self.connect.client()?, &[], look).await };
+            let read = async { audit::each(&self.access.client()?, &[], look).await };
             return super::super::runtime()?.block_on(read);
         };
         let broke =

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::status::{Proxy, why};
-use crate::client::Connect;
+use crate::client::Access;
 use crate::failure::Failure;
 use crate::output::{self, Format};
 
@@ -21,7 +21,7 @@ pub struct Args {
     output: Format,
 
     #[command(flatten)]
-    connect: Connect,
+    access: Access,
 }
 
 /// A connected proxy in depth.
@@ -63,7 +63,7 @@ impl Args {
     /// Tells.
     pub fn run(self) -> Result<(), Failure> {
         crate::command::runtime()?.block_on(async {
-            let client = self.connect.client()?;
+            let client = self.access.client()?;
             let path = client.path(&["v1", "fleet", "proxies", &self.id]);
             let detail: Detail = client.ask(client.request(Method::GET, &path)).await?;
             Ok(self.output.print(&detail, || text(&detail))?)

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::client::Connect;
+use crate::client::Access;
 use crate::failure::Failure;
 use crate::output::{self, Format};
 
@@ -28,7 +28,7 @@ pub struct Args {
     output: Format,
 
     #[command(flatten)]
-    connect: Connect,
+    access: Access,
 }
 
 /// The fleet.
@@ -126,7 +126,7 @@ impl Args {
     /// Tells.
     pub fn run(self) -> Result<(), Failure> {
         crate::command::runtime()?.block_on(async {
-            let client = self.connect.client()?;
+            let client = self.access.client()?;
             let fleet: Fleet = client.ask(client.request(Method::GET, "/v1/fleet")).await?;
             Ok(self.output.print(&fleet, || text(&fleet, self.all))?)
         })
