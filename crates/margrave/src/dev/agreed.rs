@@ -78,6 +78,15 @@ pub async fn base<S: EditionFeed>(store: &S, memory: &dyn Blobs) -> Option<Conte
     }
 }
 
+/// What groups have that no roll-out names, as the process that writes finds it; none where they were never
+/// given anything.
+pub async fn given<S: EditionFeed>(store: &S) -> anyhow::Result<Option<Content>> {
+    match store.standing().await?.given.editions.is_empty() {
+        true => Ok(None),
+        false => Ok(serde_json::from_slice(&read_base(store).await?)?),
+    }
+}
+
 async fn read_base<S: EditionFeed>(store: &S) -> anyhow::Result<Vec<u8>> {
     let given = store.standing().await?.given.editions;
     let (_, number) = given.last().context("groups are given nothing yet")?;

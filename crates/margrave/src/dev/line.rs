@@ -15,7 +15,7 @@ use worker::Worker;
 use worker::cloud::LocalCloud;
 
 use super::adapters::{PlaneFleet, PlaneView};
-use super::agreed::Agreed;
+use super::agreed::{self, Agreed};
 use super::good;
 use super::keeper::Keeper;
 use super::manner::Manner;
@@ -163,7 +163,7 @@ async fn rendering(
     (store, vault): (&Arc<Sqlite>, &Arc<Vault>),
 ) -> anyhow::Result<Rendering> {
     let configured = configured(config, listen, state)?;
-    let content = configured.content()?;
+    let content = readable(&configured, store).await?;
     let ledger = Ledger { editions: &**store, blobs: &**store, vault: &**vault };
     let opening = Opening::read(ledger, &content, &config.rollout, clock::now()).await;
     let opening = opening.map_err(not_opened)?;
@@ -182,6 +182,18 @@ async fn rendering(
     let (kept, policy) = (Arc::<Sqlite>::clone(store), config.rollout.clone());
     let rollouts = Rollouts::new(Arc::clone(&plane), kept, policy, Arc::new(clock::now));
     Ok(Rendering { plane, configured, rollouts, version: version(config, &content) })
+}
+
+/// What is rendered with, as configured. A folder that cannot be read is as one that does not compile: no
+/// reason not to start with what groups had. It is looked at again once the plane runs, and told.
+async fn readable(configured: &Configured, store: &Sqlite) -> anyhow::Result<Content> {
+    let unreadable = match configured.content() {
+        Ok(content) => return Ok(content),
+        Err(error) => error,
+    };
+    let Some(kept) = agreed::given(store).await? else { return Err(unreadable) };
+    tracing::error!("{unreadable:#}: what groups had last is used in their place");
+    Ok(Content::new(kept.templates, configured.facts.clone()))
 }
 
 /// What is rendered with, as configured.

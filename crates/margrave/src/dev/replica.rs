@@ -134,20 +134,7 @@ fn list(parts: Parts) -> Vec<Runner> {
         Some(entrance) => guarded(xds, &plane, polling, entrance),
     };
     let ready = Arc::clone(&readiness);
-    let mut list = vec![
-        Runner::new("probes", "every part's metrics and readiness", "nothing", |stop| {
-            probes::serve(metrics, handle, readiness, stop)
-        }),
-        Runner::new(
-            "plane",
-            "the store's change feed, upstream names, events of proxies",
-            "each group's resources",
-            |stop| async move {
-                plane.run(stop.cancelled_owned()).await;
-                Ok(())
-            },
-        ),
-    ];
+    let mut list = vec![runners::probing(metrics, handle, readiness), runners::planning(plane)];
     list.extend(answering);
     let (reads, writes) = ("questions about its proxies", "answers");
     let (asked, socket) = (Arc::clone(&told), replica.questions());
@@ -170,8 +157,7 @@ fn guarded(
     polling: plane::Polling,
     entrance: Arc<Entrance>,
 ) -> Vec<Runner> {
-    let proxies = plane.service(xds::Limits::default());
-    proxies.speak_json(Arc::new(polling));
+    let proxies = runners::discovery(plane, polling);
     let kept = Arc::clone(&entrance);
     let (reads, writes) = ("the platform's authority", "the certificate of the listener here");
     let gate = Runner::new("gate", reads, writes, |stop| kept.keep(stop));

@@ -121,6 +121,15 @@ async fn a_template_that_is_saved_is_live_and_one_that_fails_changes_nothing() {
     platform.restart().await;
     sleep(Duration::from_secs(3)).await;
     assert_eq!(header(&platform).await, None);
+
+    // Nor is a folder that cannot be read a reason not to start.
+    platform.stop().await;
+    std::fs::write(folder.path().join("routes.json.j2"), [0xff]).expect("written");
+    platform.restart().await;
+    let trouble = |now: &Value| now["trouble"].as_str().map(str::to_owned);
+    let trouble = until("told", &platform, trouble).await;
+    assert!(trouble.contains("cannot read the templates in"), "{trouble}");
+    assert_eq!(header(&platform).await, None);
 }
 
 /// Answers 200 to whoever shows the right credential and both parts of a header, as real services
