@@ -87,6 +87,34 @@ fn followed(others: Arc<Others>, plane: Arc<Plane>, summaries: SummaryFolder) ->
     Runner::new("replicas", reads, writes, |stop| others.follow(plane, summaries, stop))
 }
 
+/// Tells how this process is.
+pub fn probing(
+    listener: TcpListener,
+    metrics: PrometheusHandle,
+    readiness: Arc<Readiness>,
+) -> Runner {
+    Runner::new("probes", "every part's metrics and readiness", "nothing", |stop| {
+        probes::serve(listener, metrics, readiness, stop)
+    })
+}
+
+/// What a control plane does.
+pub fn planning(plane: Arc<Plane>) -> Runner {
+    let (reads, writes) =
+        ("the store's change feed, upstream names, events of proxies", "each group's resources");
+    Runner::new("plane", reads, writes, |stop| async move {
+        plane.run(stop.cancelled_owned()).await;
+        Ok(())
+    })
+}
+
+/// What answers proxies, also those that poll.
+pub fn discovery(plane: &Arc<Plane>, polling: plane::Polling) -> xds::Ads {
+    let proxies = plane.service(xds::Limits::default());
+    proxies.speak_json(Arc::new(polling));
+    proxies
+}
+
 /// Answers proxies; with a door, those alone who have joined.
 pub fn xds(
     listener: TcpListener,
@@ -94,8 +122,7 @@ pub fn xds(
     polling: plane::Polling,
     door: Option<Arc<Door>>,
 ) -> Vec<Runner> {
-    let proxies = plane.service(xds::Limits::default());
-    proxies.speak_json(Arc::new(polling));
+    let proxies = discovery(plane, polling);
     let (tls, known) = (door.as_ref().map(|door| door.tls()), proxies.clone());
     let (reads, writes) = ("each group's resources", "discovery responses; events of proxies");
     let guard = door.clone();
@@ -188,22 +215,12 @@ pub fn list(parts: Parts) -> Vec<Runner> {
     let rendered = rendered_with(&plane, configured, rollouts);
     let replicas = followed(others, Arc::clone(&plane), announcement.state.summaries());
     let mut list = vec![
-        Runner::new("probes", "every part's metrics and readiness", "nothing", move |stop| {
-            probes::serve(ports.metrics, metrics, readiness, stop)
-        }),
+        probing(ports.metrics, metrics, readiness),
         Runner::new("audit heads", "the head of the audit log", "a line of the log", |stop| {
             heads::tell(audit, stop)
         }),
         polled(sources),
-        Runner::new(
-            "plane",
-            "the store's change feed, upstream names, events of proxies",
-            "each group's resources",
-            |stop| async move {
-                plane.run(stop.cancelled_owned()).await;
-                Ok(())
-            },
-        ),
+        planning(plane),
     ];
     list.extend(rendered);
     list.extend(kept(bindings, vault, teams, prover));

@@ -16,7 +16,7 @@ use crate::platform::{Options, Platform};
 use crate::{service, wire};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Proxies that have all that they should have; set every five seconds.
+/// Proxies that have all that they should have; set every second and a half.
 pub(crate) const LIVE: &str = "margrave_plane_proxies{state=\"live\"}";
 
 pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
