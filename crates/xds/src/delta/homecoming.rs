@@ -226,12 +226,12 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use model::type_urls::{CLUSTER, ROUTE};
+    use model::type_urls::{CLUSTER, LISTENER, ROUTE};
     use model::{Resource, TypeUrl, Version};
 
     use super::*;
     use crate::cache::{Cache, Change};
-    use crate::event::StreamId;
+    use crate::event::{Event, StreamId};
     use crate::limits::Limits;
     use crate::many::Many;
     use crate::stream::Talk;
@@ -245,6 +245,35 @@ mod tests {
             version,
             body: b"new".to_vec().into(),
         }
+    }
+
+    #[test]
+    fn a_client_in_the_middle_of_a_long_word_is_not_believed_to_want_no_more() {
+        let cache = Arc::new(Cache::default());
+        cache.open();
+        let set = vec![resource(CLUSTER), resource(ROUTE)];
+        cache.apply(vec![Change { owner: "a".into(), set, remove: Vec::new() }]);
+        let (limits, mut now) = (Limits::default(), Instant::now());
+        let mut delta = Delta::new(StreamId(1), cache, limits, now);
+        let request = |type_url: &str, response_nonce: String| DeltaRequest {
+            type_url: type_url.to_owned(),
+            response_nonce,
+            ..DeltaRequest::default()
+        };
+        delta.request(Lane::ONLY, request(LISTENER, String::new()), now).expect("it is heard");
+        let (_, none) = delta.respond(now).expect("it goes on").expect("there is none");
+        delta.request(Lane::ONLY, request(LISTENER, none.nonce), now).expect("it is heard");
+        let is_synced = |delta: &mut Delta, now| {
+            assert!(delta.respond(now).expect("it goes on").is_none());
+            delta.events().iter().any(|event| matches!(event, Event::Synced { .. }))
+        };
+        for _ in 0..5 {
+            now += limits.patience * 2;
+            delta.hears(now);
+            assert!(!is_synced(&mut delta, now));
+        }
+        now += limits.patience;
+        assert!(is_synced(&mut delta, now), "it has asked for nothing else for long");
     }
 
     #[test]

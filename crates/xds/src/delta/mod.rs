@@ -288,6 +288,8 @@ impl Talk for Delta {
     }
 
     fn hears(&mut self, now: Instant) {
+        // It is not quiet, though nothing is heard of it.
+        self.active = now;
         self.says_more(now);
     }
 

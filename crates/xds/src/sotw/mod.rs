@@ -201,6 +201,11 @@ impl Talk for StateOfTheWorld {
         Ok(response)
     }
 
+    fn hears(&mut self, now: Instant) {
+        // It is not quiet, though nothing is heard of it.
+        self.active = now;
+    }
+
     fn deadline(&self, now: Instant) -> Option<Instant> {
         let patience = self.limits.patience;
         let pass = self.pass.as_ref().map(|pass| pass.since + patience);
