@@ -35,6 +35,8 @@ mod renderer;
 mod report;
 mod rollout;
 mod run;
+#[cfg(test)]
+mod soon_tests;
 mod state;
 mod statuses;
 mod summary;

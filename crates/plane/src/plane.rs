@@ -239,6 +239,12 @@ impl Plane {
         }
     }
 
+    /// What a discovery server would tell.
+    #[cfg(test)]
+    pub(crate) async fn tell_event(&self, event: Event) {
+        self.events.0.send(event).await.expect("the plane runs");
+    }
+
     pub(crate) fn listen_to_news(&self) -> watch::Receiver<()> {
         self.news.subscribe()
     }
