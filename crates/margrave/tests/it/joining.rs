@@ -35,12 +35,19 @@ pub(crate) struct Host {
     _held: TcpSocket,
 }
 
+/// A port that nobody else is given while it is held, and that can be listened at.
+fn hold() -> (TcpSocket, SocketAddr) {
+    let held = TcpSocket::new_v4().expect("a socket");
+    held.set_reuseaddr(true).expect("shared");
+    held.set_reuseport(true).expect("shared");
+    held.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let address = held.local_addr().expect("bound");
+    (held, address)
+}
+
 impl Host {
     pub(crate) fn new() -> Self {
-        let held = TcpSocket::new_v4().expect("a socket");
-        held.set_reuseport(true).expect("shared");
-        held.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
-        let internal = held.local_addr().expect("bound");
+        let (held, internal) = hold();
         Self { folder: tempfile::tempdir().expect("a folder"), internal, _held: held }
     }
 
@@ -116,8 +123,8 @@ async fn a_host_joins_is_served_begins_anew_and_is_revoked() {
     let options = encrypted().argument("--envoy", "none");
     let options = options.argument("--listen-internal", host.internal.to_string());
     // Where it still is when it comes back.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
-    let options = options.argument("--listen-xds", free.expect("a free port").to_string());
+    let (_held, free) = hold();
+    let options = options.argument("--listen-xds", free.to_string());
     let mut platform = Platform::start_with(options).await;
     let backend = Backend::start("web").await;
 

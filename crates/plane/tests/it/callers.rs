@@ -181,7 +181,7 @@ async fn who_is_revoked_stays_out_whatever_spec_is_served() {
     line.xds.end().await;
     line.running.end().await;
     line.running = line.world.start_with(refuses_public_instances(), Arc::default());
-    line.xds = Xds::serve(&line.running.plane, Some(line.xds.address)).await;
+    line.xds = Xds::serve(&line.running.plane, line.xds.port.clone()).await;
     let plane = line.running.plane.clone();
     until("the proxy is back", || {
         plane.fleet().proxies.iter().any(|p| p.state == ProxyState::Live)

@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
+use crate::port::Port;
 use crate::world::PATIENCE;
 
 /// The Envoy to try things on: `MARGRAVE_ENVOY`, else the pinned one in the cache, else PATH.
@@ -29,6 +30,7 @@ pub(crate) fn binary() -> PathBuf {
 pub(crate) struct Envoy {
     process: Child,
     pub(crate) admin: SocketAddr,
+    _port: Port,
     _folder: tempfile::TempDir,
 }
 
@@ -37,11 +39,6 @@ impl Drop for Envoy {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// A port that nobody has now.
-pub(crate) fn free_port() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 impl Envoy {
@@ -74,7 +71,8 @@ impl Envoy {
         xds: SocketAddr,
         change: impl FnOnce(&mut Value),
     ) -> Self {
-        let (folder, admin) = (tempfile::tempdir().unwrap(), free_port());
+        let (folder, port) = (tempfile::tempdir().unwrap(), Port::take());
+        let admin = port.address;
         let config = folder.path().join("bootstrap.json");
         let mut document = bootstrap(id, xds, admin);
         change(&mut document);
@@ -87,7 +85,7 @@ impl Envoy {
             .stderr(log)
             .spawn()
             .expect("Envoy runs (MARGRAVE_ENVOY, or `make envoy`)");
-        Self { process, admin, _folder: folder }
+        Self { process, admin, _port: port, _folder: folder }
     }
 
     /// A number of Envoy's statistics.
@@ -129,14 +127,15 @@ fn bootstrap(id: &str, xds: SocketAddr, admin: SocketAddr) -> Value {
 /// The discovery service of a plane, served until this is dropped.
 pub(crate) struct Xds {
     pub(crate) address: SocketAddr,
+    pub(crate) port: Arc<Port>,
     stop: Option<oneshot::Sender<()>>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Xds {
-    pub(crate) async fn serve(plane: &Arc<Plane>, at: Option<SocketAddr>) -> Self {
-        let listener = TcpListener::bind(at.unwrap_or(([127, 0, 0, 1], 0).into())).await.unwrap();
-        let address = listener.local_addr().unwrap();
+    pub(crate) async fn serve(plane: &Arc<Plane>, port: Arc<Port>) -> Self {
+        let address = port.address;
+        let listener = TcpListener::bind(address).await.unwrap();
         let (stop, stopped) = oneshot::channel();
         let ads = plane.service(xds::Limits::default());
         let task = tokio::spawn(async move {
@@ -145,7 +144,7 @@ impl Xds {
             });
             served.await.unwrap();
         });
-        Self { address, stop: Some(stop), task }
+        Self { address, port, stop: Some(stop), task }
     }
 
     /// Returns when the last stream has ended.

@@ -7,7 +7,8 @@ use model::InstanceId;
 use plane::{Convergence, Validator};
 use render::Templates;
 
-use crate::envoy::{Envoy, Xds, free_port, get};
+use crate::envoy::{Envoy, Xds, get};
+use crate::port::Port;
 use crate::world::{PATIENCE, Running, World, spec, until};
 
 pub(crate) fn id(text: &str) -> InstanceId {
@@ -29,6 +30,8 @@ pub(crate) struct Line {
     pub(crate) xds: Xds,
     pub(crate) front: SocketAddr,
     pub(crate) envoys: Vec<Envoy>,
+    /// Of the proxies' listeners.
+    _ports: [Port; 2],
 }
 
 impl Line {
@@ -43,13 +46,13 @@ impl Line {
         validators: impl FnOnce(&World) -> Vec<Arc<dyn Validator>>,
     ) -> Self {
         let mut world = World::new();
-        world.platform.internal = free_port();
-        world.platform.public = free_port();
+        let ports = [Port::take(), Port::take()];
+        [world.platform.internal, world.platform.public] = ports.each_ref().map(|it| it.address);
         let front = world.platform.internal;
         let running = world.start_judged(templates, validators(&world));
-        let xds = Xds::serve(&running.plane, None).await;
+        let xds = Xds::serve(&running.plane, Arc::new(Port::take())).await;
         let envoys = vec![Envoy::start("p1", xds.address)];
-        let line = Self { world, running, xds, front, envoys };
+        let line = Self { world, running, xds, front, envoys, _ports: ports };
         assert_eq!(line.get("nobody.example.com").await.0, 404);
         line
     }
@@ -75,7 +78,7 @@ impl Line {
         self.running.end().await;
         let result = between(&self.world).await;
         self.running = self.world.start_with(templates, Arc::default());
-        self.xds = Xds::serve(&self.running.plane, Some(self.xds.address)).await;
+        self.xds = Xds::serve(&self.running.plane, self.xds.port.clone()).await;
         until("the proxy comes back", || !self.running.plane.fleet().proxies.is_empty()).await;
         result
     }

@@ -14,6 +14,7 @@ mod gate_plans;
 mod good;
 mod line;
 mod listeners;
+mod port;
 mod proxies;
 mod rollouts;
 mod sourced;

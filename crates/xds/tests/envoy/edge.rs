@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use xds::{Ads, Cache, Change, Directory, Event, Limits, Options};
 
 use crate::config::{Json, Tenant, Way, address, gone, listener};
+use crate::port::Port;
 use crate::traffic::{get, try_get};
 
 /// Long enough for a busy machine; nothing waits this long when all is well.
@@ -46,6 +47,8 @@ pub(crate) struct Edge {
     way: Way,
     pub(crate) http: SocketAddr,
     admin: SocketAddr,
+    /// Of both.
+    _ports: [Port; 2],
     /// Kept while the server is away, so that nobody else takes its port.
     socket: std::net::TcpListener,
     ads: Ads,
@@ -67,7 +70,8 @@ impl Edge {
     /// A server with nothing but a listener, and an Envoy.
     pub(crate) async fn start(way: Way) -> Self {
         let cache = Arc::new(Cache::new(Options::default()));
-        let (http, admin, folder) = (free_port(), free_port(), tempfile::tempdir().unwrap());
+        let (ports, folder) = ([Port::take(), Port::take()], tempfile::tempdir().unwrap());
+        let [http, admin] = ports.each_ref().map(|port| port.address);
         let change =
             Change { owner: "platform".into(), set: vec![listener(http, way)], remove: vec![] };
         cache.apply(vec![change]);
@@ -86,6 +90,7 @@ impl Edge {
             way,
             http,
             admin,
+            _ports: ports,
             socket,
             ads,
             heard,
@@ -233,11 +238,6 @@ fn binary() -> PathBuf {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let cached = home.join(".cache/margrave/envoy/1.40.0/envoy");
     if cached.exists() { cached } else { "envoy".into() }
-}
-
-/// A port that nobody has now.
-fn free_port() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn envoy(folder: &tempfile::TempDir, way: Way, xds: SocketAddr, admin: SocketAddr) -> Child {

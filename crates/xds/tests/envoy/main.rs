@@ -5,6 +5,9 @@ mod config;
 #[cfg(test)]
 mod edge;
 #[cfg(test)]
+#[path = "../../../plane/tests/it/port.rs"]
+mod port;
+#[cfg(test)]
 mod stories;
 #[cfg(test)]
 mod traffic;
