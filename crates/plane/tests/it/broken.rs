@@ -11,6 +11,7 @@ use xds::{Condition, Directory};
 use crate::envoy::{Envoy, binary, upstream};
 use crate::gate::envoy;
 use crate::line::{Line, converged, live};
+use crate::standing::standing;
 use crate::world::{World, spec, until};
 
 /// Regexes above this size are refused by the broken one; that of two methods is.
@@ -62,6 +63,14 @@ async fn a_proxy_that_alone_refuses_is_shown_and_holds_nobody_up() {
     assert!(words.contains("max program size"), "{words}");
     let synced = told(&line, "p1", "odd");
     assert!(matches!(&synced[..], [(_, Condition::Synced)]), "{synced:?}");
+    // And so by gRPC, to a client that others wrote.
+    let (p1, p2) = (standing(line.xds.address, "p1").await, standing(line.xds.address, "p2").await);
+    let (routes, before) =
+        ("RouteConfiguration internal/odd", "RouteConfiguration internal/before");
+    assert_eq!(p2[routes], json!(["ERROR", words]), "{p2}");
+    assert_eq!(p2[before], json!(["SYNCED", ""]), "{p2}");
+    assert_eq!(p1[routes], json!(["SYNCED", ""]), "{p1}");
+    assert!(p1.as_object().is_some_and(|all| all.values().all(|it| it[0] == "SYNCED")), "{p1}");
 
     // What it can take, it takes.
     let later = line.publish("later", one).await;

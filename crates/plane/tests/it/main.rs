@@ -18,5 +18,6 @@ mod port;
 mod proxies;
 mod rollouts;
 mod sourced;
+mod standing;
 mod ways;
 mod world;
