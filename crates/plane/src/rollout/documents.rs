@@ -16,7 +16,7 @@ const TRIED_MAX: usize = 200;
 
 impl Rollouts {
     /// What an edition is without its documents.
-    async fn bare(&self, number: u64) -> Result<u64, StoreError> {
+    pub(super) async fn bare(&self, number: u64) -> Result<u64, StoreError> {
         if let Some(bare) = self.seen().bare.get(&number).copied() {
             return Ok(bare);
         }

@@ -20,7 +20,7 @@ const IDLE: Duration = Duration::from_secs(1);
 /// After a start no gate is asked for so long about what was begun before.
 const START_MILLIS: Millis = 10_000;
 /// Who decides when nobody does.
-const GATES: &str = "margrave";
+pub(super) const GATES: &str = "margrave";
 /// Notes that one roll-out keeps.
 const NOTES_MAX: usize = 200;
 
@@ -181,6 +181,9 @@ impl Rollouts {
             return Ok(true);
         }
         let Some(number) = self.with_latest().await? else { return Ok(false) };
+        if self.goes_back_and_forth(number).await? {
+            return Ok(false);
+        }
         let is_begun = self.begin(number).await?;
         self.forget_documents().await?;
         Ok(is_begun)
@@ -205,7 +208,7 @@ impl Rollouts {
         Ok(false)
     }
 
-    fn refused(&self, number: u64) {
+    pub(super) fn refused(&self, number: u64) {
         /// More are forgotten: they would be refused once more.
         const REMEMBERED_MAX: usize = 16;
         let refused = &mut self.seen().refused;
@@ -225,7 +228,8 @@ impl Rollouts {
                     edition = number,
                     "the configuration, or what sources have, is rolled out"
                 );
-                self.seen().refusal = None;
+                let mut seen = self.seen();
+                (seen.refusal, seen.flaps) = (None, false);
                 Ok(true)
             }
             Err(RolloutError::Refused(why)) => {

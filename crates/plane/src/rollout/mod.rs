@@ -7,6 +7,7 @@
 mod command;
 mod documents;
 mod drive;
+mod flapping;
 mod follow;
 mod gates;
 mod opening;
@@ -91,6 +92,8 @@ struct Seen {
     trouble: Option<String>,
     /// Why what would have begun by itself did not.
     refusal: Option<String>,
+    /// What sources have goes back and forth, and that was told.
+    flaps: bool,
     /// Editions that were refused, the last few: they are not tried again each second.
     refused: BTreeSet<u64>,
     /// What each edition is without its documents.

@@ -69,6 +69,11 @@ impl Rolling {
         }
     }
 
+    /// The edition that was made last: of other templates, or other documents.
+    pub(crate) async fn latest_edition(&self) -> u64 {
+        self.rollouts.status().await.unwrap().editions[0].number
+    }
+
     pub(crate) async fn stop(self) {
         self.task.abort();
         let _ = self.task.await;

@@ -91,3 +91,37 @@ async fn a_document_that_services_would_be_refused_with_is_not_given() {
     assert_eq!(rolling.ended(4).await.0, RolloutState::Done, "templates do not wait for it");
     rolling.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_goes_back_and_forth_is_followed_no_more_until_it_says_something_else() {
+    let (world, running, rolling) = with_document("").await;
+    let one = of(&running, "us");
+    document(&world, 2, "two").await;
+    assert_eq!(rolling.ended(3).await.0, RolloutState::Done);
+    document(&world, 3, "one").await;
+    assert_eq!(rolling.ended(4).await.0, RolloutState::Done, "a mistake is taken back");
+    until("it is back", || hashes(&of(&running, "us")) == hashes(&one)).await;
+    let before = of(&running, "us");
+    document(&world, 4, "two").await;
+    let (state, why) = rolling.ended(5).await;
+    assert_eq!(state, RolloutState::Refused);
+    let expected = "what sources have goes back and forth (banner): roll-out 4 took back what \
+                    roll-out 3 had brought, and this would bring it again";
+    assert!(why.starts_with(expected), "{why}");
+    // And so on: nothing more is written down or sent.
+    for (revision, value) in [(5, "one"), (6, "two"), (7, "one")] {
+        let latest = rolling.latest_edition().await;
+        document(&world, revision, value).await;
+        while rolling.latest_edition().await == latest {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+    assert_eq!(of(&running, "us"), before, "not a version has changed");
+    assert_eq!(rolling.rollouts.list(1).await.unwrap()[0].id, 5);
+    let told = rolling.rollouts.status().await.unwrap().trouble;
+    assert!(told.is_some_and(|why| why.contains("back and forth (banner)")));
+    document(&world, 8, "three").await;
+    assert_eq!(rolling.ended(6).await.0, RolloutState::Done);
+    assert_eq!(rolling.rollouts.status().await.unwrap().trouble, None);
+    rolling.stop().await;
+}
