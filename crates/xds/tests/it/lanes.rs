@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 use xds::{Event, Options};
 
 use crate::client::{Delta, names, open_at, strings};
-use crate::script::Speaker;
+use crate::script::{EXTENSION, RUNTIME, Speaker};
 use crate::server::{PATIENCE, Server, resource};
 use crate::state_client::State;
 use crate::wire::{self, DeltaRequest, DeltaResponse, Node, StateRequest, StateResponse};
@@ -23,6 +23,8 @@ fn method(type_url: &str, protocol: &str) -> String {
         ROUTE => ("route.v3.RouteDiscoveryService", "Routes"),
         SCOPED_ROUTE => ("route.v3.ScopedRoutesDiscoveryService", "ScopedRoutes"),
         SECRET => ("secret.v3.SecretDiscoveryService", "Secrets"),
+        EXTENSION => ("extension.v3.ExtensionConfigDiscoveryService", "ExtensionConfigs"),
+        RUNTIME => ("runtime.v3.RuntimeDiscoveryService", "Runtime"),
         _ => panic!("no service of {type_url}"),
     };
     format!("{service}/{protocol}{what}")

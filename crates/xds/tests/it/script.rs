@@ -36,6 +36,9 @@ use xds::{Change, Guard};
 
 use crate::server::{Server, change, resource};
 
+pub(crate) const EXTENSION: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
+pub(crate) const RUNTIME: &str = "type.googleapis.com/envoy.service.runtime.v3.Runtime";
+
 /// The type of a word.
 pub(crate) fn type_url(word: &str) -> &'static str {
     match word {
@@ -45,6 +48,8 @@ pub(crate) fn type_url(word: &str) -> &'static str {
         "route" => ROUTE,
         "scope" => SCOPED_ROUTE,
         "host" => "type.googleapis.com/envoy.config.route.v3.VirtualHost",
+        "extension" => EXTENSION,
+        "runtime" => RUNTIME,
         "other" => "type.googleapis.com/test.Other",
         _ => panic!("no type `{word}`"),
     }
