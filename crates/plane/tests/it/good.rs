@@ -8,7 +8,7 @@ use keys::{Keyring, Seed};
 use store::sqlite::GoodFile;
 use store::{Kept, LastGood};
 
-use crate::world::{Running, World, spec, until};
+use crate::world::{PATIENCE, Running, World, spec, until};
 
 fn ring(seed: u8) -> Keyring {
     Keyring::new(&Seed::new([seed; 32]), 1)
@@ -46,6 +46,7 @@ async fn kept_of(world: &World, owner: &str) -> Option<Kept> {
 async fn is_kept(world: &World, running: &Running, owner: &str) {
     let mut held = running.held(owner);
     held.sort();
+    let deadline = std::time::Instant::now() + PATIENCE;
     loop {
         let kept = kept_of(world, owner).await.map_or(Vec::new(), |kept| kept.resources);
         let line = |it: model::Resource| format!("{} {}", it.name, it.version);
@@ -54,6 +55,7 @@ async fn is_kept(world: &World, running: &Running, owner: &str) {
         if kept == held {
             return;
         }
+        assert!(std::time::Instant::now() < deadline, "{owner} has {held:?}, and kept is {kept:?}");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
 }

@@ -261,10 +261,17 @@ async fn a_stage_waits_for_the_one_before_and_errors_halt_it() {
     running.plane.answered(&node, good);
     let other = Node { cluster: "us".to_owned(), ..node.clone() };
     running.plane.answered(&other, Answers { failed: 100, ..good });
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let now = rolling.rollouts.status().await.unwrap().rollout.unwrap();
+        assert!(!now.state.is_over(), "others' errors are not its own: {now:?}");
+        if (now.stage, now.state) == (0, RolloutState::Baking) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "never baked: {now:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     assert_eq!(of(&running, "us"), us, "the rest waits");
-    let now = rolling.rollouts.status().await.unwrap().rollout.unwrap();
-    assert_eq!((now.stage, now.state), (0, RolloutState::Baking), "others' errors are not its own");
 
     running.plane.answered(&node, Answers { failed: 100, ..good });
     let (state, why) = rolling.ended(1).await;
