@@ -146,7 +146,7 @@ impl Bench {
         let (used, peak) = ((product.cpu()? - cpu).as_secs_f64(), product.peak_mb()?);
         Ok(format!(
             "all live after {took:.1} s, {:.0} bytes sent to each, {:.1} ms of the server's processor each, its memory at most {peak:.0} MB",
-            load.bytes().await? as f64 / size as f64,
+            load.heard().await?.bytes as f64 / size as f64,
             used * 1e3 / size as f64,
         ))
     }
@@ -175,37 +175,58 @@ impl Bench {
     /// Changes of single tenants, in turn with the floor.
     async fn changes(&self, load: &mut Load, change: Change, size: usize) -> Result<()> {
         let Args { rounds, .. } = self.args;
-        let (mut ours, mut raw) = (Series::default(), Series::default());
-        let (mut bytes, mut used) = (0.0, Duration::ZERO);
-        let mut floor: Option<Floor> = None;
+        let mut ours = Series::default();
+        let (mut bytes, mut responses) = (0.0, 0.0);
+        let (mut server, mut proxies) = (Duration::ZERO, Duration::ZERO);
+        let mut floors: Vec<(Floor, usize, Series)> = Vec::new();
         for round in 0..=rounds {
-            let cpu = self.product.cpu()?;
-            load.bytes().await?;
+            let before = (self.product.cpu()?, load.cpu()?);
+            load.heard().await?;
             let times = self.change(load, change, size, round).await?;
-            let cpu = self.product.cpu()? - cpu;
-            let took = load.bytes().await? as f64 / size as f64;
-            let floor = match &mut floor {
-                Some(floor) => floor,
-                none => none.insert(Floor::new(size, took as usize).await?),
-            };
-            let (began, least) = floor.round().await?;
+            let after = (self.product.cpu()?, load.cpu()?);
+            let heard = load.heard().await?;
+            let took = heard.bytes as f64 / size as f64;
+            if floors.is_empty() {
+                floors = Self::floors(size, took, heard.responses / size as u64).await?;
+            }
             // The first is for warming up.
+            for (floor, _, raw) in &mut floors {
+                let (began, least) = floor.round().await?;
+                if round > 0 {
+                    raw.push(&least.into_iter().map(|at| at.since(began)).collect::<Vec<_>>());
+                }
+            }
             if round > 0 {
                 ours.push(&times);
-                raw.push(&least.into_iter().map(|at| at.since(began)).collect::<Vec<_>>());
                 bytes += took;
-                used += cpu;
+                responses += heard.responses as f64 / size as f64;
+                server += after.0.saturating_sub(before.0);
+                proxies += after.1.saturating_sub(before.1);
             }
         }
-        let each = used.as_secs_f64() * 1e6 / (rounds * size) as f64;
-        let bytes = bytes / rounds as f64;
         self.says(&format!("    margrave     {}", ours.row()));
-        let ratio = ours.p99() / raw.p99();
-        self.says(&format!("    raw sockets  {}    ratio of p99: {ratio:.2}", raw.row()));
+        for (_, rounds, raw) in &floors {
+            let ratio = ours.p99() / raw.p99();
+            let row = raw.row();
+            self.says(&format!("    raw sockets  {row}    in {rounds}; ratio of p99: {ratio:.2}"));
+        }
+        let each = |used: Duration| used.as_secs_f64() * 1e6 / (rounds * size) as f64;
         self.says(&format!(
-            "    {bytes:.0} bytes to each, {each:.0} us of the server's processor each"
+            "    {:.0} bytes in {:.1} responses to each; {:.0} us of the server's processor each, {:.0} us of the proxies'",
+            bytes / rounds as f64, responses / rounds as f64, each(server), each(proxies),
         ));
         Ok(())
+    }
+
+    /// What the same bytes take at once; and in as many rounds, where they came in several.
+    async fn floors(size: usize, bytes: f64, rounds: u64) -> Result<Vec<(Floor, usize, Series)>> {
+        let mut floors = Vec::new();
+        let rounds = usize::try_from(rounds)?.max(1);
+        for rounds in (1..=rounds).step_by((rounds - 1).max(1)) {
+            let each = bytes as usize / rounds;
+            floors.push((Floor::new(size, each, rounds).await?, rounds, Series::default()));
+        }
+        Ok(floors)
     }
 
     /// One change, accepted; how long after that each had it.

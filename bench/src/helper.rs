@@ -12,7 +12,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// A running helper. It ends when this is dropped.
 pub(crate) struct Helper {
-    _child: Child,
+    child: Child,
     say: ChildStdin,
     hear: Lines<BufReader<ChildStdout>>,
 }
@@ -29,7 +29,12 @@ impl Helper {
             .context("a helper starts")?;
         let say = child.stdin.take().context("piped")?;
         let hear = BufReader::new(child.stdout.take().context("piped")?).lines();
-        Ok(Self { _child: child, say, hear })
+        Ok(Self { child, say, hear })
+    }
+
+    /// Its process.
+    pub(crate) fn process(&self) -> Result<u32> {
+        self.child.id().context("running")
     }
 
     pub(crate) async fn tell(&mut self, word: &impl Serialize) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::speaker::{self, Script};
 use super::{Crowd, Way};
+use crate::envoy;
 use crate::helper::{Boss, Helper};
 use crate::moment::Moment;
 use crate::sotw;
@@ -32,7 +34,7 @@ enum Order {
     Join(usize),
     Await(String),
     /// What came since this was asked last.
-    Bytes,
+    Heard,
     Leave,
 }
 
@@ -41,7 +43,7 @@ enum Order {
 enum Answer {
     Done,
     Learned(Learned),
-    Bytes(u64),
+    Heard(Heard),
     /// After `Done`, when all have what was awaited.
     Arrived(Vec<Moment>),
 }
@@ -51,6 +53,13 @@ enum Answer {
 pub(crate) struct Learned {
     pub(crate) resources: usize,
     pub(crate) bytes: u64,
+}
+
+/// What all proxies together were sent.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Heard {
+    pub(crate) bytes: u64,
+    pub(crate) responses: u64,
 }
 
 /// Obeys until nobody wants anything any more.
@@ -74,7 +83,7 @@ pub(crate) async fn serve(args: Args) -> Result<()> {
                 Boss::tell(&Answer::Done)?;
                 Answer::Arrived(crowd.arrivals().await?)
             }
-            Order::Bytes => Answer::Bytes(there(&mut crowd)?.bytes()),
+            Order::Heard => Answer::Heard(there(&mut crowd)?.heard()),
             Order::Leave => {
                 there(&mut crowd)?.leave().await;
                 Answer::Done
@@ -109,6 +118,11 @@ async fn learn(address: SocketAddr, way: Way) -> Result<(Script, Learned)> {
 pub(crate) struct Load(Helper);
 
 impl Load {
+    /// Processor time that the crowd has used.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        envoy::cpu(self.0.process()?)
+    }
+
     /// Starts the process; nobody has connected.
     pub(crate) async fn start(address: SocketAddr, way: Way) -> Result<(Self, Learned)> {
         let way = way.to_possible_value().context("a name")?;
@@ -142,10 +156,10 @@ impl Load {
         self.done(&Order::Leave).await
     }
 
-    /// Bytes that were received since this was asked last.
-    pub(crate) async fn bytes(&mut self) -> Result<u64> {
-        match self.ask(&Order::Bytes).await? {
-            Answer::Bytes(bytes) => Ok(bytes),
+    /// What was received since this was asked last.
+    pub(crate) async fn heard(&mut self) -> Result<Heard> {
+        match self.ask(&Order::Heard).await? {
+            Answer::Heard(heard) => Ok(heard),
             other => bail!("{other:?}"),
         }
     }

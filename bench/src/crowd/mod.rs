@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use h2::client::{SendRequest, handshake};
+use h2::client::{Builder, SendRequest};
 use h2::{RecvStream, SendStream};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-pub(crate) use self::load::{Args, Load, serve};
+pub(crate) use self::load::{Args, Heard, Load, serve};
 pub(crate) use self::speaker::Way;
 
 use self::speaker::Script;
@@ -48,6 +48,7 @@ struct Shared {
     awaited: RwLock<Awaited>,
     told: mpsc::UnboundedSender<Moment>,
     bytes: AtomicU64,
+    responses: AtomicU64,
     lost: AtomicBool,
 }
 
@@ -64,9 +65,11 @@ impl Crowd {
     fn new(address: SocketAddr, script: Script) -> Self {
         let (told, times) = mpsc::unbounded_channel();
         let hello = script.comes();
-        let (awaited, bytes) = (RwLock::default(), AtomicU64::new(0));
+        let awaited = RwLock::default();
+        let (bytes, responses) = (AtomicU64::new(0), AtomicU64::new(0));
         let lost = AtomicBool::new(false);
-        let shared = Arc::new(Shared { address, script, hello, awaited, told, bytes, lost });
+        let shared = Shared { address, script, hello, awaited, told, bytes, responses, lost };
+        let shared = Arc::new(shared);
         Self { shared, times, streams: JoinSet::new(), size: 0 }
     }
 
@@ -94,9 +97,11 @@ impl Crowd {
         self.size = 0;
     }
 
-    /// Bytes that were received since this was asked last.
-    fn bytes(&self) -> u64 {
-        self.shared.bytes.swap(0, Ordering::Relaxed)
+    /// What was received since this was asked last.
+    fn heard(&self) -> Heard {
+        let Shared { bytes, responses, .. } = &*self.shared;
+        let [bytes, responses] = [bytes, responses].map(|it| it.swap(0, Ordering::Relaxed));
+        Heard { bytes, responses }
     }
 
     /// From now on each tells, once, when it has acknowledged a resource of this name.
@@ -163,6 +168,7 @@ impl Shared {
             let awaited = self.awaited.read().unwrap_or_else(PoisonError::into_inner).clone();
             let mut rest: &[u8] = &chunk;
             while let Some(heard) = speaker.take(std::mem::take(&mut rest), &awaited.name)? {
+                self.responses.fetch_add(1, Ordering::Relaxed);
                 for word in heard.says {
                     say.send_data(word, false)?;
                 }
@@ -175,6 +181,9 @@ impl Shared {
         Ok(())
     }
 }
+
+/// What may be sent to a proxy that it has not read: a response of megabytes does not wait for it.
+const WINDOW_BYTES: u32 = 16 << 20;
 
 type Connection = tokio::task::JoinHandle<()>;
 
@@ -195,7 +204,11 @@ pub(crate) async fn open(address: SocketAddr) -> Result<(SendStream<Bytes>, Recv
 async fn open_as(address: SocketAddr, way: Way) -> Result<(SendStream<Bytes>, RecvStream, Kept)> {
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
-    let (client, connection) = handshake(socket).await?;
+    let (client, connection) = Builder::new()
+        .initial_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .handshake(socket)
+        .await?;
     let kept = Kept(tokio::spawn(async move {
         let _ = connection.await;
     }));

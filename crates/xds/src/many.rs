@@ -1,4 +1,4 @@
-//! The long lists of a delta request, as they lie in its message: a client that comes back names a
+//! The long lists of a request, as they lie in its message: a client that comes back names a
 //! hundred thousand resources, and nothing is made of each but what is looked for.
 
 use bytes::{BufMut, Bytes};
@@ -7,6 +7,9 @@ use prost::encoding::{
     DecodeContext, WireType, check_wire_type, decode_key, decode_varint, encode_key, encode_varint,
     skip_field,
 };
+
+/// An odd number without pattern.
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The repeated field `FIELD` of a message: strings, bytes or messages.
 #[derive(Clone, Default, PartialEq)]
@@ -69,6 +72,18 @@ impl<const FIELD: u32> Many<FIELD> {
         fields.filter(|(field, ..)| *field == FIELD).map(|(.., value)| value)
     }
 
+    /// Tells lists apart: the same list has the same.
+    pub(crate) fn digest(&self) -> u64 {
+        self.iter().fold(ODD, |sum, value| {
+            let words = value.chunks(8).map(|chunk| {
+                let mut word = [0; 8];
+                word[..chunk.len()].copy_from_slice(chunk);
+                u64::from_le_bytes(word)
+            });
+            words.fold(mixed(sum, value.len() as u64), mixed)
+        })
+    }
+
     /// The same list of a map's entries.
     ///
     /// # Errors
@@ -93,6 +108,11 @@ impl<'a> Held<'a> {
         }
         Ok(held)
     }
+}
+
+fn mixed(sum: u64, word: u64) -> u64 {
+    let product = u128::from(sum ^ word) * u128::from(ODD);
+    product as u64 ^ (product >> 64) as u64
 }
 
 /// The next field: its number, its kind and, if it has a length, its bytes.
@@ -154,6 +174,24 @@ mod tests {
         assert_eq!((many.len(), Many::<5>::of(&bytes).unwrap().is_empty()), (3, true));
         let same: Many<3> = many.iter().collect();
         assert_eq!(same.iter().collect::<Vec<_>>(), many.iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn lists_that_differ_are_told_apart_whatever_is_beside_them() {
+        let digest = |fields: &[(u32, &[u8])]| Many::<3>::of(&message(fields)).unwrap().digest();
+        let one = digest(&[(3, b"public/a"), (3, b"b")]);
+        assert_eq!(one, digest(&[(5, b"nonce"), (3, b"public/a"), (2, b"x"), (3, b"b")]));
+        let others: [&[(u32, &[u8])]; 7] = [
+            &[],
+            &[(3, b"")],
+            &[(3, b"public/a")],
+            &[(3, b"b"), (3, b"public/a")],
+            &[(3, b"public/ab")],
+            &[(3, b"public/a"), (3, b"b\0")],
+            &[(3, b"public/"), (3, b"ab")],
+        ];
+        let all: std::collections::HashSet<u64> = others.into_iter().map(digest).collect();
+        assert!(all.len() == others.len() && !all.contains(&one));
     }
 
     #[test]

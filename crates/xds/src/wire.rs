@@ -60,7 +60,10 @@ impl Request for DeltaRequest {
 
 impl Request for StateRequest {
     fn read(message: Bytes) -> Result<Self, DecodeError> {
-        Self::decode(message)
+        let StateRequestHead { version, node, type_url, response_nonce, error_detail } =
+            StateRequestHead::decode(message.clone())?;
+        let names = Many::of(&message)?;
+        Ok(Self { version, node, names, type_url, response_nonce, error_detail })
     }
 }
 
@@ -110,20 +113,29 @@ impl From<DeltaResponse> for Framed {
 }
 
 /// `DiscoveryRequest` (state of the world).
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct StateRequest {
-    #[prost(string, tag = "1")]
     pub(crate) version: String,
-    #[prost(message, optional, tag = "2")]
     pub(crate) node: Option<WireNode>,
-    #[prost(bytes = "bytes", repeated, tag = "3")]
-    pub(crate) names: Vec<Bytes>,
-    #[prost(string, tag = "4")]
+    pub(crate) names: Many<3>,
     pub(crate) type_url: String,
-    #[prost(string, tag = "5")]
     pub(crate) response_nonce: String,
-    #[prost(message, optional, tag = "6")]
     pub(crate) error_detail: Option<WireStatus>,
+}
+
+/// `DiscoveryRequest` without its names.
+#[derive(Clone, PartialEq, prost::Message)]
+struct StateRequestHead {
+    #[prost(string, tag = "1")]
+    version: String,
+    #[prost(message, optional, tag = "2")]
+    node: Option<WireNode>,
+    #[prost(string, tag = "4")]
+    type_url: String,
+    #[prost(string, tag = "5")]
+    response_nonce: String,
+    #[prost(message, optional, tag = "6")]
+    error_detail: Option<WireStatus>,
 }
 
 /// `DiscoveryResponse` without its resources.

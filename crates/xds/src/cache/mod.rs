@@ -10,6 +10,7 @@ mod recall;
 mod state;
 mod table;
 
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -96,6 +97,26 @@ pub struct Cache {
     recalls: Recalls,
     /// See [`Cache::fork`].
     is_fork: bool,
+}
+
+/// A stream's own way to its cache. To clone it is to write only what belongs to the stream: a count
+/// that thousands of streams share would go from core to core.
+#[derive(Debug, Clone)]
+#[expect(clippy::redundant_allocation, reason = "the outer count is the stream's own")]
+pub(crate) struct Handle(Arc<Arc<Cache>>);
+
+impl Handle {
+    pub(crate) fn new(cache: Arc<Cache>) -> Self {
+        Self(Arc::new(cache))
+    }
+}
+
+impl Deref for Handle {
+    type Target = Arc<Cache>;
+
+    fn deref(&self) -> &Arc<Cache> {
+        &self.0
+    }
 }
 
 impl Cache {

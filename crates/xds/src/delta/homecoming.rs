@@ -135,7 +135,7 @@ impl Delta {
             let mut round = self.plan(state, id, shares, &home.lacking);
             round.fresh = false;
             round.since = Some(now);
-            self.rounds.insert(id, round);
+            self.rounds.insert(id, Box::new(round));
             self.last_round = id;
         }
         if !gone.is_empty() {
@@ -150,7 +150,7 @@ impl Delta {
     fn begin_farewells(&mut self, farewells: Vec<Farewell>, now: Instant) {
         self.last_round += 1;
         let round = Round { farewells, since: Some(now), ..Round::default() };
-        self.rounds.insert(self.last_round, round);
+        self.rounds.insert(self.last_round, Box::new(round));
     }
 
     /// The shares of all of whom the client lacks something; and their owners, with those whose turn

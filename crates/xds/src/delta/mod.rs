@@ -29,7 +29,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tonic::Status;
 
-use crate::cache::{Cache, Floor, Guard, Key, Lag, OwnerId, State};
+use crate::cache::{Cache, Floor, Guard, Handle, Key, Lag, OwnerId, State};
 use crate::event::{Event, StreamId};
 use crate::expect::{Interest, expects_more};
 use crate::kind::{Kind, Step};
@@ -123,13 +123,14 @@ struct Refusal {
 #[derive(Debug)]
 pub(crate) struct Delta {
     stream: StreamId,
-    cache: Arc<Cache>,
+    cache: Handle,
     limits: Limits,
     floor: Floor,
     /// Up to here the log of the cache was read.
     cursor: u64,
     subscriptions: Vec<Subscription>,
-    rounds: BTreeMap<RoundId, Round>,
+    /// Each a place of its own: a tree's nodes have room for several.
+    rounds: BTreeMap<RoundId, Box<Round>>,
     last_round: RoundId,
     busy: HashMap<OwnerId, Busy>,
     /// Owners that were sent more than the log was read.
@@ -175,7 +176,7 @@ impl Delta {
         Self {
             stream,
             cursor: floor.get(),
-            cache,
+            cache: Handle::new(cache),
             limits,
             floor,
             subscriptions: Vec::new(),
@@ -215,7 +216,8 @@ impl Delta {
     /// History that is needed no more is given up; a stream that needs what the cache gave up is
     /// ended, and says what it has when it comes back.
     fn settle_floor(&mut self, state: &State) -> Result<(), Status> {
-        let needed = self.rounds.values().filter(|round| !round.is_sent()).filter_map(Round::from);
+        let needed =
+            self.rounds.values().filter(|round| !round.is_sent()).filter_map(|round| round.from());
         self.floor.rise(needed.min().unwrap_or(self.cursor).min(self.cursor));
         if self.floor.get() < state.horizon() {
             return Err(Status::unavailable("too far behind: come back and say what you have"));

@@ -29,10 +29,16 @@ impl Delta {
         let table = self.cache.table(&request.type_url);
         let table = table.ok_or_else(|| Status::invalid_argument("too many types"))?;
         let cache = self.cache.clone();
-        self.read_log(&cache.read(), now);
+        let state = cache.read();
+        self.read_log(&state, now);
         if !request.response_nonce.is_empty() {
             let refusal = request.error_detail.as_ref();
-            self.answered(&cache.read(), (lane, table), &request.response_nonce, refusal);
+            self.answered(&state, (lane, table), &request.response_nonce, refusal);
+        }
+        drop(state);
+        let says_more = !(request.subscribe.is_empty() && request.unsubscribe.is_empty());
+        if !says_more && self.subscription(lane, table).is_some() {
+            return Ok(());
         }
         self.unsubscribe(lane, table, &request.unsubscribe)?;
         self.subscribe(lane, table, &request, now)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::round::{Due, Fate, Round, RoundId};
+use super::round::{Due, Fate, RoundId};
 use super::subscription::Subscription;
 use super::{Busy, Delta, Flight, Origin, Parcel, Vouch};
 use crate::absent::blank;
@@ -129,8 +129,10 @@ impl Delta {
                 // None of them is sent any more: rounds that waited for them go on.
                 continue;
             }
-            let loaded = |(id, round): (&RoundId, &Round)| round.is_loaded().then_some(*id);
-            let Some(id) = self.rounds.iter().find_map(loaded) else { break };
+            let mut rounds = self.rounds.iter();
+            let Some(id) = rounds.find(|(_, round)| round.is_loaded()).map(|(id, _)| *id) else {
+                break;
+            };
             if let Some(response) = self.next_of_round(state, id, now) {
                 return Some(response);
             }

@@ -98,7 +98,7 @@ impl Delta {
         shares.sort_unstable_by_key(|share| share.owner);
         let mut round = self.plan(state, id, shares, &[]);
         round.since = Some(now);
-        self.rounds.insert(id, round);
+        self.rounds.insert(id, Box::new(round));
     }
 
     /// Begins and moves rounds as far as they go: until nothing more happens unless the client, the
@@ -155,7 +155,7 @@ impl Delta {
                 break;
             }
         }
-        if self.rounds.get(&id).is_some_and(Round::is_done) {
+        if self.rounds.get(&id).is_some_and(|round| round.is_done()) {
             self.end(state, id, now);
         }
     }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tonic::Status;
 
-use crate::cache::{Cache, Floor, Key, Lag, OwnerId, State};
+use crate::cache::{Cache, Floor, Handle, Key, Lag, OwnerId, State};
 use crate::event::{Event, StreamId};
 use crate::expect::{Interest, expects_more};
 use crate::lane::Lane;
@@ -42,7 +42,7 @@ use subscription::Subscription;
 #[derive(Debug)]
 pub(crate) struct StateOfTheWorld {
     stream: StreamId,
-    cache: Arc<Cache>,
+    cache: Handle,
     limits: Limits,
     floor: Floor,
     /// Up to here passes have told what changed, or are about to.
@@ -72,7 +72,7 @@ impl StateOfTheWorld {
         Self {
             stream,
             cursor: floor.get(),
-            cache,
+            cache: Handle::new(cache),
             limits,
             floor,
             subscriptions: Vec::new(),

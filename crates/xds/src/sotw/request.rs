@@ -82,8 +82,13 @@ impl StateOfTheWorld {
     }
 
     fn subscribe(&mut self, at: usize, request: &StateRequest) -> Result<(), Status> {
+        // Whoever acknowledges names all that it wants, each time.
+        let digest = request.names.digest();
+        if self.subscriptions[at].said == Some(digest) {
+            return Ok(());
+        }
         let mut names = Vec::with_capacity(request.names.len());
-        for name in &request.names {
+        for name in request.names.iter() {
             names.push(text(name)?);
         }
         let cache = self.cache.clone();
@@ -105,6 +110,8 @@ impl StateOfTheWorld {
         }
         let unknown = self.limits.unknown_names;
         let forgotten = subscription.forget_unknown(&cache.read(), &mut added, unknown);
+        // What was forgotten and is named again is answered again.
+        subscription.said = forgotten.is_empty().then_some(digest);
         cache.release(table, forgotten.into_iter());
         let left: Vec<u32> =
             subscription.names.iter().filter(|place| !named.contains(*place)).collect();

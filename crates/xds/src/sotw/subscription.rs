@@ -79,6 +79,8 @@ pub(super) struct Subscription {
     pub(super) explicit: bool,
     /// What was named. Held in the cache.
     pub(super) names: Bits,
+    /// The digest of what was named last, if all of it is in `names`.
+    pub(super) said: Option<u64>,
     pub(super) due: Option<Due>,
     /// The step that the pass is at has something to say of it, and waits until it is quiet.
     pub(super) laid: bool,
@@ -115,6 +117,7 @@ impl Subscription {
             wildcard: false,
             explicit: false,
             names: Bits::default(),
+            said: None,
             due: None,
             laid: false,
             asked: Bits::default(),
