@@ -44,7 +44,7 @@ pub use joining::{Joining, Listener, Told};
 pub use port::{
     AheadLine, BackupFile, Content, Coverage, DifferenceLine, FleetSummary, Keeper, LetGo,
     LoggedIn, Login, LoginError, LoginOffer, Prover, ProxyDetail, ProxyLine, RecordLine,
-    RefusedLine, RenderedLine, Sealing, SourceLine, Standing, Vault, View,
+    RefusedLine, RegionLine, RenderedLine, Sealing, SourceLine, Standing, Vault, View,
 };
 pub use rollouts::{
     Asked, DifferenceOf, EditionLine, GivenLine, RefusedService, RevertWish, RolloutLine,

@@ -125,8 +125,20 @@ pub struct FleetSummary {
     pub removals_held: usize,
     /// What proxies have that is ahead of the store, as after a restore.
     pub ahead: Vec<AheadLine>,
+    /// Regions that proxies are in or were in the last hour. Those beyond the 64th are one, `other`.
+    pub regions: Vec<RegionLine>,
     /// Connected proxies.
     pub proxies: Vec<ProxyLine>,
+}
+
+/// A region of the fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RegionLine {
+    /// Its name; empty for proxies that tell none.
+    pub region: String,
+    /// For how long no replica has told of its proxies, in milliseconds.
+    pub staleness_ms: i64,
 }
 
 /// A source of a document that templates see.

@@ -198,6 +198,11 @@ impl Plane {
         self.state().fleet()
     }
 
+    /// The regions of connected proxies.
+    pub fn regions(&self) -> std::collections::BTreeSet<String> {
+        self.state().regions()
+    }
+
     /// A connected proxy in depth, by its `node.id`.
     pub fn proxy(&self, id: &str) -> Option<ProxyReport> {
         self.state().report(id)

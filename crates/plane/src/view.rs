@@ -1,5 +1,6 @@
 //! What can be told of the fleet and of one instance, for people and their programs.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use model::{InstanceId, Millis};
@@ -150,6 +151,21 @@ impl State {
             removals_held: self.held_removals.len(),
             ahead: self.ahead(),
         }
+    }
+
+    /// The regions of connected proxies.
+    pub(crate) fn regions(&self) -> BTreeSet<String> {
+        let nodes = self.groups.values().flat_map(|group| {
+            let streams = group.streams.values().map(|stream| &stream.node);
+            streams.chain(group.pollers.iter().map(|poller| &poller.node))
+        });
+        let mut regions = BTreeSet::new();
+        for node in nodes {
+            if !regions.contains(&node.region) {
+                regions.insert(node.region.clone());
+            }
+        }
+        regions
     }
 
     /// What is known of an instance; none when it is not published.

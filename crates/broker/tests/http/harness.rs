@@ -76,6 +76,7 @@ impl View for NothingToSee {
             quarantined: 0,
             removals_held: 0,
             ahead: Vec::new(),
+            regions: Vec::new(),
             proxies: Vec::new(),
         }
     }

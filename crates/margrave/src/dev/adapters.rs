@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use broker::{
     AheadLine, Coverage, DifferenceLine, FleetSummary, ProxyDetail, ProxyLine, RecordLine,
-    RefusedLine, RenderedLine, SourceLine, Standing,
+    RefusedLine, RegionLine, RenderedLine, SourceLine, Standing,
 };
 use model::{InstanceId, Operation, Spec, StepRecord};
 use plane::{Plane, ProxyState};
@@ -92,6 +92,7 @@ impl broker::View for PlaneView {
             quarantined: fleet.quarantined,
             removals_held: fleet.removals_held,
             ahead: fleet.ahead.into_iter().map(ahead).collect(),
+            regions: self.others.regions(&fleet.proxies).into_iter().map(region).collect(),
             proxies: self.all(fleet.proxies),
         }
     }
@@ -241,6 +242,10 @@ fn proxy(proxy: plane::Proxy) -> ProxyLine {
         seen_at: proxy.seen_at,
         version: proxy.version,
     }
+}
+
+fn region((region, staleness_ms): (String, model::Millis)) -> RegionLine {
+    RegionLine { region, staleness_ms }
 }
 
 fn detail(report: plane::ProxyReport) -> ProxyDetail {

@@ -17,6 +17,7 @@ pub mod ports;
 pub mod probes;
 pub mod questions;
 pub mod ready;
+mod regions;
 mod replica;
 pub mod roles;
 mod rollouts;

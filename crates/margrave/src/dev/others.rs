@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::regions::Regions;
 use crate::clock;
 
 /// So long what changes is gathered before it is told.
@@ -59,6 +60,7 @@ pub struct Others {
     own: String,
     known: Mutex<BTreeMap<String, Known>>,
     news: watch::Sender<()>,
+    regions: Regions,
 }
 
 #[derive(Clone)]
@@ -77,7 +79,8 @@ impl Others {
     /// Nobody yet; `own`: the replica that this process is.
     pub fn new(own: &str) -> Arc<Self> {
         let (own, known) = (own.to_owned(), Mutex::default());
-        Arc::new(Self { own, known, news: watch::Sender::new(()) })
+        let (news, regions) = (watch::Sender::new(()), Regions::default());
+        Arc::new(Self { own, known, news, regions })
     }
 
     /// Follows what they tell, until `stop`.
@@ -88,10 +91,17 @@ impl Others {
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
         let following = async {
+            let mut measured = None;
             loop {
                 if let Err(error) = self.look(&plane, &*summaries).await {
                     tracing::warn!(%error, "what other replicas tell cannot be read");
                     sleep(BEAT).await;
+                }
+                if measured.is_none_or(|at: Instant| at.elapsed() >= BEAT) {
+                    measured = Some(Instant::now());
+                    let (here, now) = (plane.regions(), clock::now());
+                    self.regions.heard(here.iter().map(String::as_str), now);
+                    self.regions.measure(now);
                 }
                 sleep(if self.known().is_empty() { LOOK_ALONE } else { LOOK }).await;
             }
@@ -117,7 +127,9 @@ impl Others {
             for Told { replica, at, summary } in told {
                 let fresh = replica != self.own && now.saturating_sub(at) < FORGOTTEN_MS;
                 if let Some(summary) = serde_json::from_slice(&summary).ok().filter(|_| fresh) {
-                    known.insert(replica, Known { at, summary: Arc::new(summary) });
+                    let summary: Arc<Summary> = Arc::new(summary);
+                    self.regions.heard(summary.proxies.iter().map(|it| it.region.as_str()), at);
+                    known.insert(replica, Known { at, summary });
                 }
             }
         }
@@ -156,6 +168,13 @@ impl Others {
         all.sort_by_key(|(_, is_stale, it)| (*is_stale, std::cmp::Reverse(it.connected_at)));
         all.retain(|(_, _, proxy)| seen.insert(proxy.id.clone()));
         all
+    }
+
+    /// The regions of all replicas, and for how long nothing was told of each; `here` are connected here.
+    pub fn regions(&self, here: &[plane::Proxy]) -> Vec<(String, Millis)> {
+        let now = clock::now();
+        self.regions.heard(here.iter().map(|it| it.region.as_str()), now);
+        self.regions.staleness(now)
     }
 
     /// How far the proxies of all replicas are: what is known here, and what the others tell.

@@ -83,6 +83,10 @@ pub fn describe() {
         "margrave_replicas_staleness_seconds",
         "How long the most silent of the other replicas has told nothing"
     );
+    metrics::describe_gauge!(
+        "margrave_region_staleness_seconds",
+        "For how long no replica has told of the proxies of a region; 0 after an hour, when it is forgotten"
+    );
     metrics::describe_counter!(
         "margrave_envoy_restarts_total",
         "How often the Envoy of this process ended by itself and was started again"

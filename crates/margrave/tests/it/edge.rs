@@ -115,7 +115,7 @@ fn bootstrap(xds: SocketAddr) -> Value {
     let retry = json!({"retry_back_off": {"base_interval": "0.1s", "max_interval": "0.5s"}});
     let ads = json!({"ads": {}, "resource_api_version": "V3"});
     json!({
-        "node": {"id": "edge-1", "cluster": "default"},
+        "node": {"id": "edge-1", "cluster": "default", "locality": {"region": "eu"}},
         "admin": {"address": at(([127, 0, 0, 1], 0).into())},
         "dynamic_resources": {
             "ads_config": {

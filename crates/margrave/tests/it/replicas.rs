@@ -201,6 +201,14 @@ async fn a_proxy_that_moves_to_a_replica_that_lags_keeps_what_it_has() {
     answers(edge.internal, "two").await;
 }
 
+/// For how long nobody has told of the region of its proxy, in milliseconds.
+async fn staleness(platform: &Platform) -> i64 {
+    let fleet = platform.call("GET", "/v1/fleet", None).await.body;
+    let regions = fleet["regions"].as_array().expect("a list");
+    let eu = regions.iter().find(|it| it["region"] == "eu").expect("it is known");
+    eu["stalenessMs"].as_i64().expect("a number")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_of_another_replica_is_told_in_depth() {
     let (one, two) = (Backend::start("one").await, Backend::start("two").await);
@@ -229,10 +237,20 @@ async fn a_proxy_of_another_replica_is_told_in_depth() {
     let text = String::from_utf8_lossy(&text);
     assert!(text.contains("replica") && text.contains("on its way"), "{text}");
 
+    assert!(staleness(&platform).await < 3_000, "it tells each second");
     replica.freeze();
     let told = asked().await;
     assert_eq!((told.status, &told.body["id"]), (200, &"edge-1".into()));
     let why = "its replica `a` tells no more: it has not answered in 2 s";
     assert_eq!(told.body["unknown"], why, "{}", told.body);
     assert_eq!(platform.call("GET", "/v1/fleet/proxies/nobody", None).await.status, 404);
+    until("nobody tells of the region", async || staleness(&platform).await > 4_000).await;
+    let metric = "margrave_region_staleness_seconds{region=\"eu\"}";
+    until("it is measured", async || platform.metric(metric).await > 3.0).await;
+    let text = platform.margrave(&["fleet", "status"]).await.stdout;
+    assert!(
+        String::from_utf8_lossy(&text).contains(" s ago"),
+        "{}",
+        String::from_utf8_lossy(&text)
+    );
 }

@@ -48,8 +48,21 @@ pub struct Fleet {
     /// What proxies have that is ahead of the store.
     #[serde(default)]
     ahead: Vec<Ahead>,
+    /// Regions that proxies are in or were in the last hour. Those beyond the 64th are one, `other`.
+    #[serde(default)]
+    regions: Vec<Region>,
     /// Connected proxies.
     proxies: Vec<Proxy>,
+}
+
+/// A region of the fleet.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Region {
+    /// Its name; empty for proxies that tell none.
+    region: String,
+    /// For how long no replica has told of its proxies, in milliseconds.
+    staleness_ms: Millis,
 }
 
 /// Something that proxies have that is ahead of the store.
@@ -139,9 +152,10 @@ fn text(fleet: &Fleet, all: bool) -> String {
         fleet.revision, fleet.instances, fleet.quarantined
     )];
     let row = |cells: [&str; 4]| cells.map(str::to_owned).to_vec();
-    match fleet.proxies.is_empty() {
+    let regions = regions(fleet);
+    match regions.is_empty() {
         true => parts.push("no proxy is connected".to_owned()),
-        false => parts.push(output::table(&regions(&fleet.proxies))),
+        false => parts.push(output::table(&regions)),
     }
     let mut told: Vec<&Proxy> =
         fleet.proxies.iter().filter(|proxy| all || proxy.state != "live").collect();
@@ -177,26 +191,46 @@ fn text(fleet: &Fleet, all: bool) -> String {
     parts.join("\n\n")
 }
 
-/// How many are in each state, by region, and in all.
-fn regions(proxies: &[Proxy]) -> Vec<Vec<String>> {
+/// How many are in each state and when they were told of last, by region, and in all; nothing without any
+/// region.
+fn regions(fleet: &Fleet) -> Vec<Vec<String>> {
     let mut regions: BTreeMap<&str, [usize; STATES.len()]> = BTreeMap::new();
     let mut all = [0; STATES.len()];
-    for proxy in proxies {
+    for Region { region, .. } in &fleet.regions {
+        regions.entry(region).or_default();
+    }
+    for proxy in &fleet.proxies {
         let Some(at) = STATES.iter().position(|state| *state == proxy.state) else { continue };
         regions.entry(&proxy.region).or_default()[at] += 1;
         all[at] += 1;
     }
-    let head = ["REGION"].into_iter().chain(STATES).map(str::to_uppercase).collect();
-    let row = |name: &str, counts: &[usize]| {
+    if regions.is_empty() {
+        return Vec::new();
+    }
+    let head = ["REGION"].into_iter().chain(STATES).chain(["HEARD"]);
+    let row = |name: &str, counts: &[usize], heard: String| {
         let name = if name.is_empty() { "-" } else { name };
-        std::iter::once(name.to_owned()).chain(counts.iter().map(usize::to_string)).collect()
+        let counts = counts.iter().map(usize::to_string);
+        std::iter::once(name.to_owned()).chain(counts).chain([heard]).collect()
     };
-    let mut rows: Vec<Vec<String>> = vec![head];
-    rows.extend(regions.iter().map(|(name, counts)| row(name, counts)));
+    let mut rows: Vec<Vec<String>> = vec![head.map(str::to_uppercase).collect()];
+    rows.extend(regions.iter().map(|(name, counts)| row(name, counts, heard(fleet, name))));
     if regions.len() > 1 {
-        rows.push(row("all", &all));
+        rows.push(row("all", &all, String::new()));
     }
     rows
+}
+
+/// How long ago a region was told of last.
+fn heard(fleet: &Fleet, name: &str) -> String {
+    /// A replica that lives tells each second.
+    const NOW_MS: Millis = 3_000;
+    let of = |name: &str| fleet.regions.iter().find(|it| it.region == name);
+    match of(name).or_else(|| of("other")).map(|it| it.staleness_ms) {
+        None => String::new(),
+        Some(..NOW_MS) => "now".to_owned(),
+        Some(ms) => format!("{} s ago", ms / 1_000),
+    }
 }
 
 fn line(proxy: &Proxy) -> Vec<String> {
@@ -238,7 +272,10 @@ mod tests {
     use super::*;
 
     fn fleet(proxies: serde_json::Value) -> Fleet {
-        let whole = json!({"revision": 7, "instances": 3, "quarantined": 1, "proxies": proxies});
+        let regions = json!([{"region": "ap", "stalenessMs": 90_000}, {"region": "eu", "stalenessMs": 800},
+            {"region": "us", "stalenessMs": 12_345}]);
+        let whole = json!({"revision": 7, "instances": 3, "quarantined": 1, "regions": regions,
+            "proxies": proxies});
         serde_json::from_value(whole).unwrap()
     }
 
@@ -271,9 +308,10 @@ mod tests {
         let expected = "\
 revision 7, 3 instances, 1 quarantined
 
-REGION  LIVE  BEHIND  REJECTING  SILENT  UNCONFIRMED  STALE
-eu      1     1       0          0       1            0
-us      0     0       1          1       0            1
+REGION  LIVE  BEHIND  REJECTING  SILENT  UNCONFIRMED  STALE  HEARD
+ap      0     0       0          0       0            0      90 s ago
+eu      1     1       0          0       1            0      now
+us      0     0       1          1       0            1      12 s ago
 all     1     1       1          1       1            1
 
 PROXY  GROUP    REGION  ENVOY   STATE        WHY
@@ -283,7 +321,8 @@ p5     default  eu      1.40.0  unconfirmed  polls, and was given 1.7-0000000000
 p4     default  us      1.40.0  rejecting    refuses shop: no such filter
 p6     default  us      1.40.0  stale        its replica `a` tells nothing any more";
         assert_eq!(told, expected);
-        assert!(text(&fleet(json!([])), false).ends_with("no proxy is connected"));
+        let nobody = Fleet { regions: Vec::new(), ..fleet(json!([])) };
+        assert!(text(&nobody, false).ends_with("no proxy is connected"));
         let mut first = proxy("p1", "eu", "live", 0);
         first["canary"] = json!(true);
         let told = text(&fleet(json!([first])), true);
