@@ -118,7 +118,7 @@ pub struct FleetSummary {
     pub revision: u64,
     /// Published instances.
     pub instances: usize,
-    /// Instances that are served at an earlier revision than their latest.
+    /// Instances that are served at an earlier revision than their latest, at any replica.
     pub quarantined: usize,
     /// Instances that the store knows no more, so many at once that they are served until an operator
     /// confirms that they may go.

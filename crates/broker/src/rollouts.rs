@@ -177,6 +177,13 @@ pub struct RolloutPlan {
     /// Groups that services were rendered for: those of all replicas.
     #[serde(default)]
     pub groups: usize,
+    /// Releases of Envoy that judged it.
+    #[serde(default)]
+    pub judges: Vec<String>,
+    /// Releases of Envoy that are connected to any replica, and of which the process that planned has
+    /// none to ask.
+    #[serde(default)]
+    pub unheard: Vec<String>,
     /// Services that were rendered with it.
     pub instances: usize,
     /// Services that would be refused, 20 at most: then nothing is rolled out.

@@ -52,8 +52,10 @@ impl fmt::Display for TypeUrl {
     }
 }
 
-/// A resource's version: `<epoch>.<revision>-<content hash>`, where `revision` is the one at which
-/// these bytes first appeared. A higher epoch wins; within an epoch a proxy never goes backwards.
+/// A resource's version: `<epoch>.<revision>-<content hash>`, where `revision` is the latest of what
+/// decides about it: its owner's, and that at which its group was given what it is rendered with. So it
+/// follows from what the store says alone. A higher epoch wins; within an epoch a proxy never goes
+/// backwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
     /// Raised by restore and migration.

@@ -1,5 +1,8 @@
-//! What changes for a proxy when an owner's resources become others: unchanged bytes keep their
-//! version, and are not sent.
+//! What changes for a proxy when an owner's resources become others: unchanged bytes are not sent.
+//!
+//! They are dated anew all the same. A version has the revision that its owner stands at by what the store
+//! says, and not the one at which the bytes were first seen: that would be known to those processes alone
+//! that were there.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -52,17 +55,28 @@ pub(crate) struct Diff {
     pub(crate) unchanged: Vec<Kept>,
     pub(crate) set: Vec<Resource>,
     pub(crate) remove: Vec<Resource>,
+    /// Of what is unchanged that which has another version now.
+    pub(crate) renewed: Vec<Resource>,
 }
 
 impl Diff {
-    /// Compares; what is new or has other bytes gets `epoch` and `revision` in its version.
+    /// Compares. All of it gets `epoch` and `revision` in its version, but where it had a later one.
     pub(crate) fn between(kept: Vec<Kept>, wishes: Vec<Wish>, epoch: u64, revision: u64) -> Self {
         let key = |kept: Kept| ((kept.resource.type_url.clone(), kept.resource.name.clone()), kept);
         let mut kept: HashMap<(TypeUrl, Arc<str>), Kept> = kept.into_iter().map(key).collect();
         let mut diff = Self::default();
         for Wish { type_url, name, hash, body, after } in wishes {
             match kept.remove(&(type_url.clone(), name.clone())) {
-                Some(same) if same.resource.version.hash == hash => diff.unchanged.push(same),
+                Some(mut same) if same.resource.version.hash == hash => {
+                    let version = &mut same.resource.version;
+                    let before = *version;
+                    (version.epoch, version.revision) =
+                        (epoch, revision).max((before.epoch, before.revision));
+                    if *version != before {
+                        diff.renewed.push(same.resource.clone());
+                    }
+                    diff.unchanged.push(same);
+                }
                 before => {
                     // Also where the store is of an earlier epoch than what was served.
                     let before = before.map(|kept| kept.resource.version);
@@ -78,7 +92,7 @@ impl Diff {
         diff
     }
 
-    /// Whether nothing changes.
+    /// Whether nothing is sent.
     pub(crate) fn is_empty(&self) -> bool {
         self.set.is_empty() && self.remove.is_empty()
     }
@@ -102,17 +116,22 @@ mod tests {
     }
 
     #[test]
-    fn only_other_bytes_get_another_version() {
+    fn what_is_unchanged_is_dated_anew_and_not_sent() {
         let first = Diff::between(Vec::new(), vec![wish("a", "1"), wish("b", "1")], 1, 5);
         assert_eq!(first.set.len(), 2);
         let second = Diff::between(kept(first, 1), vec![wish("a", "1"), wish("c", "1")], 1, 6);
-        assert_eq!(second.unchanged[0].resource.version.revision, 5);
+        assert_eq!(second.unchanged[0].resource.version.revision, 6);
+        assert_eq!(second.renewed, [second.unchanged[0].resource.clone()]);
         assert_eq!(second.set.len(), 1);
         assert_eq!(second.set[0].version.to_string(), format!("1.6-{:016x}", wish("c", "1").hash));
         let removed: Vec<&str> = second.remove.iter().map(|resource| &*resource.name).collect();
         assert_eq!(removed, ["b"]);
-        let third = Diff::between(kept(second, 2), vec![wish("c", "1"), wish("a", "1")], 1, 7);
+        let second = kept(second, 2);
+        let third = Diff::between(second.clone(), vec![wish("c", "1"), wish("a", "1")], 1, 7);
         assert!(third.is_empty());
+        assert_eq!(third.renewed.len(), 2);
+        let earlier = Diff::between(second, vec![wish("c", "1"), wish("a", "1")], 1, 2);
+        assert!(earlier.is_empty() && earlier.renewed.is_empty(), "no version goes backwards");
     }
 
     #[test]

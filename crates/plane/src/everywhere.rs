@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::Node;
+use render::SUPPORTED;
 use serde::{Deserialize, Serialize};
 
 use crate::Plane;
@@ -33,6 +34,17 @@ impl Plane {
             (name.to_string(), Kind { node: group.node.clone(), releases: releases.of(name) })
         };
         groups.map(kind).collect()
+    }
+
+    /// The series of Envoy that can be asked here about what these groups would be given, and those that
+    /// groups have and that cannot.
+    pub(crate) fn judges(&self, stage: &Stage) -> (Vec<String>, Vec<String>) {
+        let mut there: Series = stage.there.values().flatten().cloned().collect();
+        there.extend(self.releases().all());
+        let hears = self.gate.hears();
+        let unheard = there.difference(&hears).cloned().collect();
+        let judges = hears.into_iter().filter(|it| it == SUPPORTED || there.contains(it));
+        (judges.collect(), unheard)
     }
 
     /// What everybody's proxies would be rendered with, wherever they are connected. A group that is

@@ -187,11 +187,16 @@ impl Group {
         let held = self.held.remove(owner).unwrap_or_default();
         let is_proven = self.flights.of(owner).is_none() && !held.resources.is_empty();
         let before = if is_proven { Some(held.resources.clone()) } else { held.before };
-        let diff = Diff::between(held.resources.clone(), wishes, stamp.epoch, stamp.revision);
+        let diff = Diff::between(held.resources, wishes, stamp.epoch, stamp.revision);
         let is_trial = canaries && self.is_for_trial(owner, &diff);
         if diff.is_empty() && (is_trial || !self.canaries.tries(owner)) {
             let before = if is_proven { None } else { before };
-            self.held.insert(owner.clone(), Held { resources: held.resources, before });
+            self.renew(owner, &diff.renewed, is_trial);
+            let is_renewed = !diff.renewed.is_empty();
+            self.held.insert(owner.clone(), Held { resources: diff.unchanged, before });
+            if is_renewed {
+                self.mark(owner);
+            }
             return false;
         }
         let course = if is_trial { Course::Trial } else { Course::Change };
@@ -266,10 +271,10 @@ impl Group {
             self.claims.release(owner, &gone.name);
             self.let_go = self.let_go.max(gone.version.revision);
         }
-        let Diff { unchanged, set, remove } = diff;
+        let Diff { unchanged, set, remove, renewed } = diff;
         let remove = remove.into_iter().map(|gone| (gone.type_url, gone.name)).collect();
         let change = Change { owner: owner.clone(), set: set.clone(), remove };
-        let seq = self.carry(change, course == Course::Trial);
+        let seq = self.carry(change, &renewed, course == Course::Trial);
         self.acquit(owner);
         match course {
             Course::Trial => self.flights.try_first(owner, seq, self.awaited_first()),

@@ -198,6 +198,11 @@ impl Plane {
         self.state().fleet()
     }
 
+    /// Instances that are not served here at their latest revision.
+    pub fn quarantined(&self) -> std::collections::BTreeSet<InstanceId> {
+        self.state().quarantined()
+    }
+
     /// The regions of connected proxies.
     pub fn regions(&self) -> std::collections::BTreeSet<String> {
         self.state().regions()

@@ -105,7 +105,7 @@ impl Group {
         for kept in now {
             let resource = &kept.resource;
             let same = before.remove(&(&resource.type_url, &resource.name));
-            if same.is_none_or(|it| it.resource.version != resource.version) {
+            if same.is_none_or(|it| it.resource.version.hash != resource.version.hash) {
                 let version = Some(resource.version.to_string());
                 lines.push(line(resource.type_url.as_str(), &resource.name, version));
             }

@@ -437,7 +437,7 @@ fn a_hostname_that_moved_is_not_taken_away_by_late_news() {
     assert_eq!(world.held(), ["a internal/a 11 3", "b internal/h.example 10 b"]);
     world.unpublish("b", 12);
     world.change("a", 13, &["scope internal/h.example a", "route internal/a 3"]);
-    assert_eq!(world.held(), ["a internal/a 11 3", "a internal/h.example 13 a"]);
+    assert_eq!(world.held(), ["a internal/a 13 3", "a internal/h.example 13 a"]);
 }
 
 #[test]

@@ -51,6 +51,11 @@ struct Behind {
 }
 
 impl Summary {
+    /// Instances that are not served there at their latest revision.
+    pub fn quarantined(&self) -> impl Iterator<Item = &InstanceId> {
+        self.refused.keys()
+    }
+
     /// How far this replica's proxies are with a revision of an instance.
     pub fn converged(&self, id: &InstanceId, revision: u64) -> Convergence {
         let ready = self.ready;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use model::{TypeUrl, type_urls};
+use model::{Resource, TypeUrl, type_urls};
 use tokio::time::Instant;
 use xds::{Cache, Change, Owner, StreamId};
 
@@ -46,11 +46,16 @@ impl Group {
         self.has_canaries() && (is_more || self.canaries.tries(owner))
     }
 
-    /// Brings a change to the proxies: to canaries only, or to all. Returns its sequence number.
-    pub(super) fn carry(&mut self, change: Change, is_trial: bool) -> u64 {
+    /// Brings a change to the proxies: to canaries only, or to all. Returns its sequence number. What is
+    /// `renewed` has other versions since, and is not sent.
+    pub(super) fn carry(&mut self, change: Change, renewed: &[Resource], is_trial: bool) -> u64 {
         let owner = change.owner.clone();
         let trial = self.canaries.trials.remove(&owner);
-        let Some(early) = &self.canaries.cache else { return self.cache.apply(vec![change]) };
+        let Some(early) = &self.canaries.cache else {
+            self.cache.renew(&owner, renewed);
+            return self.cache.apply(vec![change]);
+        };
+        early.renew(&owner, renewed);
         let mut gone = trial.as_ref().map(|trial| trial.gone.clone()).unwrap_or_default();
         gone.extend(change.remove.iter().cloned());
         let seq = early.apply(vec![change]);
@@ -66,6 +71,16 @@ impl Group {
             .trials
             .insert(owner, Trial { gone, broke: BTreeSet::new(), left: 0, ..trial });
         seq
+    }
+
+    /// Gives what an owner has other versions, and sends nothing. What is on trial has them from canaries on.
+    pub(super) fn renew(&self, owner: &Owner, renewed: &[Resource], is_trial: bool) {
+        if let Some(early) = &self.canaries.cache {
+            early.renew(owner, renewed);
+        }
+        if !(is_trial && self.canaries.tries(owner)) {
+            self.cache.renew(owner, renewed);
+        }
     }
 
     /// Canaries whose acknowledgement is waited for.

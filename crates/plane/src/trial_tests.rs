@@ -374,7 +374,7 @@ async fn what_goes_or_says_where_upstreams_answer_waits_for_no_canary() {
     world.render("a", &["route internal/a 1", "endpoint a/x 2"]);
     assert_eq!(world.held(), ["a a/x 5 2", "a internal/a 5 1"]);
     world.changes("a", 6, &["route internal/a 1"]);
-    assert_eq!(world.held(), ["a internal/a 5 1"]);
+    assert_eq!(world.held(), ["a internal/a 6 1"]);
     world.changes("a", 7, &["route internal/a 2"]);
     world.unpublish("a", 8);
     assert!(world.held().is_empty() && world.early().is_empty());

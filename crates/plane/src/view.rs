@@ -168,6 +168,12 @@ impl State {
         regions
     }
 
+    /// Instances that are not served at their latest revision.
+    pub(crate) fn quarantined(&self) -> BTreeSet<InstanceId> {
+        let tenants = self.tenants.iter().filter(|(_, tenant)| tenant.quarantine.is_some());
+        tenants.map(|(id, _)| id.clone()).collect()
+    }
+
     /// What is known of an instance; none when it is not published.
     pub(crate) fn describe(&self, id: &InstanceId) -> Option<Description> {
         let tenant = self.tenants.get(id)?;

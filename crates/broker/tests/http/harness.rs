@@ -159,6 +159,8 @@ impl Rollouts for NothingToSee {
             from: 3,
             to,
             groups: 1,
+            judges: Vec::new(),
+            unheard: Vec::new(),
             instances: 0,
             refused: Vec::new(),
             refused_count: 0,

@@ -89,7 +89,7 @@ impl broker::View for PlaneView {
         FleetSummary {
             revision: fleet.revision,
             instances: fleet.instances,
-            quarantined: fleet.quarantined,
+            quarantined: self.others.quarantined(&self.plane).len(),
             removals_held: fleet.removals_held,
             ahead: fleet.ahead.into_iter().map(ahead).collect(),
             regions: self.others.regions(&fleet.proxies).into_iter().map(region).collect(),
@@ -108,11 +108,14 @@ impl broker::View for PlaneView {
         use plane::Convergence::{Behind, Live, Rejected};
         let plane::Description { revision, served, quarantine, notices } =
             self.plane.describe(id)?;
-        let proxies = match self.others.converged(&self.plane, id, revision, Duration::ZERO).await {
-            Live { proxies, .. } => Some(Coverage { have: proxies, ready: proxies }),
-            Behind { have, ready, .. } => Some(Coverage { have, ready }),
-            Rejected { .. } => None,
+        let told = self.others.converged(&self.plane, id, revision, Duration::ZERO).await;
+        // A quarantine is a replica's own: that of another is known by what it tells.
+        let (proxies, refused) = match told {
+            Live { proxies, .. } => (Some(Coverage { have: proxies, ready: proxies }), None),
+            Behind { have, ready, .. } => (Some(Coverage { have, ready }), None),
+            Rejected { reason } => (None, Some(reason)),
         };
+        let quarantine = quarantine.or(refused);
         Some(Standing { revision, served, quarantine, notices, proxies })
     }
 

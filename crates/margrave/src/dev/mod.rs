@@ -13,6 +13,7 @@ pub mod names;
 mod opener;
 pub mod others;
 mod pages;
+mod placement;
 pub mod ports;
 pub mod probes;
 pub mod questions;

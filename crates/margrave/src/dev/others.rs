@@ -170,6 +170,15 @@ impl Others {
         all
     }
 
+    /// Instances that proxies of any replica are not served at their latest revision.
+    pub fn quarantined(&self, plane: &Plane) -> BTreeSet<InstanceId> {
+        let mut all = plane.quarantined();
+        for (_, summary) in self.fresh(clock::now()) {
+            all.extend(summary.quarantined().cloned());
+        }
+        all
+    }
+
     /// The regions of all replicas, and for how long nothing was told of each; `here` are connected here.
     pub fn regions(&self, here: &[plane::Proxy]) -> Vec<(String, Millis)> {
         let now = clock::now();

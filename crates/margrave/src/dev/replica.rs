@@ -19,7 +19,7 @@ use super::line::{self, Ground};
 use super::manner::Manner;
 use super::opener::Opener;
 use super::probes::{self, Check, Readiness};
-use super::{others, ports, questions};
+use super::{others, placement, ports, questions};
 use crate::config::{Config, Listen};
 use crate::failure::Failure;
 use crate::gate::entrance::Entrance;
@@ -50,6 +50,7 @@ pub async fn run(config: Config, manner: Manner) -> Result<(), Failure> {
     let signals = Signals::listen()?;
     let handle = probes::install_metrics()?;
     let state = State::at(&config.state);
+    placement::check(state.path(), config.store.as_deref())?;
     let replica = state.replica(config.replica.as_deref().unwrap_or(NAME))?;
     let (metrics, xds, listen) = ports::take_replica(&config.listen)?;
     let store = Arc::new(Follower::new(config.store.clone().unwrap_or_else(|| state.database())));

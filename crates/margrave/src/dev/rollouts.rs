@@ -121,6 +121,8 @@ fn plan(planned: Planned) -> RolloutPlan {
         from: planned.from,
         to: planned.to,
         groups: planned.groups,
+        judges: planned.judges,
+        unheard: planned.unheard,
         instances: planned.instances,
         refused: planned.refused.into_iter().map(refused).collect(),
         refused_count: planned.refused_count,

@@ -80,4 +80,11 @@ fn one_process_writes_and_replicas_share_its_folder() {
     let said = refused(&mut replica("a"));
     assert!(said.contains("another process is the replica `a`"), "{said}");
     assert!(refused(&mut replica("../a")).contains("`replica` must be"));
+    let elsewhere = serve(&folder.path().join("other"), &["--role", "plane"])
+        .arg("--store")
+        .arg(state.join("margrave.db"))
+        .output();
+    let said = String::from_utf8_lossy(&elsewhere.expect("it runs").stderr).into_owned();
+    assert!(said.contains("no operation would wait for them"), "{said}");
+    assert!(!folder.path().join("other/replicas").exists(), "it left nothing");
 }

@@ -79,9 +79,18 @@ impl Edge {
 
     /// It does nothing any more, and is still connected.
     pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// It goes on.
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
         let pid = self.envoy.id().expect("it runs").to_string();
-        let stopped = std::process::Command::new("kill").args(["-STOP", &pid]).status();
-        assert!(stopped.expect("kill runs").success());
+        let sent = std::process::Command::new("kill").args([signal, &pid]).status();
+        assert!(sent.expect("kill runs").success());
     }
 
     /// From now on this is the platform that it finds.

@@ -14,7 +14,7 @@ use crate::{service, wire};
 
 /// The default templates, but that an instance with two hostnames gets `poison` in its route
 /// configuration.
-fn poisoned_templates(poison: &str) -> TempDir {
+pub(crate) fn poisoned_templates(poison: &str) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let defaults = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../templates");
     for entry in std::fs::read_dir(defaults).expect("templates/").flatten() {
@@ -32,7 +32,7 @@ fn poisoned_templates(poison: &str) -> TempDir {
     folder
 }
 
-fn two_hostnames(name: &str, upstream: &str) -> Value {
+pub(crate) fn two_hostnames(name: &str, upstream: &str) -> Value {
     let mut descriptor = service(name, upstream, "public");
     descriptor["hostnames"] =
         json!([format!("{name}.example.com"), format!("{name}2.example.com")]);

@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 
 use crate::backend::Backend;
 use crate::edge::Edge;
+use crate::isolation::{ENVOY_REFUSES, poisoned_templates, two_hostnames};
 use crate::platform::{Options, Platform};
 use crate::{service, wire};
 
@@ -253,4 +254,68 @@ async fn a_proxy_of_another_replica_is_told_in_depth() {
         "{}",
         String::from_utf8_lossy(&text)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_counts_the_proxies_of_all_replicas() {
+    let (one, two) = (Backend::start("one").await, Backend::start("two").await);
+    let platform = Platform::start().await;
+    // Its own Envoy is connected to it, the other to the replica; they share a port.
+    let edge = Edge::start_at(platform.endpoints.internal).await;
+    let migrated = platform.log().matches("store schema migrated").count();
+    assert_eq!(migrated, 1, "{}", platform.log());
+    let replica = Replica::start(platform.state(), "a", &[]).await;
+    edge.lead_to(replica.xds);
+    until("both are live", async || {
+        let fleet = platform.call("GET", "/v1/fleet", None).await.body;
+        let proxies = fleet["proxies"].as_array().expect("a list");
+        proxies.len() == 2 && proxies.iter().all(|it| it["state"] == "live")
+    })
+    .await;
+    platform.provision("shop", &service("shop", &one.url(), "internal")).await;
+    edge.freeze();
+    assert_eq!(platform.patch("shop", &service("shop", &two.url(), "internal")).await.status, 202);
+    until("one of two has it", async || {
+        let told = platform.last_operation("shop").await.body;
+        let said = told["description"].as_str().unwrap_or_default();
+        assert_ne!(told["state"], "succeeded", "the other was not waited for: {said}");
+        said.contains("live on 1/2 proxies") && said.contains("not yet acknowledged by edge-1")
+    })
+    .await;
+    let text = platform.margrave(&["fleet", "status"]).await.stdout;
+    let text = String::from_utf8_lossy(&text);
+    assert!(text.contains("edge-1") && text.contains("has not acknowledged 1 change"), "{text}");
+    edge.thaw();
+    until("both have it", async || {
+        platform.last_operation("shop").await.body["state"] == "succeeded"
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_proxy_of_another_replica_refuses_is_in_quarantine() {
+    let backend = Backend::start("one").await;
+    let edge = Edge::start().await;
+    let templates = poisoned_templates(ENVOY_REFUSES);
+    let options = Options::default()
+        .argument("--envoy", "none")
+        // So that only a proxy finds it.
+        .argument("--validators", "none")
+        .argument("--templates", templates.path().display().to_string())
+        .argument("--listen-internal", edge.internal.to_string());
+    let platform = Platform::start_with(options).await;
+    let replica = Replica::start(platform.state(), "a", &["--validators", "none"]).await;
+    edge.lead_to(replica.xds);
+    is_told(&platform, "a", "live").await;
+    platform.provision("shop", &service("shop", &backend.url(), "public")).await;
+    let quarantined =
+        async || platform.call("GET", "/v1/fleet", None).await.body["quarantined"].clone();
+    assert_eq!(quarantined().await, 0);
+    let refused = two_hostnames("shop", &backend.url());
+    assert_eq!(platform.patch("shop", &refused).await.status, 202);
+    let ended = platform.end("shop").await;
+    assert_eq!(ended.state, "failed", "{ended:?}");
+    assert_eq!(quarantined().await, 1, "the process that writes has no proxy to refuse it");
+    let told = platform.call("GET", "/v1/instances/shop", None).await.body;
+    assert!(told.to_string().contains("\"quarantine\":\"Envoy refused"), "{told}");
 }

@@ -44,6 +44,11 @@ impl Releases {
         freed
     }
 
+    /// What there is in any group.
+    pub(crate) fn all(&self) -> Series {
+        self.known.values().flat_map(BTreeMap::keys).cloned().collect()
+    }
+
     /// What a group has.
     pub(crate) fn of(&self, group: &str) -> Series {
         self.known.get(group).map(|known| known.keys().cloned().collect()).unwrap_or_default()

@@ -39,6 +39,10 @@ pub struct Planned {
     pub from: u64,
     /// Groups that they were rendered for: those of all replicas.
     pub groups: usize,
+    /// Series of Envoy that judged it: those that this process can ask.
+    pub judges: Vec<String>,
+    /// Series that are connected to any replica, and cannot be asked here.
+    pub unheard: Vec<String>,
     /// Services that were rendered.
     pub instances: usize,
     /// Services that would be refused and are not now, and why; `platform/group` is the listeners.
@@ -186,6 +190,7 @@ impl Plane {
         let after = Stage { sets: vec![set], ..before.clone() };
         let groups_count = after.sets.iter().map(|set| set.nodes.len()).sum();
         let mut planned = Planned { to: to.number, groups: groups_count, ..Planned::default() };
+        (planned.judges, planned.unheard) = self.judges(&before);
         let [old, new] = [&before, &after].map(|stage| vec![(PLATFORM.into(), groups(stage))]);
         let until = Instant::now() + JUDGED_WITHIN;
         self.compare(&mut planned, [&before, &after], (old, new), until).await;

@@ -43,6 +43,16 @@ async fn planned(world: &World, running: &Running, more: &str) -> Planned {
     rollouts.plan(wish).await.unwrap()
 }
 
+/// What other templates would change.
+async fn planned_with(world: &World, running: &Running, files: &[(&str, &str)]) -> Planned {
+    let policy = Policy::new("", false, Limits::default()).unwrap();
+    let rollouts = Rollouts::new(running.plane.clone(), world.editions(), policy, Arc::new(|| 1));
+    let files: Vec<_> = files.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
+    let content = plane::Content::new(files.clone(), world.platform.clone());
+    rollouts.offer(Ok(&content)).await.unwrap();
+    rollouts.plan(Wish { templates: Some(files), ..Wish::default() }).await.unwrap()
+}
+
 #[tokio::test]
 async fn a_plan_is_made_for_groups_that_only_another_replica_has() {
     let world = World::new();
@@ -82,6 +92,8 @@ async fn what_an_older_envoy_at_another_replica_does_not_know_is_refused_beforeh
     tell(&here, &there);
     let why = here.plane.check(&id("odd"), &odd).await.unwrap_err();
     assert!(why.contains("Envoy 1.39 does not know"), "{why}");
+    let planned = planned_with(&world, &here, Templates::builtin_files()).await;
+    assert_eq!((planned.judges, planned.unheard), (Vec::new(), vec!["1.39".to_owned()]));
     here.end().await;
     there.end().await;
 }

@@ -19,5 +19,6 @@ mod proxies;
 mod rollouts;
 mod sourced;
 mod standing;
+mod versions;
 mod ways;
 mod world;

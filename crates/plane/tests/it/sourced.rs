@@ -47,7 +47,7 @@ async fn a_document_goes_by_stages_and_errors_take_it_back() {
 
     document(&world, 2, "two").await;
     until("the canary has it", || hashes(&of(&running, "eu")) != hashes(&eu)).await;
-    assert_eq!(of(&running, "us"), us, "the rest waits");
+    assert_eq!(hashes(&of(&running, "us")), hashes(&us), "the rest waits");
     let status = rolling.rollouts.status().await.unwrap();
     assert_eq!(status.sources, ["banner"]);
     let node = Node { id: "p1".to_owned(), cluster: "eu".to_owned(), ..Node::default() };
@@ -57,7 +57,7 @@ async fn a_document_goes_by_stages_and_errors_take_it_back() {
     assert!(why.contains("answered with 500 or above"), "{why}");
     until("it goes back", || hashes(&of(&running, "eu")) == hashes(&eu)).await;
     rises(&eu, &of(&running, "eu"));
-    assert_eq!(of(&running, "us"), us);
+    assert_eq!(hashes(&of(&running, "us")), hashes(&us));
 
     // Another process does not begin it again either; other templates come without it.
     rolling.stop().await;

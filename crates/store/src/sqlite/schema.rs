@@ -66,7 +66,10 @@ fn apply(conn: &mut Connection, migrations: &[&str]) -> Result<(), OpenError> {
         tx.execute_batch(migration)?;
         tx.pragma_update(None, "user_version", index + 1)?;
         tx.commit()?;
-        tracing::info!(version = index + 1, "store schema migrated");
+        tracing::debug!(version = index + 1, "a migration of the store schema is applied");
+    }
+    if found < migrations.len() {
+        tracing::info!(from = found, to = migrations.len(), "store schema migrated");
     }
     Ok(())
 }

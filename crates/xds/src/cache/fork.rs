@@ -99,7 +99,7 @@ impl State {
     }
 
     /// Where something is.
-    fn there(&self, url: &TypeUrl, name: &str) -> Option<Key> {
+    pub(super) fn there(&self, url: &TypeUrl, name: &str) -> Option<Key> {
         let key = self.find(self.table_of(url.as_str())?, name)?;
         self.slot(key).content.is_some().then_some(key)
     }

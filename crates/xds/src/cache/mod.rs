@@ -7,6 +7,7 @@ mod graves;
 mod guard;
 mod lag;
 mod recall;
+mod renew;
 mod state;
 mod table;
 

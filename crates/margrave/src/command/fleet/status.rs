@@ -39,7 +39,7 @@ pub struct Fleet {
     revision: u64,
     /// Published instances.
     instances: usize,
-    /// Instances that are served at an earlier revision than their latest.
+    /// Instances that are served at an earlier revision than their latest, at any replica.
     quarantined: usize,
     /// Instances that the store does not know any more, and that are served until it is confirmed
     /// that they may go.

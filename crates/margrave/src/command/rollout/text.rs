@@ -18,6 +18,16 @@ pub fn plan(plan: &RolloutPlan) -> String {
         plan.instances,
         groups(plan.groups)
     )];
+    match plan.judges.is_empty() {
+        true => lines.push("no Envoy was there to judge it: see `validators`".to_owned()),
+        false => lines.push(format!("judged by Envoy {}", plan.judges.join(", "))),
+    }
+    if !plan.unheard.is_empty() {
+        let unheard = plan.unheard.join(", ");
+        lines.push(format!(
+            "Envoy {unheard} is connected, and could not be asked here: see `validators`"
+        ));
+    }
     if plan.refused_already > 0 {
         lines.push(format!("{} are refused as it is, and would be then", plan.refused_already));
     }
@@ -134,7 +144,7 @@ mod tests {
     #[test]
     fn a_plan_tells_what_changes_and_who_would_be_refused() {
         let whole = json!({
-            "from": 3, "to": 4, "groups": 2, "instances": 20, "refusedCount": 1, "refusedAlready": 2, "unjudged": 7,
+            "from": 3, "to": 4, "groups": 2, "judges": ["1.40"], "unheard": ["1.39"], "instances": 20, "refusedCount": 1, "refusedAlready": 2, "unjudged": 7,
             "refused": [{"owner": "shop", "why": "no such field"}],
             "changed": ["pay"], "changedCount": 1,
             "resources": [{"typeUrl": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
@@ -145,6 +155,8 @@ mod tests {
         let told = plan(&serde_json::from_value(whole).unwrap());
         let expected = "\
 from edition 3 to 4: 1 of 20 services would change, in 2 groups
+judged by Envoy 1.40
+Envoy 1.39 is connected, and could not be asked here: see `validators`
 2 are refused as it is, and would be then
 TYPE                ADDED  CHANGED  REMOVED
 RouteConfiguration  0      1        0
