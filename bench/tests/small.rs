@@ -52,7 +52,9 @@ fn figure(said: &str, what: &str, unit: &str) -> f64 {
 fn one_change_to_many_proxies() {
     let said = measure("fleet --tenants 30 --streams 6 --rounds 2 --idle 1");
     assert_eq!(figure(&said, "come back at once", "bytes sent to each"), 0.0, "{said}");
-    assert_eq!(said.matches("ratio of p99").count(), 2, "{said}");
+    // Beside one write to each socket, and what takes several rounds beside as many of them, too.
+    assert_eq!(said.matches("in 1; ratio of p99").count(), 2, "{said}");
+    assert!(said.contains("in 2; ratio of p99"), "{said}");
 }
 
 /// A set that changes is sent whole, and a route configuration alone.
@@ -61,8 +63,8 @@ fn one_change_to_many_proxies_in_state_of_the_world() {
     let said = measure("fleet --sotw --tenants 30 --streams 6 --rounds 2 --idle 1");
     let bytes: Vec<f64> = said
         .lines()
-        .filter(|line| line.contains("bytes to each"))
-        .map(|line| figure(line, "bytes to each", "bytes to each"))
+        .filter(|line| line.contains("responses to each"))
+        .map(|line| figure(line, "responses to each", "bytes in"))
         .collect();
     assert!(bytes.len() == 2 && bytes[1] > 5.0 * bytes[0], "{said}");
 }

@@ -124,7 +124,7 @@ async fn who_guesses_holds_nobody_up() {
     }
     let (renewed, _) = renew(&harness, &certificate, &host).await;
     assert_eq!(renewed.status, 200, "{renewed:?}");
-    let token = invite(&harness, json!({"group": "eu"})).await;
+    let token = invite(&harness, json!({"group": "eu", "node": "another"})).await;
     assert_eq!(join(&harness, &token, &host).await.status, 200);
 }
 
