@@ -226,7 +226,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use model::type_urls::{CLUSTER, LISTENER, ROUTE};
+    use model::type_urls::{CLUSTER, ENDPOINT, LISTENER, ROUTE};
     use model::{Resource, TypeUrl, Version};
 
     use super::*;
@@ -247,14 +247,33 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_client_in_the_middle_of_a_long_word_is_not_believed_to_want_no_more() {
+    /// A stream of a cache that has something.
+    fn beginning() -> (Delta, Limits, Instant) {
         let cache = Arc::new(Cache::default());
         cache.open();
         let set = vec![resource(CLUSTER), resource(ROUTE)];
         cache.apply(vec![Change { owner: "a".into(), set, remove: Vec::new() }]);
-        let (limits, mut now) = (Limits::default(), Instant::now());
-        let mut delta = Delta::new(StreamId(1), cache, limits, now);
+        let (limits, now) = (Limits::default(), Instant::now());
+        (Delta::new(StreamId(1), cache, limits, now), limits, now)
+    }
+
+    #[test]
+    fn a_client_that_comes_back_is_told_why_what_it_names_is_gone() {
+        let (mut delta, limits, now) = beginning();
+        let request = DeltaRequest {
+            type_url: ENDPOINT.to_owned(),
+            subscribe: [b"gone"].into_iter().collect(),
+            initial_versions: Many::of_entries([("gone", "old")].into_iter()),
+            ..DeltaRequest::default()
+        };
+        delta.request(Lane::ONLY, request, now).expect("it is heard");
+        let (_, told) = delta.respond(now + limits.gather).expect("it goes on").expect("a word");
+        assert_eq!((told.removed, told.errors.len()), (vec!["gone".to_owned()], 1));
+    }
+
+    #[test]
+    fn a_client_in_the_middle_of_a_long_word_is_not_believed_to_want_no_more() {
+        let (mut delta, limits, mut now) = beginning();
         let request = |type_url: &str, response_nonce: String| DeltaRequest {
             type_url: type_url.to_owned(),
             response_nonce,
@@ -278,12 +297,7 @@ mod tests {
 
     #[test]
     fn a_client_in_the_middle_of_a_long_word_has_not_said_all() {
-        let cache = Arc::new(Cache::default());
-        cache.open();
-        let set = vec![resource(CLUSTER), resource(ROUTE)];
-        cache.apply(vec![Change { owner: "a".into(), set, remove: Vec::new() }]);
-        let (limits, mut now) = (Limits::default(), Instant::now());
-        let mut delta = Delta::new(StreamId(1), cache, limits, now);
+        let (mut delta, limits, mut now) = beginning();
         let initial_versions = Many::of_entries([("a", "old")].into_iter());
         let request = DeltaRequest {
             type_url: CLUSTER.to_owned(),

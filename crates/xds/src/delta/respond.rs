@@ -259,7 +259,7 @@ impl Delta {
                 }
             }
         }
-        let mut back = Vec::new();
+        let (mut back, mut gone) = (Vec::new(), Vec::new());
         let Some(round) = self.rounds.get_mut(&id) else { return (draft, keys.collect()) };
         let at = round.at;
         round.farewells.retain(|farewell| {
@@ -273,11 +273,15 @@ impl Delta {
                 // What went again before an earlier removal was sent is in both.
                 None if now && told.insert(farewell.name.clone()) => {
                     draft.add_absent(kind, url, &farewell.name);
+                    gone.extend(key);
                 }
                 _ => {}
             }
             !now
         });
+        for key in gone.into_iter().filter(|key| kind != Kind::Route && self.is_named(*key)) {
+            draft.errors.push(state.absence(key));
+        }
         for (owner, changed) in back {
             let busy = self.busy.get(&owner).and_then(|busy| self.rounds.get(&busy.round));
             let is_due = state.owner_seq(owner) > self.cursor || busy.is_some();

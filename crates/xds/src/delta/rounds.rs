@@ -196,10 +196,11 @@ impl Delta {
             }
         }
         for owner in owners {
-            if !self.held_back.contains_key(&owner) {
+            let next = self.busy.remove(&owner).and_then(|busy| busy.next);
+            // What a lane lacks that came meanwhile is in the next.
+            if next != Some(EVERYTHING) && !self.held_back.contains_key(&owner) {
                 self.has_come(owner);
             }
-            let next = self.busy.remove(&owner).and_then(|busy| busy.next);
             if let Some(since) = next {
                 let share = self.share(state, owner, since, self.last_round + 1);
                 self.begin(state, vec![share], now);
