@@ -135,6 +135,15 @@ impl Wires {
         }
     }
 
+    /// How the stream ends now, if it is old or its client is to leave.
+    fn ends(&self, now: Instant, leaves_by: Option<Instant>, at_rest: bool) -> Option<Ended> {
+        if self.age.is_over(now, at_rest) {
+            metrics::stream_ended("age");
+            return Some(Ended::Gone);
+        }
+        leaves_by.filter(|by| at_rest || now >= *by).map(|_| Ended::Recalled)
+    }
+
     /// Speaks the protocol until either side ends the stream, or the client is recalled.
     pub(crate) async fn run<T: Talk>(
         &mut self,
@@ -159,12 +168,8 @@ impl Wires {
                 let _ = self.events.send(event).await;
             }
             let now = Instant::now();
-            if self.age.is_over(now, !pending && talk.at_rest()) {
-                metrics::stream_ended("age");
-                return Ok(Ended::Gone);
-            }
-            if leaves_by.is_some_and(|by| now >= by || (!pending && talk.at_rest())) {
-                return Ok(Ended::Recalled);
+            if let Some(ended) = self.ends(now, leaves_by, !pending && talk.at_rest()) {
+                return Ok(ended);
             }
             if self.inbound.is_large() {
                 talk.hears(now);

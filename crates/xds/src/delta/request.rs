@@ -1,5 +1,7 @@
 //! What a client says: acknowledgements, refusals, and what it wants.
 
+use std::collections::BTreeSet;
+
 use tokio::time::Instant;
 use tonic::Status;
 
@@ -100,10 +102,7 @@ impl Delta {
         let is_back = first && (self.is_coming_home() || !request.initial_versions.is_empty());
         let kind = Kind::of(&request.type_url);
         if first {
-            self.warming.began(lane);
-            self.subscriptions.push(Subscription::new(lane, table, kind));
-            // Whatever rounds send of a kind they send first to what comes first.
-            self.subscriptions.sort_by_key(|it| (it.kind, it.table, it.lane));
+            self.begin_subscription(lane, table, kind);
         }
         let mut names = Vec::with_capacity(request.subscribe.len());
         for name in request.subscribe.iter() {
@@ -151,13 +150,29 @@ impl Delta {
             subscription.greet = is_silent && subscription.owed.is_empty();
         }
         if is_back {
-            let (owner, step, upto) = (NOBODY, Step::going(kind), Some(at));
-            let farewell =
-                |name: &str| Farewell { lane, table, name: name.into(), owner, step, upto };
-            let gone = gone.into_iter().map(farewell).collect();
+            let gone = farewells((lane, table), kind, at, gone);
             self.said(Lacking::new((lane, table), at, lacking), gone, now);
         }
         self.note_unknown(lane, table, &unknown);
         Ok(())
     }
+
+    fn begin_subscription(&mut self, lane: Lane, table: u16, kind: Kind) {
+        self.warming.began(lane);
+        self.subscriptions.push(Subscription::new(lane, table, kind));
+        // Whatever rounds send of a kind they send first to what comes first.
+        self.subscriptions.sort_by_key(|it| (it.kind, it.table, it.lane));
+    }
+}
+
+/// What a client has of a type that is not here any more `at` this moment.
+fn farewells(
+    (lane, table): (Lane, u16),
+    kind: Kind,
+    at: u64,
+    names: BTreeSet<&str>,
+) -> Vec<Farewell> {
+    let (owner, step, upto) = (NOBODY, Step::going(kind), Some(at));
+    let farewell = |name: &str| Farewell { lane, table, name: name.into(), owner, step, upto };
+    names.into_iter().map(farewell).collect()
 }
