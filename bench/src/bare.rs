@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use prost::Message;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-use crate::wire::{Any, Request, Resource, Response, frame};
+use crate::wire::{Any, Messages, Request, Resource, Response, frame};
 
 /// Resources of one response when a type is subscribed for the first time.
 const BATCH: usize = 500;
@@ -83,21 +83,14 @@ impl Bare {
     }
 
     async fn read(self, mut body: h2::RecvStream) -> Result<()> {
-        let mut buffer = BytesMut::new();
+        let mut messages = Messages::default();
         let mut known: BTreeSet<String> = BTreeSet::new();
         while let Some(chunk) = body.data().await {
             let chunk = chunk?;
             body.flow_control().release_capacity(chunk.len())?;
-            buffer.extend_from_slice(&chunk);
-            while buffer.len() >= 5 {
-                let length =
-                    u32::from_be_bytes([buffer[1], buffer[2], buffer[3], buffer[4]]) as usize;
-                if buffer.len() < length + 5 {
-                    break;
-                }
-                buffer.advance(5);
-                let request = Request::decode(buffer.split_to(length)).context("a request")?;
-                self.answer(&request, &mut known);
+            messages.push(&chunk);
+            while let Some(message) = messages.next() {
+                self.answer(&Request::decode(message).context("a request")?, &mut known);
             }
         }
         Ok(())

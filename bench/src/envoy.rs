@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
+use crate::usage;
+
 /// A running Envoy.
 pub(crate) struct Envoy {
     child: Child,
@@ -97,11 +99,9 @@ pub(crate) async fn free_port() -> Result<SocketAddr> {
     Ok(tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?)
 }
 
-/// Where Envoy is: `MARGRAVE_ENVOY`.
+/// Where Envoy is.
 pub(crate) fn program() -> Result<PathBuf> {
-    let path = std::env::var("MARGRAVE_ENVOY")
-        .context("MARGRAVE_ENVOY names an Envoy (make bench sets it)")?;
-    Ok(path.into())
+    usage::program(None, "MARGRAVE_ENVOY", "an Envoy")
 }
 
 /// Awaits that something is so, and says how long it took.

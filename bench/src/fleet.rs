@@ -1,17 +1,19 @@
 //! One tenant changes and thousands of proxies are told: how long until all have it, beside raw
-//! sockets that are written as many bytes; what a stream costs that waits; and what it takes when all
-//! come back at once.
+//! sockets and a bare tonic server that write as many bytes; what a stream costs that waits; and what
+//! it takes when all come back at once.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use crate::beside::{Beside, Row};
 use crate::crowd::{Load, Way};
-use crate::floor::Floor;
+use crate::descriptors;
 use crate::moment::Moment;
 use crate::product::{self, Product};
-use crate::scenario;
+use crate::series::Series;
+use crate::usage::positive;
 
 /// Between two looks at who is there.
 const LOOK: Duration = Duration::from_millis(50);
@@ -24,19 +26,19 @@ const UPSTREAM: &str = "127.0.0.1:9";
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
     /// Tenants present.
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 20_000, value_parser = positive)]
     tenants: usize,
     /// Proxies, one measurement each.
-    #[arg(long, value_delimiter = ',', default_value = "2000")]
+    #[arg(long, value_delimiter = ',', default_value = "2000", value_parser = positive)]
     streams: Vec<usize>,
     /// Changes of each kind measured with each number of proxies.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = positive)]
     rounds: usize,
     /// The proxies speak state-of-the-world in place of delta: a set that changes is sent whole.
     #[arg(long)]
     sotw: bool,
     /// For so many seconds the processor's use by idle streams is counted.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     idle: u64,
 }
 
@@ -62,6 +64,7 @@ struct Bench {
 /// Runs everything.
 #[expect(clippy::print_stdout, reason = "the figures are what a bench is for")]
 pub(crate) async fn run(binary: &Path, args: Args) -> Result<()> {
+    descriptors::suffice(args.streams.iter().copied().max().unwrap_or_default())?;
     let folder = tempfile::tempdir()?;
     let (product, _) = Product::start(binary, folder.path(), &["--envoy", "none"]).await?;
     let mut bench = Bench { args, product };
@@ -123,10 +126,14 @@ impl Bench {
             (memory - before) * 1024.0 / size as f64,
             idle * 100.0
         ));
+        let mut beside = Beside::start(size).await?;
         for (change, says) in CHANGES {
-            self.says(&format!("  {says}, ms until p50 / p99 / last have it"));
-            self.changes(&mut load, change, size).await?;
+            self.says(&format!(
+                "  {says}: ms until p50 / p99 / last have it, processor of who sends and who receives for each"
+            ));
+            self.changes(&mut load, &mut beside, change, size).await?;
         }
+        drop(beside);
         load.leave().await?;
         drop(load);
         let mut again = self.load().await?;
@@ -172,61 +179,42 @@ impl Bench {
         self.are_live(0).await
     }
 
-    /// Changes of single tenants, in turn with the floor.
-    async fn changes(&self, load: &mut Load, change: Change, size: usize) -> Result<()> {
+    /// Changes of single tenants, in turn with what the same bytes take at least.
+    async fn changes(
+        &self,
+        load: &mut Load,
+        beside: &mut Beside,
+        change: Change,
+        size: usize,
+    ) -> Result<()> {
         let Args { rounds, .. } = self.args;
-        let mut ours = Series::default();
+        let (mut ours, mut rows) = (Series::default(), Vec::new());
         let (mut bytes, mut responses) = (0.0, 0.0);
-        let (mut server, mut proxies) = (Duration::ZERO, Duration::ZERO);
-        let mut floors: Vec<(Floor, usize, Series)> = Vec::new();
         for round in 0..=rounds {
-            let before = (self.product.cpu()?, load.cpu()?);
+            let before = [self.product.cpu()?, load.cpu()?];
             load.heard().await?;
             let times = self.change(load, change, size, round).await?;
-            let after = (self.product.cpu()?, load.cpu()?);
+            let after = [self.product.cpu()?, load.cpu()?];
             let heard = load.heard().await?;
-            let took = heard.bytes as f64 / size as f64;
-            if floors.is_empty() {
-                floors = Self::floors(size, took, heard.responses / size as u64).await?;
-            }
             // The first is for warming up.
-            for (floor, _, raw) in &mut floors {
-                let (began, least) = floor.round().await?;
-                if round > 0 {
-                    raw.push(&least.into_iter().map(|at| at.since(began)).collect::<Vec<_>>());
-                }
-            }
             if round > 0 {
-                ours.push(&times);
-                bytes += took;
-                responses += heard.responses as f64 / size as f64;
-                server += after.0.saturating_sub(before.0);
-                proxies += after.1.saturating_sub(before.1);
+                bytes += heard.bytes as f64 / (size * rounds) as f64;
+                responses += heard.responses as f64 / (size * rounds) as f64;
+                ours.push(&times, [0, 1].map(|at| after[at].saturating_sub(before[at])));
+            } else {
+                let came = usize::try_from(heard.responses)? / size;
+                rows = Row::all(usize::try_from(heard.bytes)? / size, came);
+            }
+            for row in &mut rows {
+                row.round(beside, round > 0).await?;
             }
         }
         self.says(&format!("    margrave     {}", ours.row()));
-        for (_, rounds, raw) in &floors {
-            let ratio = ours.p99() / raw.p99();
-            let row = raw.row();
-            self.says(&format!("    raw sockets  {row}    in {rounds}; ratio of p99: {ratio:.2}"));
+        for row in &rows {
+            self.says(&row.tell(&ours));
         }
-        let each = |used: Duration| used.as_secs_f64() * 1e6 / (rounds * size) as f64;
-        self.says(&format!(
-            "    {:.0} bytes in {:.1} responses to each; {:.0} us of the server's processor each, {:.0} us of the proxies'",
-            bytes / rounds as f64, responses / rounds as f64, each(server), each(proxies),
-        ));
+        self.says(&format!("    {bytes:.0} bytes in {responses:.1} responses to each"));
         Ok(())
-    }
-
-    /// What the same bytes take at once; and in as many rounds, where they came in several.
-    async fn floors(size: usize, bytes: f64, rounds: u64) -> Result<Vec<(Floor, usize, Series)>> {
-        let mut floors = Vec::new();
-        let rounds = usize::try_from(rounds)?.max(1);
-        for rounds in (1..=rounds).step_by((rounds - 1).max(1)) {
-            let each = bytes as usize / rounds;
-            floors.push((Floor::new(size, each, rounds).await?, rounds, Series::default()));
-        }
-        Ok(floors)
     }
 
     /// One change, accepted; how long after that each had it.
@@ -254,31 +242,5 @@ impl Bench {
         let times = load.arrivals().await?;
         product.end(n).await?;
         Ok(times.into_iter().map(|at| at.since(began)).collect())
-    }
-}
-
-/// Rounds; of each, when half, 99 of 100 and all had it. Told are the medians over the rounds.
-#[derive(Default)]
-struct Series([Vec<Duration>; 3]);
-
-impl Series {
-    fn push(&mut self, sorted: &[Duration]) {
-        let last = sorted.len() - 1;
-        for (series, at) in self.0.iter_mut().zip([last / 2, last * 99 / 100, last]) {
-            series.push(sorted[at]);
-        }
-    }
-
-    fn medians(&self) -> [f64; 3] {
-        [0, 1, 2].map(|at| scenario::percentiles(&self.0[at]).0)
-    }
-
-    fn p99(&self) -> f64 {
-        self.medians()[1]
-    }
-
-    fn row(&self) -> String {
-        let [half, most, all] = self.medians();
-        format!("{half:>8.1} / {most:>8.1} / {all:>8.1}")
     }
 }

@@ -1,86 +1,122 @@
-//! The physical floor: the same bytes to as many raw sockets, by one writer. The readers are a process
-//! of their own, as proxies are. What takes proxies several rounds, each acknowledged before the next,
-//! does so here, too.
+//! The physical floor: the same bytes to as many raw sockets, by one writer. Writer and readers are
+//! processes of their own, as plane and proxies are. What takes proxies several rounds, each
+//! acknowledged before the next, does so here, too.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::envoy;
 use crate::helper::{Boss, Helper};
 use crate::moment::Moment;
-
-/// Of what a reader reads at once.
-const BUFFER_BYTES: usize = 16 << 10;
+use crate::scratch;
 
 /// Of the answer to a message after which another one comes: what an acknowledgement takes.
 const ANSWER_BYTES: usize = 100;
 
-/// What the process of readers is told.
+/// What each is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Shape {
+    /// Of one message.
+    pub(crate) bytes: usize,
+    /// Messages, each answered before the next.
+    pub(crate) rounds: usize,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Written {
+    pub(crate) began: Moment,
+    /// When each had it, in order.
+    pub(crate) times: Vec<Moment>,
+    /// Processor time of the writer and of the readers.
+    pub(crate) used: [Duration; 2],
+}
+
+/// What the process of the writer is told.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct WriterArgs {
+    /// Connections.
+    #[arg(long)]
+    size: usize,
+}
+
+/// What the process of the readers is told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReaderArgs {
     /// Where the writer is.
     #[arg(long)]
     address: SocketAddr,
     /// Connections.
     #[arg(long)]
     size: usize,
-    /// Of one message.
-    #[arg(long)]
-    bytes: usize,
-    /// Messages, each answered before the next.
-    #[arg(long)]
-    rounds: usize,
 }
 
-/// Sockets whose readers tell when they have so many bytes.
-pub(crate) struct Floor {
-    sockets: Vec<TcpStream>,
-    message: Vec<u8>,
-    rounds: usize,
-    readers: Helper,
-}
+/// A writer and its readers.
+pub(crate) struct Floor(Helper);
 
 impl Floor {
-    /// So many connections, for messages of so many bytes in so many rounds.
-    pub(crate) async fn new(size: usize, bytes: usize, rounds: usize) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let address = listener.local_addr()?.to_string();
-        let mut arguments = vec!["floor-readers".to_owned(), "--address".to_owned(), address];
-        for (name, value) in [("--size", size), ("--bytes", bytes), ("--rounds", rounds)] {
-            arguments.extend([name.to_owned(), value.to_string()]);
-        }
-        let readers = Helper::start(&arguments)?;
-        let mut sockets = Vec::with_capacity(size);
-        for _ in 0..size {
-            let (writer, _) = listener.accept().await?;
-            writer.set_nodelay(true)?;
-            sockets.push(writer);
-        }
-        Ok(Self { sockets, message: vec![7; bytes], rounds, readers })
+    /// With so many connections.
+    pub(crate) async fn start(size: usize) -> Result<Self> {
+        let mut writer = Helper::start(&["floor-writer", "--size", &size.to_string()])?;
+        writer.hear::<()>().await?;
+        Ok(Self(writer))
     }
 
-    /// Writes to all; when that began, and when each had it, in order.
-    pub(crate) async fn round(&mut self) -> Result<(Moment, Vec<Moment>)> {
-        let began = Moment::now();
-        match self.rounds {
-            1 => {
-                for socket in &mut self.sockets {
-                    socket.write_all(&self.message).await?;
-                }
-            }
-            rounds => {
-                let sockets = self.sockets.iter_mut();
-                let all = sockets.map(|socket| converse(socket, &self.message, rounds));
-                try_join_all(all).await?;
-            }
-        }
-        Ok((began, self.readers.hear().await?))
+    /// Writes to all.
+    pub(crate) async fn write(&mut self, shape: Shape) -> Result<Written> {
+        self.0.tell(&shape).await?;
+        self.0.hear().await
     }
+}
+
+/// The process of the writer.
+pub(crate) async fn write(args: WriterArgs) -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let (address, size) = (listener.local_addr()?.to_string(), args.size.to_string());
+    let arguments = ["floor-readers", "--address", &address, "--size", &size];
+    let mut readers = Helper::start(&arguments)?;
+    let mut sockets = Vec::with_capacity(args.size);
+    for _ in 0..args.size {
+        let (socket, _) = listener.accept().await?;
+        socket.set_nodelay(true)?;
+        sockets.push(socket);
+    }
+    Boss::tell(&())?;
+    let mut boss = Boss::new();
+    while let Some(shape) = boss.hear().await? {
+        readers.tell(&shape).await?;
+        readers.hear::<()>().await?;
+        let processes = [std::process::id(), readers.process()?];
+        let cpu = || anyhow::Ok([envoy::cpu(processes[0])?, envoy::cpu(processes[1])?]);
+        let (before, began) = (cpu()?, Moment::now());
+        send(&mut sockets, shape).await?;
+        let times = readers.hear().await?;
+        let after = cpu()?;
+        let used = [0, 1].map(|at| after[at].saturating_sub(before[at]));
+        Boss::tell(&Written { began, times, used })?;
+    }
+    Ok(())
+}
+
+async fn send(sockets: &mut [TcpStream], shape: Shape) -> Result<()> {
+    let message = vec![7; shape.bytes];
+    if shape.rounds > 1 {
+        let all = sockets.iter_mut().map(|socket| converse(socket, &message, shape.rounds));
+        try_join_all(all).await?;
+        return Ok(());
+    }
+    for socket in sockets {
+        socket.write_all(&message).await?;
+    }
+    Ok(())
 }
 
 async fn converse(socket: &mut TcpStream, message: &[u8], rounds: usize) -> std::io::Result<()> {
@@ -93,49 +129,45 @@ async fn converse(socket: &mut TcpStream, message: &[u8], rounds: usize) -> std:
     Ok(())
 }
 
-/// The process of readers: after each message that all have, when each had it.
-pub(crate) async fn read(args: Args) -> Result<()> {
+/// The process of the readers: after each message that all have, when each had it.
+pub(crate) async fn read(args: ReaderArgs) -> Result<()> {
     let (told, mut times) = mpsc::unbounded_channel();
+    let shape = watch::Sender::new(Shape::default());
     let mut readers = JoinSet::new();
     for _ in 0..args.size {
         let reader = TcpStream::connect(args.address).await?;
         reader.set_nodelay(true)?;
-        readers.spawn(drain(reader, args.bytes, args.rounds, told.clone()));
+        readers.spawn(drain(reader, shape.subscribe(), told.clone()));
     }
     let mut boss = Boss::new();
-    tokio::select! {
-        ended = tell(args.size, &mut times) => ended,
-        ended = boss.hear::<()>() => ended.map(|_| ()),
-    }
-}
-
-async fn tell(size: usize, times: &mut mpsc::UnboundedReceiver<Moment>) -> Result<()> {
-    loop {
-        let mut round = Vec::with_capacity(size);
-        while round.len() < size {
+    while let Some(next) = boss.hear().await? {
+        shape.send_replace(next);
+        Boss::tell(&())?;
+        let mut round: Vec<Moment> = Vec::with_capacity(args.size);
+        while round.len() < args.size {
             round.push(times.recv().await.context("readers live")?);
         }
         round.sort_unstable();
         Boss::tell(&round)?;
     }
+    Ok(())
 }
 
 async fn drain(
     mut reader: TcpStream,
-    bytes: usize,
-    rounds: usize,
+    shape: watch::Receiver<Shape>,
     told: mpsc::UnboundedSender<Moment>,
 ) {
-    let mut buffer = vec![0; BUFFER_BYTES.min(bytes)];
-    let (mut left, mut round) = (bytes, 1);
-    while let Ok(read) = reader.read(&mut buffer[..left.min(BUFFER_BYTES)]).await
+    let (mut had, mut round) = (0, 1);
+    while let Ok(read) = scratch::read(&mut reader, <[u8]>::len).await
         && read > 0
     {
-        left -= read;
-        if left > 0 {
+        had += read;
+        let Shape { bytes, rounds } = *shape.borrow();
+        if had < bytes {
             continue;
         }
-        left = bytes;
+        had = 0;
         if round < rounds {
             round += 1;
             if reader.write_all(&[7; ANSWER_BYTES]).await.is_err() {

@@ -19,7 +19,7 @@ pub(crate) struct Helper {
 
 impl Helper {
     /// Starts this program again with these arguments.
-    pub(crate) fn start(arguments: &[String]) -> Result<Self> {
+    pub(crate) fn start(arguments: &[&str]) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(arguments)
             .stdin(Stdio::piped())

@@ -5,8 +5,11 @@
 
 mod asker;
 mod bare;
+mod bare_tonic;
+mod beside;
 mod client;
 mod crowd;
+mod descriptors;
 mod envoy;
 mod fleet;
 mod floor;
@@ -17,17 +20,24 @@ mod provisions;
 mod proxy;
 mod rendering;
 mod scenario;
+mod scratch;
+mod series;
 mod sim;
 mod sotw;
 mod sovereign;
 mod upstream;
+mod usage;
 mod wire;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
+use tokio::runtime;
+
+use crate::usage::{Usage, positive};
 
 /// What to measure.
 #[derive(Parser)]
@@ -44,10 +54,10 @@ enum What {
     /// Change → live through a real Envoy.
     Live {
         /// Tenants present, one measurement each, rising.
-        #[arg(long, value_delimiter = ',', default_value = "100,5000,20000")]
+        #[arg(long, value_delimiter = ',', default_value = "100,5000,20000", value_parser = positive)]
         tenants: Vec<usize>,
         /// Changes measured at each number of tenants.
-        #[arg(long, default_value_t = 60)]
+        #[arg(long, default_value_t = 60, value_parser = positive)]
         rounds: usize,
     },
     /// One change to thousands of proxies.
@@ -55,9 +65,15 @@ enum What {
     /// The proxies of `fleet`, in a process of their own.
     #[command(hide = true)]
     Crowd(crowd::Args),
-    /// The readers of raw sockets of `fleet`, in a process of their own.
+    /// The writer of raw sockets of `fleet`, in a process of its own.
     #[command(hide = true)]
-    FloorReaders(floor::Args),
+    FloorWriter(floor::WriterArgs),
+    /// Their readers.
+    #[command(hide = true)]
+    FloorReaders(floor::ReaderArgs),
+    /// The bare tonic server of `fleet`.
+    #[command(hide = true)]
+    BareTonic,
     /// One change among many tenants, and all of them after a start.
     Render(rendering::Args),
     /// Beside Sovereign, with the same services and the same Envoy.
@@ -70,30 +86,48 @@ enum What {
     /// Durable provisions accepted over HTTP.
     Provisions {
         /// Instances present, rising.
-        #[arg(long, value_delimiter = ',', default_value = "100,100000")]
+        #[arg(long, value_delimiter = ',', default_value = "100,100000", value_parser = positive)]
         present: Vec<usize>,
         /// Clients at the same time.
-        #[arg(long, value_delimiter = ',', default_value = "16,128")]
+        #[arg(long, value_delimiter = ',', default_value = "16,128", value_parser = positive)]
         clients: Vec<usize>,
         /// Of each measurement.
-        #[arg(long, default_value_t = 8)]
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..))]
         seconds: u64,
     },
 }
 
-#[tokio::main]
-async fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    descriptors::raise();
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => told(&error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "whoever measures must know")]
+fn told(error: &anyhow::Error) -> ExitCode {
+    eprintln!("bench: {error:#}");
+    if error.is::<Usage>() { ExitCode::from(usage::EXIT) } else { ExitCode::FAILURE }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    let mut one = runtime::Builder::new_current_thread();
+    let mut many = runtime::Builder::new_multi_thread();
+    let (one, many) = (one.enable_all().build()?, many.enable_all().build()?);
+    // Who loads what is measured takes one core at most, and hands nothing from thread to thread.
     match arguments.what {
-        What::SimRegion(region) => sim::region(region).await,
-        What::Crowd(args) => crowd::serve(args).await,
-        What::FloorReaders(args) => floor::read(args).await,
-        what => measure(what, arguments.binary).await,
+        What::SimRegion(region) => one.block_on(sim::region(region)),
+        What::Crowd(args) => one.block_on(crowd::serve(args)),
+        What::FloorWriter(args) => one.block_on(floor::write(args)),
+        What::FloorReaders(args) => one.block_on(floor::read(args)),
+        What::BareTonic => many.block_on(bare_tonic::serve()),
+        what => many.block_on(measure(what, arguments.binary)),
     }
 }
 
 async fn measure(what: What, binary: Option<PathBuf>) -> Result<()> {
-    let binary = &binary.context("--binary or MARGRAVE_BIN names the release binary")?;
+    let binary = &usage::program(binary, "MARGRAVE_BIN", "the release binary")?;
     match what {
         What::Sim(args) => sim::run(binary, args).await,
         What::Live { tenants, rounds } => scenario::run(binary, &tenants, rounds).await,
@@ -103,7 +137,11 @@ async fn measure(what: What, binary: Option<PathBuf>) -> Result<()> {
         What::Provisions { present, clients, seconds } => {
             provisions::run(binary, &present, &clients, Duration::from_secs(seconds)).await
         }
-        What::SimRegion(_) | What::Crowd(_) | What::FloorReaders(_) => {
+        What::SimRegion(_)
+        | What::Crowd(_)
+        | What::FloorWriter(_)
+        | What::FloorReaders(_)
+        | What::BareTonic => {
             anyhow::bail!("a helper measures nothing")
         }
     }

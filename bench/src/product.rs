@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use crate::envoy;
+use crate::usage::Usage;
 
 pub(crate) const USERNAME: &str = "bench";
 pub(crate) const PASSWORD: &str = "only-for-the-bench";
@@ -76,7 +77,8 @@ impl Product {
             .stdout(Stdio::null())
             .stderr(log)
             .kill_on_drop(true)
-            .spawn()?;
+            .spawn()
+            .map_err(|error| Usage(format!("{} cannot be started: {error}", binary.display())))?;
         let mut this = Self {
             child,
             binary: binary.to_owned(),
@@ -85,10 +87,27 @@ impl Product {
             endpoints: Value::Null,
             catalog: Value::Null,
         };
-        let took = envoy::until("margrave is ready", PATIENCE, || this.probe()).await?;
+        let took = this.ready().await?;
         this.endpoints = this.read_endpoints().context("endpoints.json")?;
         this.catalog = this.call("GET", "/v2/catalog", None).await?.1;
         Ok((this, took))
+    }
+
+    /// Awaits that it is ready; how long it took.
+    async fn ready(&mut self) -> Result<Duration> {
+        let began = Instant::now();
+        while !self.probe().await {
+            if let Some(status) = self.child.try_wait()? {
+                let log = std::fs::read_to_string(self.state.join("bench.log")).unwrap_or_default();
+                let (binary, last) =
+                    (self.binary.display(), log.lines().last().unwrap_or("nothing"));
+                bail!("{binary} has ended with {status} and said: {last}");
+            }
+            if began.elapsed() > PATIENCE {
+                bail!("margrave is not ready within {PATIENCE:?}");
+            }
+        }
+        Ok(began.elapsed())
     }
 
     fn probe(&self) -> impl Future<Output = bool> + use<> {

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use model::type_urls;
 use prost::Message;
 
-use crate::wire::{Request, Resource, Response, frame};
+use crate::wire::{Messages, Request, Resource, Response, frame};
 
 /// The types that a proxy asks for, in Envoy's order.
 pub(crate) const TYPES: [&str; 5] = [
@@ -128,13 +128,13 @@ pub(crate) struct Proxy {
     more: HashSet<(bool, String)>,
     /// Where what it learns is noted, if it is the one that learns for all.
     pub(crate) learns: Option<Known>,
-    buffer: BytesMut,
+    messages: Messages,
 }
 
 impl Proxy {
     /// That has all this already.
     pub(crate) fn new(base: Arc<Known>) -> Self {
-        Self { base, more: HashSet::new(), learns: None, buffer: BytesMut::new() }
+        Self { base, more: HashSet::new(), learns: None, messages: Messages::default() }
     }
 
     /// That knows nothing, and notes all that it is told.
@@ -144,19 +144,9 @@ impl Proxy {
 
     /// Takes bytes of the stream; the next whole response that they make.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<Option<Response>> {
-        self.buffer.extend_from_slice(bytes);
-        let Some(head) = self.buffer.first_chunk::<5>() else { return Ok(None) };
-        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
-        if self.buffer.len() < length + 5 {
-            return Ok(None);
-        }
-        self.buffer.advance(5);
-        let response = Response::decode(self.buffer.split_to(length)).context("a response")?;
-        if self.buffer.is_empty() {
-            // A stream holds no memory while nothing happens.
-            self.buffer = BytesMut::new();
-        }
-        Ok(Some(response))
+        self.messages.push(bytes);
+        let message = self.messages.next();
+        message.map(|message| Response::decode(message).context("a response")).transpose()
     }
 
     /// What it says to a response: that it has it, and what it needs next.

@@ -11,6 +11,7 @@ use crate::crowd::{Load, Way};
 use crate::moment::Moment;
 use crate::product::{self, Product};
 use crate::scenario::{self, percentiles};
+use crate::usage::positive;
 
 /// Where no tenant's upstream is.
 const UPSTREAM: &str = "127.0.0.1:9";
@@ -23,10 +24,10 @@ const SETTLE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
     /// Tenants present.
-    #[arg(long, default_value_t = 20_000)]
+    #[arg(long, default_value_t = 20_000, value_parser = positive)]
     tenants: usize,
     /// Changes measured.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = positive)]
     rounds: usize,
 }
 

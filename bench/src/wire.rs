@@ -1,7 +1,7 @@
 //! As much of the delta protocol as the bare server needs, by hand: it shares nothing with what it
 //! is measured against.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use prost::Message;
 
 /// `google.protobuf.Any`.
@@ -59,10 +59,44 @@ pub(crate) struct Response {
     pub(crate) removed: Vec<String>,
 }
 
+/// Flag and length before each message.
+const HEAD_BYTES: usize = 5;
+
+/// The messages of a stream, whole, however their bytes come.
+#[derive(Debug, Default)]
+pub(crate) struct Messages(BytesMut);
+
+impl Messages {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// The next one, if it is there.
+    pub(crate) fn next(&mut self) -> Option<Bytes> {
+        let head = self.0.first_chunk::<HEAD_BYTES>()?;
+        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+        if self.0.len() < length + HEAD_BYTES {
+            return None;
+        }
+        self.0.advance(HEAD_BYTES);
+        let message = self.0.split_to(length).freeze();
+        if self.0.is_empty() {
+            // A stream holds no memory while nothing happens.
+            self.0 = BytesMut::new();
+        }
+        Some(message)
+    }
+
+    /// What was begun is not continued.
+    pub(crate) fn clear(&mut self) {
+        self.0 = BytesMut::new();
+    }
+}
+
 /// One gRPC message with its five bytes before it.
 pub(crate) fn frame(message: &impl Message) -> Bytes {
     let length = message.encoded_len();
-    let mut frame = Vec::with_capacity(length + 5);
+    let mut frame = Vec::with_capacity(length + HEAD_BYTES);
     frame.push(0);
     frame.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
     message.encode_raw(&mut frame);

@@ -52,9 +52,15 @@ fn figure(said: &str, what: &str, unit: &str) -> f64 {
 fn one_change_to_many_proxies() {
     let said = measure("fleet --tenants 30 --streams 6 --rounds 2 --idle 1");
     assert_eq!(figure(&said, "come back at once", "bytes sent to each"), 0.0, "{said}");
-    // Beside one write to each socket, and what takes several rounds beside as many of them, too.
-    assert_eq!(said.matches("in 1; ratio of p99").count(), 2, "{said}");
-    assert!(said.contains("in 2; ratio of p99"), "{said}");
+    // Beside one write to each, and what takes several rounds beside as many of them, too; to raw
+    // sockets, and by a bare server.
+    for (who, rounds, times) in
+        [("raw sockets", 1, 2), ("raw sockets", 2, 1), ("bare tonic", 1, 2), ("bare tonic", 2, 1)]
+    {
+        let in_rounds = format!("in {rounds}; ratio of p99");
+        let rows = said.lines().filter(|line| line.contains(who) && line.contains(&in_rounds));
+        assert_eq!(rows.count(), times, "{who} in {rounds}: {said}");
+    }
 }
 
 /// A set that changes is sent whole, and a route configuration alone.
@@ -95,4 +101,36 @@ fn a_fleet_in_regions_converges_whatever_happens() {
     assert!(said.contains("no proxy went backwards, none was emptied"), "{said}");
     assert!(said.contains("they are taken back") && said.contains("all replicas are killed"));
     assert!(said.contains("everything is killed"));
+}
+
+/// What whoever starts it can mend is told in one line, before anything else.
+#[test]
+fn who_asks_for_what_cannot_be_is_told_so_in_a_line() {
+    let there = product();
+    let there = there.to_str().unwrap();
+    let cases = [
+        ("fleet --streams 3", "/nowhere", "MARGRAVE_BIN names /nowhere, where no file is"),
+        ("live", there, "MARGRAVE_ENVOY is not set"),
+        ("sovereign", there, "MARGRAVE_ENVOY is not set"),
+        (
+            "fleet --streams 1000000000",
+            there,
+            "1000000000 streams need 1000000200 file descriptors",
+        ),
+        ("fleet --streams 0", there, "at least 1"),
+        ("fleet --rounds 0", there, "at least 1"),
+    ];
+    for (arguments, binary, expected) in cases {
+        let output = Command::new(env!("CARGO_BIN_EXE_bench"))
+            .args(["--binary", binary])
+            .args(arguments.split(' '))
+            .env_remove("MARGRAVE_ENVOY")
+            .env("RUST_BACKTRACE", "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments}: {said}");
+        assert!(said.contains(expected) && !said.contains("backtrace"), "{arguments}: {said}");
+        assert!(output.stdout.is_empty(), "{arguments}");
+    }
 }

@@ -127,7 +127,7 @@ impl Load {
     pub(crate) async fn start(address: SocketAddr, way: Way) -> Result<(Self, Learned)> {
         let way = way.to_possible_value().context("a name")?;
         let arguments = ["crowd", "--address", &address.to_string(), "--way", way.get_name()];
-        let mut this = Self(Helper::start(&arguments.map(str::to_owned))?);
+        let mut this = Self(Helper::start(&arguments)?);
         match this.ask(&Order::Learn).await? {
             Answer::Learned(learned) => Ok((this, learned)),
             other => bail!("{other:?}"),

@@ -29,8 +29,10 @@ use self::platform::Platform;
 use self::region::Told;
 use self::relay::Relay;
 use crate::crowd;
+use crate::descriptors;
 use crate::product::Product;
 use crate::proxy::first_word;
+use crate::usage::positive;
 
 /// Nothing more comes if nothing came for so long.
 const QUIET: Duration = Duration::from_secs(1);
@@ -50,13 +52,13 @@ const COMING_AND_GOING: usize = 20;
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
     /// Regions, each a group of its own.
-    #[arg(long, default_value_t = 13)]
+    #[arg(long, default_value_t = 13, value_parser = positive)]
     regions: usize,
     /// Proxies of all of them together.
-    #[arg(long, default_value_t = 2_000)]
+    #[arg(long, default_value_t = 2_000, value_parser = positive)]
     proxies: usize,
     /// Tenants that stay.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = positive)]
     tenants: usize,
     /// Replicas of the control plane beside the process that writes.
     #[arg(long, default_value_t = 2)]
@@ -65,7 +67,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 10)]
     seconds: u64,
     /// Changes a second.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
     /// Regions are network namespaces behind links of 100 Mbit/s whose packets can be lost. Needs root,
     /// `ip`, `tc` and `nft`. Without it all is on loopback.
@@ -128,6 +130,7 @@ struct Sim {
 /// Runs all rounds; an error if anything happened that never must.
 #[expect(clippy::print_stdout, reason = "the figures are what it is for")]
 pub(crate) async fn run(binary: &Path, args: Args) -> Result<()> {
+    descriptors::suffice(2 * args.proxies)?;
     let folder = tempfile::tempdir()?;
     let mut sim = Sim::new(binary, folder.path(), args).await?;
     let Args { proxies, regions, tenants, replicas, .. } = sim.args;

@@ -6,6 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::usage::Usage;
+
 /// The bridge where all links meet.
 const BRIDGE: &str = "mgsim";
 /// Its network: `10.213.0.1/16`, regions from `10.213.1.1` on.
@@ -25,13 +27,16 @@ impl Net {
             let found =
                 Command::new("which").arg(program).output().is_ok_and(|it| it.status.success());
             if !found {
-                bail!("`{program}` is needed (on Debian: apt-get install iproute2 nftables)");
+                bail!(Usage(format!(
+                    "`{program}` is needed (on Debian: apt-get install iproute2 nftables)"
+                )));
             }
         }
         let net = Self { regions };
         net.clear();
-        does(&["ip", "link", "add", BRIDGE, "type", "bridge"])
-            .context("network namespaces are for root; without --namespaces all is on loopback")?;
+        does(&["ip", "link", "add", BRIDGE, "type", "bridge"]).map_err(|error| {
+            Usage(format!("network namespaces are for root ({error:#}): go without --namespaces"))
+        })?;
         does(&["ip", "address", "add", &format!("{}/16", net.hub()), "dev", BRIDGE])?;
         does(&["ip", "link", "set", BRIDGE, "up"])?;
         for at in 0..regions {

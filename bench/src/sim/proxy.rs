@@ -7,12 +7,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use model::type_urls;
 use prost::Message;
 
 use crate::proxy::{Hello, TYPES, is_named, names};
-use crate::wire::{Request, Response, frame};
+use crate::wire::{Messages, Request, Response, frame};
 
 /// The order of what is sent in place of a route configuration that is gone: an empty one.
 const NOTHING: (u64, u64) = (0, 0);
@@ -33,7 +33,7 @@ pub(crate) struct Proxy {
     named: HashMap<Arc<str>, usize>,
     /// The sum of the digests of all that is here.
     digest: u64,
-    buffer: BytesMut,
+    messages: Messages,
     /// Words that all proxies of the process share.
     words: Words,
     /// It has had so many scopes at once that fewer than `floor` are a fault.
@@ -78,7 +78,7 @@ impl Proxy {
 
     /// What it says on a new stream after its first word.
     pub(crate) fn comes_back(&mut self) -> Vec<Bytes> {
-        self.buffer.clear();
+        self.messages.clear();
         let all = TYPES.iter().map(|type_url| {
             let here =
                 self.has.get(type_url).into_iter().flatten().filter(|(_, held)| held.is_here);
@@ -109,17 +109,9 @@ impl Proxy {
     /// Takes bytes of the stream; what it says to the next whole response that they make, and what
     /// must not have happened. `None`: there is none yet.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<Option<(Vec<Bytes>, Vec<String>)>> {
-        self.buffer.extend_from_slice(bytes);
-        let Some(head) = self.buffer.first_chunk::<5>() else { return Ok(None) };
-        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
-        if self.buffer.len() < length + 5 {
-            return Ok(None);
-        }
-        self.buffer.advance(5);
-        let response = Response::decode(self.buffer.split_to(length)).context("a response")?;
-        if self.buffer.is_empty() {
-            self.buffer = BytesMut::new();
-        }
+        self.messages.push(bytes);
+        let Some(message) = self.messages.next() else { return Ok(None) };
+        let response = Response::decode(message).context("a response")?;
         self.learn(&response).map(Some)
     }
 

@@ -17,6 +17,7 @@ use self::rival::Rival;
 use crate::asker::Asker;
 use crate::product::{self, Product};
 use crate::scenario::percentiles;
+use crate::usage::positive;
 use crate::{envoy, upstream};
 
 /// What each is polled for by a proxy that has all that it serves.
@@ -27,13 +28,13 @@ const THEIRS: [&str; 3] = ["clusters", "listeners", "routes"];
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
     /// Services present, one comparison each.
-    #[arg(long, value_delimiter = ',', default_value = "100,1000")]
+    #[arg(long, value_delimiter = ',', default_value = "100,1000", value_parser = positive)]
     services: Vec<usize>,
     /// Changes measured of each.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = positive)]
     rounds: usize,
     /// Seconds of polls, and of rest, that are measured of each.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
 }
 
@@ -77,6 +78,7 @@ struct Bench<'a> {
 pub(crate) async fn run(binary: &Path, args: Args) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let program = envoy::program()?;
+    rival::program()?;
     let said = poll::overheard(&program, folder.path()).await?;
     let upstream = upstream::start().await?;
     let bench = Bench { args: &args, folder: folder.path(), program: &program, upstream, said };

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use crate::envoy::{self, Envoy};
-use crate::product;
+use crate::{product, usage};
 
 /// Longer than it takes to render everything for the first time.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -118,11 +118,9 @@ impl Rival {
     }
 }
 
-fn program() -> Result<PathBuf> {
-    let path = std::env::var("MARGRAVE_SOVEREIGN").context(
-        "MARGRAVE_SOVEREIGN names Sovereign's program (`make bench BENCH=sovereign` sets it)",
-    )?;
-    Ok(path.into())
+/// Where it is.
+pub(super) fn program() -> Result<PathBuf> {
+    usage::program(None, "MARGRAVE_SOVEREIGN", "Sovereign's program")
 }
 
 /// What the templates see of a service: the same as Margrave's parameters say.

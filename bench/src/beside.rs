@@ -1,0 +1,109 @@
+//! What the same bytes take at least, in the same run, in turn with the plane: raw sockets, and a bare
+//! tonic server with the proxies that the plane has, in another process.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::bare_tonic::Push;
+use crate::crowd::{Load, Way};
+use crate::envoy;
+use crate::floor::{Floor, Shape};
+use crate::helper::Helper;
+use crate::moment::Moment;
+use crate::series::Series;
+
+/// Who writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Least {
+    RawSockets,
+    BareTonic,
+}
+
+/// Both, with so many connections each.
+pub(crate) struct Beside {
+    floor: Floor,
+    tonic: Helper,
+    proxies: Load,
+}
+
+impl Beside {
+    pub(crate) async fn start(size: usize) -> Result<Self> {
+        let mut tonic = Helper::start(&["bare-tonic"])?;
+        let address = tonic.hear().await?;
+        let (mut proxies, _) = Load::start(address, Way::Delta).await?;
+        proxies.join(size).await?;
+        Ok(Self { floor: Floor::start(size).await?, tonic, proxies })
+    }
+
+    /// How long it took until each had it, in order; the processor time of who sent and who received.
+    async fn write(&mut self, row: &Row) -> Result<(Vec<Duration>, [Duration; 2])> {
+        let (began, times, used) = match row.least {
+            Least::RawSockets => {
+                let written = self.floor.write(row.shape).await?;
+                (written.began, written.times, written.used)
+            }
+            Least::BareTonic => self.push(row.shape).await?,
+        };
+        Ok((times.into_iter().map(|at| at.since(began)).collect(), used))
+    }
+
+    async fn push(&mut self, shape: Shape) -> Result<(Moment, Vec<Moment>, [Duration; 2])> {
+        let name = "awaited".to_owned();
+        let before = self.cpu()?;
+        self.proxies.await_name(name.clone()).await?;
+        self.tonic.tell(&Push { name, shape }).await?;
+        let began = self.tonic.hear().await?;
+        let times = self.proxies.arrivals().await?;
+        self.tonic.hear::<()>().await?;
+        let after = self.cpu()?;
+        Ok((began, times, [0, 1].map(|at| after[at].saturating_sub(before[at]))))
+    }
+
+    fn cpu(&self) -> Result<[Duration; 2]> {
+        Ok([envoy::cpu(self.tonic.process()?)?, self.proxies.cpu()?])
+    }
+}
+
+/// What one of them took.
+pub(crate) struct Row {
+    least: Least,
+    shape: Shape,
+    series: Series,
+}
+
+impl Row {
+    /// So many bytes at once, and in as many rounds if they came in several.
+    pub(crate) fn all(bytes: usize, rounds: usize) -> Vec<Self> {
+        let mut shapes = vec![Shape { bytes, rounds: 1 }];
+        if rounds > 1 {
+            shapes.push(Shape { bytes: bytes / rounds, rounds });
+        }
+        let both = |shape| [Least::RawSockets, Least::BareTonic].map(|least| (least, shape));
+        let row = |(least, shape)| Self { least, shape, series: Series::default() };
+        shapes.into_iter().flat_map(both).map(row).collect()
+    }
+
+    /// Once more; whether it counts.
+    pub(crate) async fn round(&mut self, beside: &mut Beside, counts: bool) -> Result<()> {
+        let (times, used) = beside.write(self).await?;
+        if counts {
+            self.series.push(&times, used);
+        }
+        Ok(())
+    }
+
+    /// What is printed of it, and what of the plane beside it.
+    pub(crate) fn tell(&self, ours: &Series) -> String {
+        let who = match self.least {
+            Least::RawSockets => "raw sockets",
+            Least::BareTonic => "bare tonic",
+        };
+        format!(
+            "    {who:<13}{}   in {}; ratio of p99: {:.2}",
+            self.series.row(),
+            self.shape.rounds,
+            ours.p99() / self.series.p99()
+        )
+    }
+}
