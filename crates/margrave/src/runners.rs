@@ -17,7 +17,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use crate::dev::line::Line;
 use crate::dev::others::Others;
 use crate::dev::ports::Ports;
-use crate::dev::probes::{self, Readiness};
+use crate::dev::probes::{self, Measured, Readiness};
 use crate::dev::ready::Announcement;
 use crate::dev::templates::Configured;
 use crate::dev::vault::Vault;
@@ -88,11 +88,7 @@ fn followed(others: Arc<Others>, plane: Arc<Plane>, summaries: SummaryFolder) ->
 }
 
 /// Tells how this process is.
-pub fn probing(
-    listener: TcpListener,
-    metrics: PrometheusHandle,
-    readiness: Arc<Readiness>,
-) -> Runner {
+pub fn probing(listener: TcpListener, metrics: Measured, readiness: Arc<Readiness>) -> Runner {
     Runner::new("probes", "every part's metrics and readiness", "nothing", |stop| {
         probes::serve(listener, metrics, readiness, stop)
     })
@@ -213,6 +209,7 @@ pub fn list(parts: Parts) -> Vec<Runner> {
     } = line;
     let (proxies, door) = (Arc::clone(&plane), gate.map(|gate| gate.door()));
     let rendered = rendered_with(&plane, configured, rollouts);
+    let metrics = Measured { recorded: metrics, others: Some(Arc::clone(&others)) };
     let replicas = followed(others, Arc::clone(&plane), announcement.state.summaries());
     let mut list = vec![
         probing(ports.metrics, metrics, readiness),

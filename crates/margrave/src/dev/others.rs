@@ -91,17 +91,17 @@ impl Others {
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
         let following = async {
-            let mut measured = None;
+            let mut heard = None;
             loop {
                 if let Err(error) = self.look(&plane, &*summaries).await {
                     tracing::warn!(%error, "what other replicas tell cannot be read");
                     sleep(BEAT).await;
                 }
-                if measured.is_none_or(|at: Instant| at.elapsed() >= BEAT) {
-                    measured = Some(Instant::now());
+                if heard.is_none_or(|at: Instant| at.elapsed() >= BEAT) {
+                    heard = Some(Instant::now());
                     let (here, now) = (plane.regions(), clock::now());
                     self.regions.heard(here.iter().map(String::as_str), now);
-                    self.regions.measure(now);
+                    self.regions.forget(now);
                 }
                 sleep(if self.known().is_empty() { LOOK_ALONE } else { LOOK }).await;
             }
@@ -184,6 +184,11 @@ impl Others {
         let now = clock::now();
         self.regions.heard(here.iter().map(|it| it.region.as_str()), now);
         self.regions.staleness(now)
+    }
+
+    /// What is measured of regions, as Prometheus reads it.
+    pub fn exposition(&self) -> String {
+        self.regions.exposition(clock::now())
     }
 
     /// How far the proxies of all replicas are: what is known here, and what the others tell.

@@ -14,6 +14,9 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::others::Others;
+use super::regions;
+
 /// Between two looks while things start; a few dozen comparisons each.
 const LOOK: Duration = Duration::from_millis(20);
 /// How often histograms are folded, so that memory does not grow between two scrapes.
@@ -83,19 +86,32 @@ pub fn describe() {
         "margrave_replicas_staleness_seconds",
         "How long the most silent of the other replicas has told nothing"
     );
-    metrics::describe_gauge!(
-        "margrave_region_staleness_seconds",
-        "For how long no replica has told of the proxies of a region; 0 after an hour, when it is forgotten"
-    );
+    metrics::describe_gauge!(regions::STALENESS, regions::STALENESS_HELP);
     metrics::describe_counter!(
         "margrave_envoy_restarts_total",
         "How often the Envoy of this process ended by itself and was started again"
     );
 }
 
+/// What is measured in this process.
+#[derive(Clone)]
+pub struct Measured {
+    /// What the recorder was told.
+    pub recorded: PrometheusHandle,
+    /// What is worked out when it is asked for; a replica does not know of others.
+    pub others: Option<Arc<Others>>,
+}
+
+impl Measured {
+    fn exposition(&self) -> String {
+        let others = self.others.as_ref().map(|others| others.exposition());
+        self.recorded.render() + &others.unwrap_or_default()
+    }
+}
+
 #[derive(Clone)]
 struct Probes {
-    metrics: PrometheusHandle,
+    metrics: Measured,
     readiness: Arc<Readiness>,
 }
 
@@ -110,7 +126,7 @@ fn router(probes: Probes) -> Router {
 /// Serves until `stop`.
 pub async fn serve(
     listener: TcpListener,
-    metrics: PrometheusHandle,
+    metrics: Measured,
     readiness: Arc<Readiness>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -118,7 +134,7 @@ pub async fn serve(
     let upkeep = async {
         loop {
             tokio::time::sleep(UPKEEP).await;
-            metrics.run_upkeep();
+            metrics.recorded.run_upkeep();
         }
     };
     let server = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned());
@@ -130,7 +146,7 @@ pub async fn serve(
 
 async fn render(State(probes): State<Probes>) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
-    (kind, probes.metrics.render()).into_response()
+    (kind, probes.metrics.exposition()).into_response()
 }
 
 async fn ready(State(probes): State<Probes>) -> Response {

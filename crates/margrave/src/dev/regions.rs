@@ -2,6 +2,7 @@
 //! was connected to is: how its proxies stand is not known then, whatever they serve.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use model::Millis;
@@ -15,6 +16,10 @@ const REGION_BYTES_MAX: usize = 63;
 const OTHER: &str = "other";
 /// A region of which nothing was told for so long is forgotten: its proxies may be gone for good.
 const FORGOTTEN_MS: Millis = 3_600_000;
+/// The gauge of how stale each is.
+pub const STALENESS: &str = "margrave_region_staleness_seconds";
+/// What it says.
+pub const STALENESS_HELP: &str = "For how long no replica has told of the proxies of a region; gone after an hour, when the region is forgotten";
 
 /// When each was told of last.
 #[derive(Debug, Default)]
@@ -41,22 +46,40 @@ impl Regions {
         heard.iter().map(|(name, at)| (name.clone(), now.saturating_sub(*at).max(0))).collect()
     }
 
-    /// Sets the gauges, and forgets what nobody has told of for long.
-    pub fn measure(&self, now: Millis) {
+    /// Forgets what nobody has told of for long.
+    pub fn forget(&self, now: Millis) {
+        self.lock().retain(|_, at| now.saturating_sub(*at) < FORGOTTEN_MS);
+    }
+
+    /// The gauges as Prometheus reads them. They are written at each question and not left with the recorder,
+    /// which keeps whatever it was told once: proxies choose these labels, and a region that is
+    /// forgotten must not be shown with any age.
+    pub fn exposition(&self, now: Millis) -> String {
+        let mut by_label = BTreeMap::<String, Millis>::new();
         for (region, staleness) in self.staleness(now) {
-            let is_over = staleness >= FORGOTTEN_MS;
-            if is_over {
-                self.lock().remove(&region);
-            }
-            let seconds = if is_over { 0.0 } else { staleness as f64 / 1000.0 };
-            let label = if region.is_empty() { "-".to_owned() } else { region };
-            metrics::gauge!("margrave_region_staleness_seconds", "region" => label).set(seconds);
+            let label = if region.is_empty() { "-".to_owned() } else { escaped(&region) };
+            let known = by_label.entry(label).or_insert(staleness);
+            *known = staleness.min(*known);
         }
+        if by_label.is_empty() {
+            return String::new();
+        }
+        let mut text = format!("# HELP {STALENESS} {STALENESS_HELP}\n# TYPE {STALENESS} gauge\n");
+        for (label, staleness) in by_label {
+            let seconds = staleness as f64 / 1000.0;
+            let _ = writeln!(text, "{STALENESS}{{region=\"{label}\"}} {seconds}");
+        }
+        text
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Millis>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A proxy's word as the value of a label.
+fn escaped(word: &str) -> String {
+    word.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]
@@ -74,8 +97,26 @@ mod tests {
         };
         assert_eq!(regions.staleness(5_000), told(&[("eu", 1_000), ("us", 4_000)]));
         assert_eq!(regions.staleness(3_000), told(&[("eu", 0), ("us", 2_000)]), "a clock jumps");
-        regions.measure(1_000 + FORGOTTEN_MS);
+        regions.forget(1_000 + FORGOTTEN_MS);
         assert_eq!(regions.staleness(5_000), told(&[("eu", 1_000)]));
+    }
+
+    #[test]
+    fn one_that_is_forgotten_is_measured_no_more() {
+        let regions = Regions::default();
+        regions.heard(["eu", "", "a\"b\\c\nd"], 1_000);
+        regions.heard(["-"], 3_000);
+        let lines = |now| -> Vec<String> {
+            let text = regions.exposition(now);
+            text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+        };
+        let labels = ["-\"} 2", "a\\\"b\\\\c\\nd\"} 4", "eu\"} 4"];
+        let told = labels.map(|it| format!("margrave_region_staleness_seconds{{region=\"{it}"));
+        assert_eq!(lines(5_000), told);
+        regions.forget(2_000 + FORGOTTEN_MS);
+        assert_eq!(lines(5_000), told[..1], "\"\" is gone, and \"-\" told in its place");
+        regions.forget(3_000 + FORGOTTEN_MS);
+        assert_eq!(regions.exposition(5_000), "", "no help of a gauge that is not there");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::good;
 use super::line::{self, Ground};
 use super::manner::Manner;
 use super::opener::Opener;
-use super::probes::{self, Check, Readiness};
+use super::probes::{self, Check, Measured, Readiness};
 use super::{others, placement, ports, questions};
 use crate::config::{Config, Listen};
 use crate::failure::Failure;
@@ -135,7 +135,8 @@ fn list(parts: Parts) -> Vec<Runner> {
         Some(entrance) => guarded(xds, &plane, polling, entrance),
     };
     let ready = Arc::clone(&readiness);
-    let mut list = vec![runners::probing(metrics, handle, readiness), runners::planning(plane)];
+    let measured = Measured { recorded: handle, others: None };
+    let mut list = vec![runners::probing(metrics, measured, readiness), runners::planning(plane)];
     list.extend(answering);
     let (reads, writes) = ("questions about its proxies", "answers");
     let (asked, socket) = (Arc::clone(&told), replica.questions());
