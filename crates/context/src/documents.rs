@@ -15,6 +15,9 @@ const PREFIX: &str = "sources/";
 /// Where those lie that editions may have, by name and revision.
 const VERSIONS: &str = "source-versions/";
 
+/// What is another after each change of documents. Whoever writes them writes it in the same transaction.
+const MARK: &str = "sources-mark";
+
 /// How a document comes to groups.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -63,6 +66,42 @@ pub async fn documents(blobs: &dyn Blobs) -> Result<BTreeMap<String, Document>, 
         }
     }
     Ok(all)
+}
+
+/// Which documents were read, for whoever reads them again and again.
+#[derive(Debug, Default)]
+pub struct Watch(Option<Vec<u8>>);
+
+impl Watch {
+    /// Every document, if any was written since the last reading. Where nobody ever said whether one was, all
+    /// are read each time.
+    ///
+    /// # Errors
+    /// The store cannot be read; the next reading tries again.
+    pub async fn news(
+        &mut self,
+        blobs: &dyn Blobs,
+    ) -> Result<Option<BTreeMap<String, Document>>, StoreError> {
+        // The mark comes first: what is written meanwhile has another.
+        let mark = blobs.get(MARK).await?;
+        if mark.is_some() && mark == self.0 {
+            return Ok(None);
+        }
+        let all = documents(blobs).await?;
+        self.0 = mark;
+        Ok(Some(all))
+    }
+}
+
+/// Whether it writes or deletes a document.
+pub(crate) fn is_of_one(write: &BlobWrite) -> bool {
+    let (BlobWrite::Put(key, _) | BlobWrite::Delete(key)) = write;
+    key.starts_with(PREFIX)
+}
+
+/// That documents are others from now on.
+pub(crate) fn mark(unlike_any_other: String) -> BlobWrite {
+    BlobWrite::Put(MARK.to_owned(), unlike_any_other.into_bytes())
 }
 
 /// That a document is written, and kept at its revision where editions may have it.

@@ -20,8 +20,8 @@ mod testing;
 mod yaml;
 
 pub use documents::{
-    Document, Reach, ResealError, documents, forget_versions, open_all, reseal, sealing_keys,
-    version,
+    Document, Reach, ResealError, Watch, documents, forget_versions, open_all, reseal,
+    sealing_keys, version,
 };
 pub use lookup::{Lookup, SystemLookup};
 pub use policy::{AddressPolicy, Refused};

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::Millis;
 use store::{BlobWrite, Blobs, Holding, Leases, StoreError};
@@ -34,6 +35,8 @@ pub struct SourcePorts {
 pub(crate) struct Scribe {
     ports: SourcePorts,
     holding: Arc<Holding>,
+    /// Changes of documents under this lease.
+    changes: Arc<AtomicU64>,
 }
 
 /// Why a document was not written.
@@ -53,7 +56,7 @@ impl From<StoreError> for Unwritten {
 
 impl Scribe {
     pub(crate) fn new(ports: SourcePorts, holding: Holding) -> Self {
-        Self { ports, holding: Arc::new(holding) }
+        Self { ports, holding: Arc::new(holding), changes: Arc::default() }
     }
 
     pub(crate) fn now(&self) -> Millis {
@@ -124,8 +127,15 @@ impl Scribe {
         self.all_of(vec![put_status(name, status)]).await
     }
 
-    /// Writes, all or nothing.
-    pub(crate) async fn all_of(&self, writes: Vec<BlobWrite>) -> Result<(), StoreError> {
+    /// Writes, all or nothing. Who follows documents is told when one of them is another; and by the first
+    /// write under a lease in any case, as there may be documents from before anybody was told.
+    pub(crate) async fn all_of(&self, mut writes: Vec<BlobWrite>) -> Result<(), StoreError> {
+        let is_first = self.changes.load(Ordering::Relaxed) == 0;
+        if is_first || writes.iter().any(documents::is_of_one) {
+            let change = self.changes.fetch_add(1, Ordering::Relaxed);
+            let (holder, lease) = (&self.ports.holder, self.holding.number);
+            writes.push(documents::mark(format!("{holder} {lease} {change}")));
+        }
         self.ports.leases.write_held(&self.holding, writes).await
     }
 }

@@ -322,6 +322,41 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_follows_documents_reads_none_while_none_changes() {
+        let mut world = World::new();
+        let mut watch = documents::Watch::default();
+        let blobs = Arc::clone(&world.blobs);
+        let mut read = async || {
+            let before = blobs.reads();
+            let all = watch.news(&*blobs).await.unwrap();
+            let names: Option<Vec<String>> = all.map(|all| all.into_keys().collect());
+            (names, blobs.reads() - before)
+        };
+        let names = |names: &[&str]| Some(names.iter().map(|it| (*it).to_owned()).collect());
+        let of_before = json!({"revision": 1, "value": 1}).to_string();
+        world.blobs.put("sources/declared", of_before.as_bytes()).await.unwrap();
+        for _ in 0..2 {
+            assert_eq!(read().await, (names(&["declared"]), 3), "nobody has said what is new");
+        }
+        world.write("a.json", "1");
+        world.look().await;
+        assert_eq!(read().await, (names(&["a", "declared"]), 4));
+        for _ in 0..3 {
+            world.look().await;
+            assert_eq!(read().await, (None, 1), "nothing but the mark");
+        }
+        world.write("a.json", "17");
+        world.look().await;
+        assert_eq!(read().await, (names(&["a", "declared"]), 4));
+        fs::remove_file(world.folder.path().join("a.json")).unwrap();
+        world.look().await;
+        assert_eq!(read().await, (names(&["declared"]), 3), "one that has gone is news");
+        assert_eq!(read().await, (None, 1));
+        world.scribe.tell("declared", &SourceStatus::default()).await.unwrap();
+        assert_eq!(read().await, (None, 1), "how a source stands is not its document");
+    }
+
+    #[tokio::test]
     async fn the_store_follows_the_files_and_keeps_the_last_good_value() {
         let mut world = World::new();
         world.write("limits.json", r#"{"rps": 5}"#);

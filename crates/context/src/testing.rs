@@ -20,12 +20,18 @@ pub(crate) struct Kept(
     pub(crate) Notify,
     AtomicUsize,
     pub(crate) AtomicBool,
+    AtomicUsize,
 );
 
 impl Kept {
     /// How often something was put.
     pub(crate) fn writes(&self) -> usize {
         self.2.load(Ordering::Relaxed)
+    }
+
+    /// How often something was read.
+    pub(crate) fn reads(&self) -> usize {
+        self.4.load(Ordering::Relaxed)
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<String, Vec<u8>>) -> T) -> T {
@@ -36,6 +42,7 @@ impl Kept {
 #[async_trait::async_trait]
 impl Blobs for Kept {
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.4.fetch_add(1, Ordering::Relaxed);
         Ok(self.with(|kept| kept.get(key).cloned()))
     }
     async fn put(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
@@ -52,6 +59,7 @@ impl Blobs for Kept {
         Ok(())
     }
     async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        self.4.fetch_add(1, Ordering::Relaxed);
         Ok(self.with(|kept| kept.keys().filter(|key| key.starts_with(prefix)).cloned().collect()))
     }
 }

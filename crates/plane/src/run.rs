@@ -346,13 +346,21 @@ impl Plane {
     }
 
     async fn follow_documents(self: Arc<Self>) {
-        let mut seen = None;
+        let (mut watch, mut seen) = (context::Watch::default(), None);
         loop {
             sleep(DOCUMENTS).await;
-            let documents = self.documents().await;
-            if !self.loaded.load(Ordering::Acquire) || seen.as_ref() == Some(&documents) {
+            if !self.loaded.load(Ordering::Acquire) {
                 continue;
             }
+            let documents = match watch.news(&*self.blobs).await {
+                Ok(Some(documents)) if seen.as_ref() != Some(&documents) => documents,
+                Ok(_) => continue,
+                Err(error) => {
+                    metrics::feed_error();
+                    tracing::error!(%error, "documents cannot be read; those are seen that were read");
+                    continue;
+                }
+            };
             let (followed, staged) = Followed::of(&*self.vault, &documents);
             seen = Some(documents);
             let is_same = {
