@@ -1,5 +1,6 @@
 //! The authority: one key that signs, and what it signs.
 
+use data_encoding::HEXLOWER;
 use keys::Secret;
 use model::Millis;
 use rcgen::{
@@ -141,7 +142,11 @@ impl Authority {
         params.subject_alt_names = vec![uri(&name.uri(&self.domain))?];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let certificate = params.signed_by(&request.key, &self.issuer).map_err(broken)?;
-        Ok(Issued { pem: certificate.pem(), serial: hex(serial_of(serial)), not_after })
+        Ok(Issued {
+            pem: certificate.pem(),
+            serial: HEXLOWER.encode(serial_of(serial).as_ref()),
+            not_after,
+        })
     }
 
     /// A key and a certificate for the platform's own xDS listener.
@@ -236,8 +241,4 @@ fn domain_of(certificate: &[u8]) -> Result<TrustDomain, AuthorityError> {
         _ => None,
     });
     domain.ok_or_else(|| broken("its certificate names no platform"))?.parse()
-}
-
-pub(crate) fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,5 +1,6 @@
 //! A certificate that somebody presents: whose it is, if it is one of a proxy of this platform.
 
+use data_encoding::HEXLOWER;
 use model::Millis;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls_pki_types::CertificateDer;
@@ -8,7 +9,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
-use crate::ca::{SKEW_MILLIS, hex};
+use crate::ca::SKEW_MILLIS;
 use crate::{Authority, AuthorityError, ProxyName, Request, TrustDomain};
 
 /// The longest certificate that is read as text, in bytes of PEM. Ours have about 900.
@@ -47,7 +48,7 @@ impl Presented {
         let validity = parsed.validity();
         Ok(Self {
             name: name(parsed, domain)?,
-            serial: hex(parsed.raw_serial()),
+            serial: HEXLOWER.encode(parsed.raw_serial()),
             not_before: validity.not_before.timestamp() * 1000,
             not_after: validity.not_after.timestamp() * 1000,
             key: parsed.public_key().subject_public_key.data.to_vec(),

@@ -10,6 +10,7 @@ use axum::extract::{FromRequestParts, Query, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use data_encoding::HEXLOWER;
 use minijinja::context;
 use model::{AccessKind, AccessSecret, Principal};
 use serde::Deserialize;
@@ -33,7 +34,7 @@ impl Session {
     /// What a form must carry: only who has the cookie can have been given it.
     pub(crate) fn form_token(&self) -> String {
         let digest = Sha256::digest(format!("form {}", self.secret.expose()));
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        HEXLOWER.encode(&digest)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key as CipherKey, XChaCha20Poly1305, XNonce};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -45,7 +46,7 @@ impl Sealed {
 
     /// The id of the key that it was sealed with; empty when these are not our bytes.
     pub fn key(&self) -> String {
-        hex(self.0.get(1..=ID_BYTES).unwrap_or_default())
+        HEXLOWER.encode(self.0.get(1..=ID_BYTES).unwrap_or_default())
     }
 }
 
@@ -124,17 +125,17 @@ impl Keyring {
 
     /// The ids of the keys and when each was made, the newest last.
     pub fn keys(&self) -> Vec<(String, i64)> {
-        self.keys.iter().map(|key| (hex(&key.id), key.created_at)).collect()
+        self.keys.iter().map(|key| (HEXLOWER.encode(&key.id), key.created_at)).collect()
     }
 
     /// The id of the key that seals.
     pub fn newest(&self) -> String {
-        self.keys.last().map(|key| hex(&key.id)).unwrap_or_default()
+        self.keys.last().map(|key| HEXLOWER.encode(&key.id)).unwrap_or_default()
     }
 
     /// Whether it has this key.
     pub fn has(&self, id: &str) -> bool {
-        self.keys.iter().any(|key| hex(&key.id) == id)
+        self.keys.iter().any(|key| HEXLOWER.encode(&key.id) == id)
     }
 
     /// Seals a secret for one place.
@@ -167,7 +168,7 @@ impl Keyring {
             return Err(SealError::Damaged);
         }
         let key = self.keys.iter().find(|key| key.id == id);
-        let key = key.ok_or_else(|| SealError::Unknown(hex(id)))?;
+        let key = key.ok_or_else(|| SealError::Unknown(HEXLOWER.encode(id)))?;
         let aad = associated(&key.id, place);
         let payload = Payload { msg: encrypted, aad: &aad };
         let opened = key.cipher().decrypt(XNonce::from_slice(nonce), payload);
@@ -177,9 +178,9 @@ impl Keyring {
     /// The document of the ring, to be kept where nobody else can read.
     pub fn to_json(&self) -> Secret {
         let keys = self.keys.iter().map(|key| KeyDocument {
-            id: hex(&key.id),
+            id: HEXLOWER.encode(&key.id),
             created_at: key.created_at,
-            key: Zeroizing::new(hex(key.secret.expose())),
+            key: Zeroizing::new(HEXLOWER.encode(key.secret.expose())),
         });
         let document = Document { keys: keys.collect() };
         Secret::new(serde_json::to_vec_pretty(&document).unwrap_or_default())
@@ -228,13 +229,7 @@ impl KeyDocument {
         if digits.len() != 2 * seed.len() {
             return None;
         }
-        for (byte, pair) in seed.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-        }
-        Some(Key::new(&seed, self.created_at)).filter(|key| hex(&key.id) == self.id)
+        HEXLOWER_PERMISSIVE.decode_mut(digits, &mut seed[..]).ok()?;
+        Some(Key::new(&seed, self.created_at)).filter(|key| HEXLOWER.encode(&key.id) == self.id)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

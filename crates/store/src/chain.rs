@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use model::Millis;
 use sha2::{Digest, Sha256};
 
@@ -20,7 +21,7 @@ pub struct Hash(pub [u8; 32]);
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&HEXLOWER.encode(&self.0))
     }
 }
 
@@ -39,16 +40,8 @@ impl FromStr for Hash {
     type Err = NotAHead;
 
     fn from_str(text: &str) -> Result<Self, NotAHead> {
-        let digits = text.as_bytes();
-        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return Err(NotAHead);
-        }
-        let mut hash = Self::default();
-        for (byte, pair) in hash.0.iter_mut().zip(text.as_bytes().chunks(2)) {
-            let pair = std::str::from_utf8(pair).map_err(|_| NotAHead)?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| NotAHead)?;
-        }
-        Ok(hash)
+        let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| NotAHead)?;
+        Ok(Self(bytes.try_into().map_err(|_| NotAHead)?))
     }
 }
 

@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use data_encoding::HEXLOWER;
 use model::{AccessKind, AccessSecret, AuditEntry, Millis, Requester};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -139,8 +140,7 @@ pub(crate) async fn join(
         Some(node) => node,
         None => {
             let random = (broker.parts.random)();
-            let end: String =
-                random[..CHOSEN_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
+            let end = HEXLOWER.encode(&random[..CHOSEN_BYTES]);
             crate::extract::parse(&format!("{}-{end}", token.group))?
         }
     };

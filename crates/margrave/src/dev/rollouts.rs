@@ -1,6 +1,5 @@
 //! Roll-outs as the broker asks for them.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,6 +7,7 @@ use broker::{
     Asked, DifferenceOf, EditionLine, GivenLine, RefusedService, RolloutLine, RolloutPlan,
     RolloutRefused, RolloutStatus, RolloutWish, SampleLine, StageLine, TypeLine,
 };
+use data_encoding::HEXLOWER;
 use model::{Rollout, RolloutStage, RolloutState};
 use plane::{Planned, RolloutError, Rollouts, Sample, Wish};
 
@@ -41,7 +41,7 @@ impl broker::Rollouts for PlaneRollouts {
         let given = |(groups, edition)| GivenLine { groups, edition };
         let edition = |row: store::EditionRow| EditionLine {
             number: row.number,
-            digest: hex(&row.digest),
+            digest: HEXLOWER.encode(&row.digest),
             at: row.at,
         };
         Ok(RolloutStatus {
@@ -72,13 +72,6 @@ fn refused(error: RolloutError) -> RolloutRefused {
         unknown @ RolloutError::Unknown(_) => RolloutRefused::Unknown(unknown.to_string()),
         RolloutError::Store(error) => RolloutRefused::Store(error),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn line(rollout: Rollout) -> RolloutLine {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use data_encoding::HEXLOWER;
 use keys::{Keyring, Nonce, Place, Sealed, Secret};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Deserialize, Serialize};
@@ -176,7 +177,7 @@ impl Inner {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        HEXLOWER.encode(&hash.finalize())
     }
 
     fn seal(&self, name: &str, text: Vec<u8>) -> Result<Sealed, StoreError> {

@@ -1,5 +1,6 @@
 //! Proofs of public hostnames: which are asked for, and what the feed withholds until they are found.
 
+use data_encoding::HEXLOWER;
 use model::{AuditEntry, Hostname, InstanceId, Millis, Owner, Plan, Policy, Requester};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::json;
@@ -44,8 +45,8 @@ fn value(key: &[u8], owner: &Owner) -> String {
         hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         hash.update(part);
     }
-    let hex = hash.finalize().into_iter().take(VALUE_BYTES).map(|byte| format!("{byte:02x}"));
-    std::iter::once(VALUE_PREFIX.to_owned()).chain(hex).collect()
+    let digits = HEXLOWER.encode(&hash.finalize()[..VALUE_BYTES]);
+    format!("{VALUE_PREFIX}{digits}")
 }
 
 /// The names that an accepted change would make public although nothing says that their team has

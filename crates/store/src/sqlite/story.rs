@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use data_encoding::HEXLOWER;
 use model::{
     AuditEntry, Hostname, InstanceId, Millis, Operation, OperationKind, OperationState, Owner, Spec,
 };
@@ -144,5 +145,5 @@ fn named(words: &[&str]) -> Value {
 /// A short name for a spec: the first half of its SHA-256.
 fn digest(spec: &Spec) -> Result<String, StoreError> {
     let hash = Sha256::digest(serde_json::to_vec(spec)?);
-    Ok(hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+    Ok(HEXLOWER.encode(&hash[..16]))
 }
