@@ -14,6 +14,7 @@ mod envoy;
 mod fleet;
 mod floor;
 mod helper;
+mod http2;
 mod moment;
 mod product;
 mod provisions;

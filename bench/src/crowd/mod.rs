@@ -11,16 +11,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use h2::client::{Builder, SendRequest};
-use h2::{RecvStream, SendStream};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub(crate) use self::load::{Args, Heard, Load, serve};
-pub(crate) use self::speaker::Way;
+pub(crate) use self::speaker::{Way, until_quiet};
 
-use self::speaker::Script;
+use self::speaker::{Script, Speaker};
+use crate::http2::{Outgoing, Stream};
 use crate::moment::Moment;
 
 /// Connections that are being made at the same time: as many as a listener's queue holds.
@@ -152,71 +150,38 @@ impl Shared {
         ready: &mut Option<mpsc::Sender<()>>,
         told: &mut u64,
     ) -> Result<()> {
-        let (mut say, mut hear, _kept) = open_as(self.address, self.script.way()).await?;
-        say.send_data(self.script.first_word(id), false)?;
-        for frame in self.hello.iter() {
-            say.send_data(frame.clone(), false)?;
+        let mut stream = Stream::connect(self.address, self.script.way().method()).await?;
+        stream.say(self.script.first_word(id));
+        for message in self.hello.iter() {
+            stream.say(message.clone());
         }
         if let Some(ready) = ready.take() {
             let _ = ready.send(()).await;
         }
         let mut speaker = self.script.speaker();
-        while let Some(chunk) = hear.data().await {
-            let chunk = chunk?;
-            self.bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-            hear.flow_control().release_capacity(chunk.len())?;
-            let awaited = self.awaited.read().unwrap_or_else(PoisonError::into_inner).clone();
-            let mut rest: &[u8] = &chunk;
-            while let Some(heard) = speaker.take(std::mem::take(&mut rest), &awaited.name)? {
-                self.responses.fetch_add(1, Ordering::Relaxed);
-                for word in heard.says {
-                    say.send_data(word, false)?;
-                }
-                if heard.found && *told != awaited.round {
-                    *told = awaited.round;
-                    let _ = self.told.send(Moment::now());
-                }
+        while stream.step(|bytes, out| self.hear(bytes, out, &mut speaker, told)).await? {}
+        bail!("the server has ended it")
+    }
+
+    /// Bytes of a stream have come.
+    fn hear(
+        &self,
+        bytes: &[u8],
+        out: &mut Outgoing,
+        speaker: &mut Speaker,
+        told: &mut u64,
+    ) -> Result<()> {
+        self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let awaited = self.awaited.read().unwrap_or_else(PoisonError::into_inner);
+        let mut rest = bytes;
+        while let Some(heard) = speaker.take(std::mem::take(&mut rest), &awaited.name)? {
+            self.responses.fetch_add(1, Ordering::Relaxed);
+            heard.says.into_iter().for_each(|word| out.say(word));
+            if heard.found && *told != awaited.round {
+                *told = awaited.round;
+                let _ = self.told.send(Moment::now());
             }
         }
         Ok(())
     }
-}
-
-/// What may be sent to a proxy that it has not read: a response of megabytes does not wait for it.
-const WINDOW_BYTES: u32 = 16 << 20;
-
-type Connection = tokio::task::JoinHandle<()>;
-
-/// Ends its connection with its stream.
-pub(crate) struct Kept(Connection);
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// A stream of deltas on a connection of its own.
-pub(crate) async fn open(address: SocketAddr) -> Result<(SendStream<Bytes>, RecvStream, Kept)> {
-    open_as(address, Way::Delta).await
-}
-
-async fn open_as(address: SocketAddr, way: Way) -> Result<(SendStream<Bytes>, RecvStream, Kept)> {
-    let socket = TcpStream::connect(address).await?;
-    socket.set_nodelay(true)?;
-    let (client, connection) = Builder::new()
-        .initial_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
-        .handshake(socket)
-        .await?;
-    let kept = Kept(tokio::spawn(async move {
-        let _ = connection.await;
-    }));
-    let mut client: SendRequest<Bytes> = client.ready().await?;
-    let request = http::Request::post(format!("http://{address}{}", way.method()))
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .body(())?;
-    let (response, say) = client.send_request(request, false)?;
-    Ok((say, response.await?.into_body(), kept))
 }

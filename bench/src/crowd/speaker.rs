@@ -7,7 +7,8 @@ use std::sync::Arc;
 use anyhow::Result;
 use bytes::Bytes;
 
-use super::{QUIET, open, open_as};
+use super::QUIET;
+use crate::http2::{Outgoing, Stream};
 use crate::proxy::{self, Known, first_word};
 use crate::sotw;
 
@@ -22,7 +23,7 @@ pub(crate) enum Way {
 
 impl Way {
     /// The method of the discovery service.
-    pub(super) fn method(self) -> &'static str {
+    pub(crate) fn method(self) -> &'static str {
         match self {
             Self::Delta => {
                 "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
@@ -108,24 +109,22 @@ impl Speaker {
 /// One proxy that comes with nothing is given all that there is; what it then has, and the bytes
 /// that it took.
 pub(super) async fn learn(address: SocketAddr) -> Result<(Known, u64)> {
-    let (mut say, mut hear, _kept) = open(address).await?;
-    say.send_data(first_word("learner", ""), false)?;
-    for frame in Known::default().comes_back().iter() {
-        say.send_data(frame.clone(), false)?;
+    let mut stream = Stream::connect(address, Way::Delta.method()).await?;
+    stream.say(first_word("learner", ""));
+    for message in Known::default().comes_back().iter() {
+        stream.say(message.clone());
     }
-    let (mut proxy, mut bytes) = (proxy::Proxy::learner(), 0);
-    while let Ok(Some(chunk)) = tokio::time::timeout(QUIET, hear.data()).await {
-        let chunk = chunk?;
-        bytes += chunk.len() as u64;
-        hear.flow_control().release_capacity(chunk.len())?;
-        let mut rest: &[u8] = &chunk;
+    let (mut proxy, mut heard) = (proxy::Proxy::learner(), 0);
+    let mut hear = |bytes: &[u8], out: &mut Outgoing| {
+        heard += bytes.len() as u64;
+        let mut rest = bytes;
         while let Some(response) = proxy.take(std::mem::take(&mut rest))? {
-            for word in proxy.answer(&response)? {
-                say.send_data(word, false)?;
-            }
+            proxy.answer(&response)?.into_iter().for_each(|word| out.say(word));
         }
-    }
-    Ok((proxy.learns.take().unwrap_or_default(), bytes))
+        Ok(())
+    };
+    until_quiet(&mut stream, &mut hear).await?;
+    Ok((proxy.learns.take().unwrap_or_default(), heard))
 }
 
 /// The same in the other protocol, of one that knows by now what to ask for: the versions that it is
@@ -134,24 +133,33 @@ pub(super) async fn learn_versions(
     address: SocketAddr,
     script: &Arc<sotw::Script>,
 ) -> Result<(BTreeMap<String, String>, u64)> {
-    let (mut say, mut hear, _kept) = open_as(address, Way::Sotw).await?;
-    say.send_data(sotw::first_word("learner"), false)?;
-    for frame in script.comes() {
-        say.send_data(frame, false)?;
-    }
-    let (mut proxy, mut bytes) = (sotw::Proxy::new(script.clone()), 0);
+    let mut stream = Stream::connect(address, Way::Sotw.method()).await?;
+    stream.say(sotw::first_word("learner"));
+    script.comes().into_iter().for_each(|message| stream.say(message));
+    let (mut proxy, mut heard) = (sotw::Proxy::new(script.clone()), 0);
     let mut versions = BTreeMap::new();
-    while let Ok(Some(chunk)) = tokio::time::timeout(QUIET, hear.data()).await {
-        let chunk = chunk?;
-        bytes += chunk.len() as u64;
-        hear.flow_control().release_capacity(chunk.len())?;
-        let mut rest: &[u8] = &chunk;
+    let mut hear = |bytes: &[u8], out: &mut Outgoing| {
+        heard += bytes.len() as u64;
+        let mut rest = bytes;
         while let Some((response, says)) = proxy.take(std::mem::take(&mut rest), "")? {
-            for word in says {
-                say.send_data(word, false)?;
-            }
+            says.into_iter().for_each(|word| out.say(word));
             versions.insert(response.type_url, response.version);
         }
+        Ok(())
+    };
+    until_quiet(&mut stream, &mut hear).await?;
+    Ok((versions, heard))
+}
+
+/// Until the stream has ended, or nothing has come for a while.
+pub(crate) async fn until_quiet(
+    stream: &mut Stream,
+    mut heard: impl FnMut(&[u8], &mut Outgoing) -> Result<()>,
+) -> Result<()> {
+    while let Ok(is_there) = tokio::time::timeout(QUIET, stream.step(&mut heard)).await {
+        if !is_there? {
+            break;
+        }
     }
-    Ok((versions, bytes))
+    Ok(())
 }

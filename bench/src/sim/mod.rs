@@ -28,14 +28,15 @@ use self::net::Net;
 use self::platform::Platform;
 use self::region::Told;
 use self::relay::Relay;
-use crate::crowd;
+use crate::crowd::{self, Way};
 use crate::descriptors;
+use crate::http2::Stream;
 use crate::product::Product;
 use crate::proxy::first_word;
 use crate::usage::positive;
 
-/// Nothing more comes if nothing came for so long.
-const QUIET: Duration = Duration::from_secs(1);
+/// A region that is asked has answered by then.
+const ANSWER: Duration = Duration::from_secs(1);
 /// Longer than a fleet takes to follow.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two looks at what should be: it may have moved.
@@ -436,7 +437,7 @@ impl Sim {
             region.ask.write_all(b"?").await?;
             let told =
                 region.told.wait_for(|(_, told)| told.digests.len() == 1 || !told.odd.is_empty());
-            let told = tokio::time::timeout(QUIET, told).await;
+            let told = tokio::time::timeout(ANSWER, told).await;
             let odd = told.map(|told| told.map(|told| told.1.odd.clone()));
             for odd in odd.into_iter().flatten().flatten() {
                 said.push_str(&format!("\n  {} {odd}", region.name));
@@ -469,21 +470,17 @@ impl Sim {
 }
 
 async fn learn(address: SocketAddr, group: &str) -> Result<proxy::Proxy> {
-    let (mut say, mut hear, _kept) = crowd::open(address).await?;
-    say.send_data(first_word(&format!("{group}-learner"), group), false)?;
+    let mut stream = Stream::connect(address, Way::Delta.method()).await?;
+    stream.say(first_word(&format!("{group}-learner"), group));
     let mut proxy = proxy::Proxy::new(proxy::Words::default(), 0);
-    for word in proxy.comes_back() {
-        say.send_data(word, false)?;
-    }
-    while let Ok(Some(chunk)) = tokio::time::timeout(QUIET, hear.data()).await {
-        let chunk = chunk?;
-        hear.flow_control().release_capacity(chunk.len())?;
-        let mut rest: &[u8] = &chunk;
+    proxy.comes_back().into_iter().for_each(|word| stream.say(word));
+    crowd::until_quiet(&mut stream, |bytes, out| {
+        let mut rest = bytes;
         while let Some((says, _)) = proxy.take(std::mem::take(&mut rest))? {
-            for word in says {
-                say.send_data(word, false)?;
-            }
+            says.into_iter().for_each(|word| out.say(word));
         }
-    }
+        Ok(())
+    })
+    .await?;
     Ok(proxy)
 }

@@ -15,7 +15,8 @@ use tokio::io::AsyncReadExt;
 use tokio::task::JoinSet;
 
 use super::proxy::{Proxy, Words};
-use crate::crowd;
+use crate::crowd::Way;
+use crate::http2::{Outgoing, Stream};
 use crate::proxy::first_word;
 
 /// Between two looks at what changed.
@@ -166,31 +167,27 @@ impl Region {
     }
 
     async fn stream(&self, at: usize) -> Result<()> {
-        let opened = tokio::time::timeout(CONNECT, crowd::open(self.args.address)).await??;
-        let (mut say, mut hear, _kept) = opened;
+        let opened = Stream::connect(self.args.address, Way::Delta.method());
+        let mut stream = tokio::time::timeout(CONNECT, opened).await??;
         self.opened.fetch_add(1, Ordering::Relaxed);
         let id = format!("{}-{at}", self.args.name);
-        say.send_data(first_word(&id, &self.args.name), false)?;
+        stream.say(first_word(&id, &self.args.name));
         let words = self.state(at).proxy.comes_back();
-        for word in words {
-            say.send_data(word, false)?;
-        }
+        words.into_iter().for_each(|word| stream.say(word));
         self.state(at).connected = true;
-        while let Some(chunk) = hear.data().await {
-            let chunk = chunk?;
-            self.bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-            hear.flow_control().release_capacity(chunk.len())?;
-            let mut rest: &[u8] = &chunk;
-            loop {
-                let taken = self.state(at).proxy.take(std::mem::take(&mut rest))?;
-                let Some((says, wrong)) = taken else { break };
-                for word in says {
-                    say.send_data(word, false)?;
-                }
-                if !wrong.is_empty() {
-                    let wrong = wrong.into_iter().map(|what| format!("{id} {what}"));
-                    self.wrong.lock().unwrap_or_else(PoisonError::into_inner).extend(wrong);
-                }
+        while stream.step(|bytes, out| self.hear(at, &id, bytes, out)).await? {}
+        Ok(())
+    }
+
+    /// Bytes of a proxy's stream have come.
+    fn hear(&self, at: usize, id: &str, bytes: &[u8], out: &mut Outgoing) -> Result<()> {
+        self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let (mut state, mut rest) = (self.state(at), bytes);
+        while let Some((says, wrong)) = state.proxy.take(std::mem::take(&mut rest))? {
+            says.into_iter().for_each(|word| out.say(word));
+            if !wrong.is_empty() {
+                let wrong = wrong.into_iter().map(|what| format!("{id} {what}"));
+                self.wrong.lock().unwrap_or_else(PoisonError::into_inner).extend(wrong);
             }
         }
         Ok(())
