@@ -5,22 +5,15 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::beside::{Beside, Row};
+use crate::change::{Change, UPSTREAM};
 use crate::crowd::{Load, Way};
 use crate::descriptors;
-use crate::moment::Moment;
-use crate::product::{self, Product};
+use crate::product::Product;
 use crate::series::Series;
 use crate::usage::positive;
-
-/// Between two looks at who is there.
-const LOOK: Duration = Duration::from_millis(50);
-/// Longer than a crowd takes to come back.
-const PATIENCE: Duration = Duration::from_secs(1800);
-/// Where no tenant's upstream is.
-const UPSTREAM: &str = "127.0.0.1:9";
 
 /// How large.
 #[derive(Debug, Clone, clap::Args)]
@@ -41,20 +34,6 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     idle: u64,
 }
-
-/// What changes.
-#[derive(Debug, Clone, Copy)]
-enum Change {
-    /// A route configuration: sent alone, in either protocol.
-    Route,
-    /// The set of scopes: sent whole in state-of-the-world.
-    Hostname,
-}
-
-const CHANGES: [(Change, &str); 2] = [
-    (Change::Route, "a tenant's route changes"),
-    (Change::Hostname, "a tenant has a hostname more"),
-];
 
 struct Bench {
     args: Args,
@@ -113,7 +92,7 @@ impl Bench {
         let product = &self.product;
         self.says(&format!("{size} streams, {:?}", self.way()));
         let mut load = self.load().await?;
-        self.gone().await?;
+        self.product.lives(0).await?;
         let before = product.memory_mb()?;
         self.says(&format!("  all come with what they had: {}", self.come(&mut load, size).await?));
         self.rest().await;
@@ -127,9 +106,9 @@ impl Bench {
             idle * 100.0
         ));
         let mut beside = Beside::start(size).await?;
-        for (change, says) in CHANGES {
+        for change in [Change::Route, Change::Hostname] {
             self.says(&format!(
-                "  {says}: ms until p50 / p99 / last have it, processor of who sends and who receives for each"
+                "  {change}: ms until p50 / p99 / last have it, processor of who sends and who receives for each"
             ));
             self.changes(&mut load, &mut beside, change, size).await?;
         }
@@ -137,10 +116,10 @@ impl Bench {
         load.leave().await?;
         drop(load);
         let mut again = self.load().await?;
-        self.gone().await?;
+        self.product.lives(0).await?;
         self.says(&format!("  all come back at once: {}", self.come(&mut again, size).await?));
         again.leave().await?;
-        self.gone().await
+        self.product.lives(0).await
     }
 
     /// All connect; tells until when all were live, and what that took.
@@ -148,7 +127,7 @@ impl Bench {
         let product = &self.product;
         let (began, cpu) = (Instant::now(), product.cpu()?);
         load.join(size).await?;
-        self.are_live(size).await?;
+        product.lives(size).await?;
         let took = began.elapsed().as_secs_f64();
         let (used, peak) = ((product.cpu()? - cpu).as_secs_f64(), product.peak_mb()?);
         Ok(format!(
@@ -156,27 +135,6 @@ impl Bench {
             load.heard().await?.bytes as f64 / size as f64,
             used * 1e3 / size as f64,
         ))
-    }
-
-    /// Until so many are there, and have everything. It is looked so seldom that looking costs little.
-    async fn are_live(&self, size: usize) -> Result<()> {
-        let began = Instant::now();
-        loop {
-            let asked = Instant::now();
-            let (connected, live) = self.product.proxies().await?;
-            if (connected, live) == (size, size) {
-                return Ok(());
-            }
-            if began.elapsed() > PATIENCE {
-                bail!("{connected} of {size} are connected, {live} are live");
-            }
-            tokio::time::sleep(LOOK.max(asked.elapsed() * 10)).await;
-        }
-    }
-
-    /// Until nobody is connected.
-    async fn gone(&self) -> Result<()> {
-        self.are_live(0).await
     }
 
     /// Changes of single tenants, in turn with what the same bytes take at least.
@@ -193,7 +151,7 @@ impl Bench {
         for round in 0..=rounds {
             let before = [self.product.cpu()?, load.cpu()?];
             load.heard().await?;
-            let times = self.change(load, change, size, round).await?;
+            let times = change.make(&self.product, load, self.args.tenants, round).await?;
             let after = [self.product.cpu()?, load.cpu()?];
             let heard = load.heard().await?;
             // The first is for warming up.
@@ -215,32 +173,5 @@ impl Bench {
         }
         self.says(&format!("    {bytes:.0} bytes in {responses:.1} responses to each"));
         Ok(())
-    }
-
-    /// One change, accepted; how long after that each had it.
-    async fn change(
-        &self,
-        load: &mut Load,
-        change: Change,
-        size: usize,
-        round: usize,
-    ) -> Result<Vec<Duration>> {
-        let (tenants, product) = (self.args.tenants, &self.product);
-        let mark = format!("c{size}-{round}");
-        let (n, more) = match change {
-            Change::Route => (round * 7 % tenants, None),
-            Change::Hostname => (tenants - 1 - round % tenants, Some(product::host_of(&mark))),
-        };
-        let awaited = more.clone().unwrap_or_else(|| format!("t{n}"));
-        let mut wish = product::parameters(n, UPSTREAM.parse()?, &mark);
-        if let Some(hosts) = wish["hostnames"].as_array_mut() {
-            hosts.extend(more.map(Into::into));
-        }
-        load.await_name(format!("public/{awaited}")).await?;
-        product.change(n, &wish).await?;
-        let began = Moment::now();
-        let times = load.arrivals().await?;
-        product.end(n).await?;
-        Ok(times.into_iter().map(|at| at.since(began)).collect())
     }
 }

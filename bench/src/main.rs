@@ -7,6 +7,7 @@ mod asker;
 mod bare;
 mod bare_tonic;
 mod beside;
+mod change;
 mod client;
 mod crowd;
 mod descriptors;
@@ -26,6 +27,7 @@ mod series;
 mod sim;
 mod sotw;
 mod sovereign;
+mod tls;
 mod upstream;
 mod usage;
 mod wire;
@@ -63,6 +65,8 @@ enum What {
     },
     /// One change to thousands of proxies.
     Fleet(fleet::Args),
+    /// Proxies that show certificates, beside others in clear.
+    Tls(tls::Args),
     /// The proxies of `fleet`, in a process of their own.
     #[command(hide = true)]
     Crowd(crowd::Args),
@@ -135,6 +139,7 @@ async fn measure(what: What, binary: Option<PathBuf>) -> Result<()> {
         What::Render(args) => rendering::run(binary, args).await,
         What::Sovereign(args) => sovereign::run(binary, args).await,
         What::Fleet(args) => fleet::run(binary, args).await,
+        What::Tls(args) => tls::run(binary, args).await,
         What::Provisions { present, clients, seconds } => {
             provisions::run(binary, &present, &clients, Duration::from_secs(seconds)).await
         }

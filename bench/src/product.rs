@@ -24,6 +24,12 @@ const SEEDING_PARALLEL: usize = 64;
 const FILLING_PARALLEL: usize = 128;
 /// Tenants of one team, so that no team's share of the workers is in the way.
 const PER_TEAM: usize = 20;
+/// The group of proxies that name none.
+pub(crate) const GROUP: &str = "default";
+/// Between two looks at who is there.
+const LOOK: Duration = Duration::from_millis(50);
+/// Longer than a crowd takes to come back.
+const RETURN: Duration = Duration::from_secs(1800);
 /// Longer than any start or operation takes.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -309,6 +315,39 @@ impl Product {
         let proxies = fleet["proxies"].as_array().context("proxies")?;
         let live = proxies.iter().filter(|proxy| proxy["state"] == "live").count();
         Ok((proxies.len(), live))
+    }
+
+    /// Until so many are there, and have everything. It is looked so seldom that looking costs little.
+    pub(crate) async fn lives(&self, size: usize) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let asked = Instant::now();
+            let (connected, live) = self.proxies().await?;
+            if (connected, live) == (size, size) {
+                return Ok(());
+            }
+            if began.elapsed() > RETURN {
+                bail!("{connected} of {size} are connected, {live} are live");
+            }
+            tokio::time::sleep(LOOK.max(asked.elapsed() * 10)).await;
+        }
+    }
+
+    /// What lets a host join the default group as this proxy, once.
+    pub(crate) async fn invite(&self, node: &str) -> Result<String> {
+        let wish = json!({"group": GROUP, "node": node});
+        let (status, made) = self.call("POST", "/v1/join-tokens", Some(&wish)).await?;
+        let secret = made["secret"].as_str().map(str::to_owned);
+        secret.with_context(|| format!("an invitation was answered with {status}: {made}"))
+    }
+
+    /// Joins: what the platform tells a host that brings a token and a request for a certificate.
+    pub(crate) async fn join(&self, token: &str, request: &str) -> Result<Value> {
+        let wish = json!({"token": token, "request": request});
+        match self.call("POST", "/v1/join", Some(&wish)).await? {
+            (200, joined) => Ok(joined),
+            (status, body) => bail!("a join was answered with {status}: {body}"),
+        }
     }
 
     /// Makes tenants `from..to`, through the broker, and awaits that all are.

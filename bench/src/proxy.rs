@@ -10,6 +10,7 @@ use bytes::Bytes;
 use model::type_urls;
 use prost::Message;
 
+use crate::product::GROUP;
 use crate::wire::{Messages, Request, Resource, Response, frame};
 
 /// The types that a proxy asks for, in Envoy's order.
@@ -111,7 +112,7 @@ pub(crate) fn is_named(type_url: &str) -> bool {
 
 /// A proxy of this name, in the default group.
 pub(crate) fn node(id: &str) -> Node {
-    Node { id: id.to_owned(), cluster: String::new() }
+    Node { id: id.to_owned(), cluster: GROUP.to_owned() }
 }
 
 /// The first word of a stream: who speaks, asking for all clusters. `known`: comes back with these.

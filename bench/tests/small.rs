@@ -63,6 +63,17 @@ fn one_change_to_many_proxies() {
     }
 }
 
+/// Proxies with certificates of the platform's own are served as those in clear are.
+#[test]
+fn proxies_that_show_certificates() {
+    let said = measure("tls --tenants 5 --streams 6 --rounds 2");
+    assert!(said.contains("6 proxies join: "), "{said}");
+    for who in ["in clear", "mutual TLS"] {
+        assert!(figure(&said, who, " connections a second") > 0.0, "{said}");
+        assert_eq!(said.lines().filter(|line| line.contains(who)).count(), 3, "{said}");
+    }
+}
+
 /// A set that changes is sent whole, and a route configuration alone.
 #[test]
 fn one_change_to_many_proxies_in_state_of_the_world() {

@@ -1,15 +1,18 @@
 //! The crowd in a process of its own, and whoever tells it what to do.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
+use super::door::Door;
 use super::speaker::{self, Script};
-use super::{Crowd, Way};
+use super::{CONNECTING, Crowd, Way};
 use crate::envoy;
 use crate::helper::{Boss, Helper};
 use crate::moment::Moment;
@@ -24,6 +27,9 @@ pub(crate) struct Args {
     /// How the proxies speak.
     #[arg(long)]
     way: Way,
+    /// The file with what they show; without, they come in clear.
+    #[arg(long)]
+    identities: Option<PathBuf>,
 }
 
 /// What it is told then.
@@ -32,6 +38,8 @@ enum Order {
     /// Find out what proxies have.
     Learn,
     Join(usize),
+    /// So many open a stream, say nothing and go.
+    Knock(usize),
     Await(String),
     /// What came since this was asked last.
     Heard,
@@ -65,16 +73,21 @@ pub(crate) struct Heard {
 /// Obeys until nobody wants anything any more.
 pub(crate) async fn serve(args: Args) -> Result<()> {
     let mut boss = Boss::new();
+    let door = Arc::new(Door::new(args.address, args.identities.as_deref())?);
     let mut crowd: Option<Crowd> = None;
     while let Some(order) = boss.hear().await? {
         let answer = match order {
             Order::Learn => {
-                let (script, learned) = learn(args.address, args.way).await?;
-                crowd = Some(Crowd::new(args.address, script));
+                let (script, learned) = learn(&door, args.way).await?;
+                crowd = Some(Crowd::new(door.clone(), script));
                 Answer::Learned(learned)
             }
             Order::Join(size) => {
                 there(&mut crowd)?.join(size).await?;
+                Answer::Done
+            }
+            Order::Knock(size) => {
+                knock(&door, size).await?;
                 Answer::Done
             }
             Order::Await(name) => {
@@ -98,15 +111,22 @@ fn there(crowd: &mut Option<Crowd>) -> Result<&mut Crowd> {
     crowd.as_mut().context("nothing was learned yet")
 }
 
-async fn learn(address: SocketAddr, way: Way) -> Result<(Script, Learned)> {
-    let (known, mut bytes) = speaker::learn(address).await?;
+/// All at once, as far as a listener's queue holds them, and all are there at the end.
+async fn knock(door: &Door, size: usize) -> Result<()> {
+    let open = |at| async move { door.open(&super::name(at), Way::Delta.method()).await };
+    let open = stream::iter(0..size).map(open).buffer_unordered(CONNECTING);
+    open.try_collect::<Vec<_>>().await.map(drop)
+}
+
+async fn learn(door: &Door, way: Way) -> Result<(Script, Learned)> {
+    let (known, mut bytes) = speaker::learn(door).await?;
     let resources = known.len();
     let script = match way {
         Way::Delta => Script::Delta(Arc::new(known)),
         Way::Sotw => {
             let script = Arc::new(sotw::Script::new(&known));
             let versions;
-            (versions, bytes) = speaker::learn_versions(address, &script).await?;
+            (versions, bytes) = speaker::learn_versions(door, &script).await?;
             let script = Arc::into_inner(script).context("nobody else holds it")?;
             Script::Sotw(Arc::new(script.with(versions)))
         }
@@ -115,19 +135,38 @@ async fn learn(address: SocketAddr, way: Way) -> Result<(Script, Learned)> {
 }
 
 /// A crowd in another process.
-pub(crate) struct Load(Helper);
+pub(crate) struct Load {
+    helper: Helper,
+    size: usize,
+}
 
 impl Load {
     /// Processor time that the crowd has used.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        envoy::cpu(self.0.process()?)
+        envoy::cpu(self.helper.process()?)
+    }
+
+    /// How many joined last.
+    pub(crate) fn size(&self) -> usize {
+        self.size
     }
 
     /// Starts the process; nobody has connected.
     pub(crate) async fn start(address: SocketAddr, way: Way) -> Result<(Self, Learned)> {
+        Self::with(address, way, None).await
+    }
+
+    /// The same, of proxies that show what is in a file.
+    pub(crate) async fn with(
+        address: SocketAddr,
+        way: Way,
+        identities: Option<&Path>,
+    ) -> Result<(Self, Learned)> {
         let way = way.to_possible_value().context("a name")?;
-        let arguments = ["crowd", "--address", &address.to_string(), "--way", way.get_name()];
-        let mut this = Self(Helper::start(&arguments)?);
+        let (address, identities) = (address.to_string(), identities.map(Path::to_string_lossy));
+        let mut arguments = vec!["crowd", "--address", &address, "--way", way.get_name()];
+        arguments.extend(identities.iter().flat_map(|file| ["--identities", file]));
+        let mut this = Self { helper: Helper::start(&arguments)?, size: 0 };
         match this.ask(&Order::Learn).await? {
             Answer::Learned(learned) => Ok((this, learned)),
             other => bail!("{other:?}"),
@@ -135,8 +174,8 @@ impl Load {
     }
 
     async fn ask(&mut self, order: &Order) -> Result<Answer> {
-        self.0.tell(order).await?;
-        self.0.hear().await
+        self.helper.tell(order).await?;
+        self.helper.hear().await
     }
 
     async fn done(&mut self, order: &Order) -> Result<()> {
@@ -148,7 +187,13 @@ impl Load {
 
     /// All connect; returns once each has said what it has.
     pub(crate) async fn join(&mut self, size: usize) -> Result<()> {
+        self.size = size;
         self.done(&Order::Join(size)).await
+    }
+
+    /// So many open a stream, say nothing and go.
+    pub(crate) async fn knock(&mut self, size: usize) -> Result<()> {
+        self.done(&Order::Knock(size)).await
     }
 
     /// All go at once.
@@ -171,7 +216,7 @@ impl Load {
 
     /// When each had it, in order.
     pub(crate) async fn arrivals(&mut self) -> Result<Vec<Moment>> {
-        match self.0.hear().await? {
+        match self.helper.hear().await? {
             Answer::Arrived(times) => Ok(times),
             other => bail!("{other:?}"),
         }

@@ -1,10 +1,10 @@
 //! Many proxies at once, each with a connection of its own, and when each has a change.
 
+mod door;
 mod load;
 mod speaker;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -14,11 +14,13 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+pub(crate) use self::door::{Identities, Identity};
 pub(crate) use self::load::{Args, Heard, Load, serve};
 pub(crate) use self::speaker::{Way, until_quiet};
 
+use self::door::Door;
 use self::speaker::{Script, Speaker};
-use crate::http2::{Outgoing, Stream};
+use crate::http2::Outgoing;
 use crate::moment::Moment;
 
 /// Connections that are being made at the same time: as many as a listener's queue holds.
@@ -30,6 +32,14 @@ const RETRY: Duration = Duration::from_millis(100);
 /// Longer than any change takes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Who learns for all what there is.
+pub(crate) const LEARNER: &str = "learner";
+
+/// What the proxies of a crowd are called.
+pub(crate) fn name(at: usize) -> String {
+    format!("load-{at}")
+}
+
 /// A resource that all wait for.
 #[derive(Debug, Default, Clone)]
 struct Awaited {
@@ -40,7 +50,7 @@ struct Awaited {
 
 /// What all streams share.
 struct Shared {
-    address: SocketAddr,
+    door: Arc<Door>,
     script: Script,
     hello: Arc<[Bytes]>,
     awaited: RwLock<Awaited>,
@@ -60,13 +70,13 @@ struct Crowd {
 
 impl Crowd {
     /// Nobody yet: they will all come with what the script has.
-    fn new(address: SocketAddr, script: Script) -> Self {
+    fn new(door: Arc<Door>, script: Script) -> Self {
         let (told, times) = mpsc::unbounded_channel();
         let hello = script.comes();
         let awaited = RwLock::default();
         let (bytes, responses) = (AtomicU64::new(0), AtomicU64::new(0));
         let lost = AtomicBool::new(false);
-        let shared = Shared { address, script, hello, awaited, told, bytes, responses, lost };
+        let shared = Shared { door, script, hello, awaited, told, bytes, responses, lost };
         let shared = Arc::new(shared);
         Self { shared, times, streams: JoinSet::new(), size: 0 }
     }
@@ -78,7 +88,7 @@ impl Crowd {
         let mut arrived = 0;
         while arrived < size {
             while next < size && next - arrived < CONNECTING {
-                let id = format!("load-{next}");
+                let id = name(next);
                 self.streams.spawn(self.shared.clone().proxy(id, ready.clone()));
                 next += 1;
             }
@@ -150,7 +160,7 @@ impl Shared {
         ready: &mut Option<mpsc::Sender<()>>,
         told: &mut u64,
     ) -> Result<()> {
-        let mut stream = Stream::connect(self.address, self.script.way().method()).await?;
+        let mut stream = self.door.open(id, self.script.way().method()).await?;
         stream.say(self.script.first_word(id));
         for message in self.hello.iter() {
             stream.say(message.clone());

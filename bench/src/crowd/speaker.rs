@@ -1,14 +1,15 @@
 //! The two protocols, and what their proxies have in common.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Result;
 use bytes::Bytes;
 
-use super::QUIET;
+use super::door::Door;
+use super::{LEARNER, QUIET};
 use crate::http2::{Outgoing, Stream};
+use crate::product::GROUP;
 use crate::proxy::{self, Known, first_word};
 use crate::sotw;
 
@@ -61,7 +62,7 @@ impl Script {
     /// Who speaks.
     pub(super) fn first_word(&self, id: &str) -> Bytes {
         match self {
-            Self::Delta(_) => first_word(id, ""),
+            Self::Delta(_) => first_word(id, GROUP),
             Self::Sotw(_) => sotw::first_word(id),
         }
     }
@@ -108,9 +109,9 @@ impl Speaker {
 
 /// One proxy that comes with nothing is given all that there is; what it then has, and the bytes
 /// that it took.
-pub(super) async fn learn(address: SocketAddr) -> Result<(Known, u64)> {
-    let mut stream = Stream::connect(address, Way::Delta.method()).await?;
-    stream.say(first_word("learner", ""));
+pub(super) async fn learn(door: &Door) -> Result<(Known, u64)> {
+    let mut stream = door.open(LEARNER, Way::Delta.method()).await?;
+    stream.say(first_word(LEARNER, GROUP));
     for message in Known::default().comes_back().iter() {
         stream.say(message.clone());
     }
@@ -130,11 +131,11 @@ pub(super) async fn learn(address: SocketAddr) -> Result<(Known, u64)> {
 /// The same in the other protocol, of one that knows by now what to ask for: the versions that it is
 /// told, by type.
 pub(super) async fn learn_versions(
-    address: SocketAddr,
+    door: &Door,
     script: &Arc<sotw::Script>,
 ) -> Result<(BTreeMap<String, String>, u64)> {
-    let mut stream = Stream::connect(address, Way::Sotw.method()).await?;
-    stream.say(sotw::first_word("learner"));
+    let mut stream = door.open(LEARNER, Way::Sotw.method()).await?;
+    stream.say(sotw::first_word(LEARNER));
     script.comes().into_iter().for_each(|message| stream.say(message));
     let (mut proxy, mut heard) = (sotw::Proxy::new(script.clone()), 0);
     let mut versions = BTreeMap::new();

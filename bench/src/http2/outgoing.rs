@@ -15,6 +15,8 @@ const WINDOW_BYTES: i64 = 65_535;
 const FRAME_BYTES: usize = 16 << 10;
 /// Frames are made ahead of the socket up to here.
 const AHEAD_BYTES: usize = 4 * FRAME_BYTES;
+/// What a stream keeps while it says nothing: an acknowledgement has room.
+const KEPT_BYTES: usize = 512;
 /// The headers are whole.
 const END_HEADERS: u8 = 4;
 const ANSWER: u8 = 1;
@@ -88,7 +90,7 @@ impl Outgoing {
         if self.written == self.frames.len() {
             self.frames.clear();
             self.written = 0;
-            if self.frames.capacity() > AHEAD_BYTES {
+            if self.frames.capacity() > KEPT_BYTES {
                 self.frames = Vec::new();
             }
         }
