@@ -14,35 +14,50 @@ use crate::usage;
 /// A running Envoy.
 pub(crate) struct Envoy {
     child: Child,
-    admin: SocketAddr,
+    folder: tempfile::TempDir,
 }
+
+/// Where it writes what its admin port is.
+const ADMIN: &str = "admin";
 
 impl Envoy {
     /// Starts one with this bootstrap (JSON), with an admin port of its own.
     pub(crate) async fn start(envoy: &Path, folder: &Path, mut bootstrap: Value) -> Result<Self> {
-        let admin = free_port().await?;
-        bootstrap["admin"]["address"]["socket_address"]["port_value"] = admin.port().into();
-        let path = folder.join(format!("envoy-{}.json", admin.port()));
+        bootstrap["admin"]["address"]["socket_address"]["port_value"] = 0.into();
+        let folder = tempfile::Builder::new().prefix("envoy-").tempdir_in(folder)?;
+        let path = folder.path().join("bootstrap.json");
         std::fs::write(&path, bootstrap.to_string())?;
-        let log = std::fs::File::create(folder.join(format!("envoy-{}.log", admin.port())))?;
+        let log = std::fs::File::create(folder.path().join("log"))?;
         let child = Command::new(envoy)
             .arg("--config-path")
             .arg(&path)
-            .args([
-                "--use-dynamic-base-id",
-                "--disable-hot-restart",
-                "--concurrency",
-                "1",
-                "--log-level",
-                "warning",
-            ])
+            .arg("--admin-address-path")
+            .arg(folder.path().join(ADMIN))
+            .args(["--use-dynamic-base-id", "--disable-hot-restart", "--concurrency", "1"])
+            .args(["--log-level", "warning"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .kill_on_drop(true)
             .spawn()
             .context("Envoy starts")?;
-        Ok(Self { child, admin })
+        Ok(Self { child, folder })
+    }
+
+    /// A page of its admin port, once it has one.
+    fn page(&self, path: &str) -> Option<String> {
+        let admin = std::fs::read_to_string(self.folder.path().join(ADMIN)).ok()?;
+        let admin: SocketAddr = admin.trim().parse().ok()?;
+        Some(format!("http://{admin}{path}"))
+    }
+
+    /// Whether it has loaded everything and listens.
+    pub(crate) fn is_live(&self) -> impl Future<Output = bool> + use<> {
+        let url = self.page("/ready");
+        async move {
+            let Some(url) = url else { return false };
+            reqwest::get(url).await.is_ok_and(|answer| answer.status().is_success())
+        }
     }
 
     /// Resident memory, in MB.
@@ -52,7 +67,7 @@ impl Envoy {
 
     /// The size of the page that a Prometheus would fetch, in bytes.
     pub(crate) async fn statistics_bytes(&self) -> Result<usize> {
-        let url = format!("http://{}/stats/prometheus", self.admin);
+        let url = self.page("/stats/prometheus").context("it listens")?;
         Ok(reqwest::get(url).await?.bytes().await?.len())
     }
 }
@@ -94,11 +109,6 @@ pub(crate) fn cpu(pid: u32) -> Result<Duration> {
     Ok(Duration::from_millis(ticks.iter().sum::<u64>() * TICK_MILLIS))
 }
 
-/// A port that was free a moment ago.
-pub(crate) async fn free_port() -> Result<SocketAddr> {
-    Ok(tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?)
-}
-
 /// Where Envoy is.
 pub(crate) fn program() -> Result<PathBuf> {
     usage::program(None, "MARGRAVE_ENVOY", "an Envoy")
@@ -122,13 +132,5 @@ where
             bail!("{what} did not happen within {within:?}");
         }
         tokio::task::yield_now().await;
-    }
-}
-
-impl Envoy {
-    /// Whether it has loaded everything and listens.
-    pub(crate) fn is_live(&self) -> impl Future<Output = bool> + use<> {
-        let url = format!("http://{}/ready", self.admin);
-        async move { reqwest::get(url).await.is_ok_and(|answer| answer.status().is_success()) }
     }
 }

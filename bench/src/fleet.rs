@@ -11,7 +11,9 @@ use crate::beside::{Beside, Row};
 use crate::change::{Change, UPSTREAM};
 use crate::crowd::{Load, Way};
 use crate::descriptors;
-use crate::product::Product;
+use crate::product::{self, Product};
+use crate::proxy::REFUSED;
+use crate::scenario::percentiles;
 use crate::series::Series;
 use crate::usage::positive;
 
@@ -113,6 +115,9 @@ impl Bench {
             self.changes(&mut load, &mut beside, change, size).await?;
         }
         drop(beside);
+        if self.way() == Way::Delta {
+            self.refused(&mut load).await?;
+        }
         load.leave().await?;
         drop(load);
         let mut again = self.load().await?;
@@ -135,6 +140,30 @@ impl Bench {
             load.heard().await?.bytes as f64 / size as f64,
             used * 1e3 / size as f64,
         ))
+    }
+
+    /// Changes that every proxy that is told of them refuses: who is, and when whoever asked for one
+    /// knows. What it had before is served again by then.
+    async fn refused(&self, load: &mut Load) -> Result<()> {
+        let (mut took, mut refused) = (Vec::new(), 0);
+        load.refuse(true).await?;
+        load.heard().await?;
+        for round in 0..self.args.rounds {
+            let n = round * 7 % self.args.tenants;
+            let wish = product::parameters(n, UPSTREAM.parse()?, REFUSED);
+            self.product.change(n, &wish).await?;
+            let began = Instant::now();
+            self.product.fails(n).await?;
+            took.push(began.elapsed());
+            refused += load.heard().await?.refused;
+        }
+        load.refuse(false).await?;
+        let (median, worst) = percentiles(&took);
+        self.says(&format!(
+            "  a route that proxies refuse: its operation has failed after {median:.1} / {worst:.1} ms (median / p99), {:.1} refusals heard",
+            refused as f64 / self.args.rounds as f64
+        ));
+        Ok(())
     }
 
     /// Changes of single tenants, in turn with what the same bytes take at least.

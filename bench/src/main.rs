@@ -17,6 +17,7 @@ mod floor;
 mod helper;
 mod http2;
 mod moment;
+mod ports;
 mod product;
 mod provisions;
 mod proxy;

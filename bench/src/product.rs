@@ -294,13 +294,21 @@ impl Product {
 
     /// Awaits the end of a tenant's operation.
     pub(crate) async fn end(&self, n: usize) -> Result<()> {
+        self.ends(n, "succeeded").await
+    }
+
+    /// The same, of one that must fail.
+    pub(crate) async fn fails(&self, n: usize) -> Result<()> {
+        self.ends(n, "failed").await
+    }
+
+    async fn ends(&self, n: usize, how: &str) -> Result<()> {
         let began = Instant::now();
+        let path = format!("/v2/service_instances/t{n}/last_operation");
         loop {
-            let (_, body) = self
-                .call("GET", &format!("/v2/service_instances/t{n}/last_operation"), None)
-                .await?;
+            let (_, body) = self.call("GET", &path, None).await?;
             match body["state"].as_str() {
-                Some("succeeded") => return Ok(()),
+                Some(state) if state == how => return Ok(()),
                 Some("in progress") if began.elapsed() < PATIENCE => {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }

@@ -11,7 +11,7 @@ use model::type_urls;
 use prost::Message;
 
 use crate::product::GROUP;
-use crate::wire::{Messages, Request, Resource, Response, frame};
+use crate::wire::{Messages, Request, Resource, Response, answer, frame};
 
 /// The types that a proxy asks for, in Envoy's order.
 pub(crate) const TYPES: [&str; 5] = [
@@ -152,9 +152,7 @@ impl Proxy {
 
     /// What it says to a response: that it has it, and what it needs next.
     pub(crate) fn answer(&mut self, response: &Response) -> Result<Vec<Bytes>> {
-        let type_url = response.type_url.clone();
-        let nonce = response.nonce.clone();
-        let mut says = vec![frame(&Request { type_url, nonce, ..Request::default() })];
+        let mut says = vec![answer(response, None)];
         if let Some(known) = &mut self.learns {
             known.learn(response);
         }
@@ -176,6 +174,17 @@ impl Proxy {
         }
         Ok(says)
     }
+}
+
+/// What is in a resource that proxies refuse.
+pub(crate) const REFUSED: &str = "what-proxies-refuse";
+
+/// What a proxy says to a response that has one: that it takes nothing of it.
+pub(crate) fn refusal(response: &Response) -> Option<Bytes> {
+    let is_refused =
+        |value: &Bytes| value.windows(REFUSED.len()).any(|part| part == REFUSED.as_bytes());
+    let mut values = response.resources.iter().filter_map(|it| Some(&it.resource.as_ref()?.value));
+    values.any(is_refused).then(|| answer(response, Some("the bench refuses it")))
 }
 
 /// What a cluster or a scope makes a proxy ask for.

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::asker::Asker;
 use crate::bare::Bare;
 use crate::envoy::{self, Envoy};
+use crate::ports::{self, Held};
 use crate::product::{self, Product};
 use crate::upstream;
 
@@ -115,6 +116,7 @@ struct Rival {
     facts: Platform,
     templates: Templates,
     _envoy: Envoy,
+    _ports: [Held; 2],
 }
 
 impl Rival {
@@ -126,7 +128,8 @@ impl Rival {
     ) -> Result<Self> {
         let bare = Bare::start().await?;
         let templates = Templates::builtin();
-        let facts = facts(envoy::free_port().await?, envoy::free_port().await?);
+        let ports = [ports::hold()?, ports::hold()?];
+        let facts = facts(ports[0].address, ports[1].address);
         let node = Node::default();
         let group = templates.group(&facts, &node).map_err(|c| anyhow::anyhow!("{c:?}"))?;
         bare.load(group.into_iter().map(triple).collect());
@@ -138,7 +141,7 @@ impl Rival {
         point_at(&mut bootstrap, bare.address);
         // Only now: an Envoy is told everything when it connects.
         let envoy = Envoy::start(program, folder, bootstrap).await?;
-        let this = Self { bare, facts, templates, _envoy: envoy };
+        let this = Self { bare, facts, templates, _envoy: envoy, _ports: ports };
         let mut asker = Asker::new(this.facts.public);
         asker.until(&product::host(tenants.saturating_sub(1)), " 200 ").await?;
         Ok(this)

@@ -93,6 +93,13 @@ impl Messages {
     }
 }
 
+/// That a response is taken; or, in these words, why it is not.
+pub(crate) fn answer(response: &Response, error: Option<&str>) -> Bytes {
+    let (type_url, nonce) = (response.type_url.clone(), response.nonce.clone());
+    let error = error.map(|message| Status { message: message.to_owned() });
+    frame(&Request { type_url, nonce, error, ..Request::default() })
+}
+
 /// One gRPC message with its five bytes before it.
 pub(crate) fn frame(message: &impl Message) -> Bytes {
     let length = message.encoded_len();

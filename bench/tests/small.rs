@@ -51,6 +51,9 @@ fn figure(said: &str, what: &str, unit: &str) -> f64 {
 #[test]
 fn one_change_to_many_proxies() {
     let said = measure("fleet --tenants 30 --streams 6 --rounds 2 --idle 1");
+    // Only canaries are told of what is refused.
+    let refusals = figure(&said, "a route that proxies refuse", "refusals heard");
+    assert!((1.0..6.0).contains(&refusals), "{said}");
     assert_eq!(figure(&said, "come back at once", "bytes sent to each"), 0.0, "{said}");
     // Beside one write to each, and what takes several rounds beside as many of them, too; to raw
     // sockets, and by a bare server.

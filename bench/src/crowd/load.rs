@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -41,6 +42,8 @@ enum Order {
     /// So many open a stream, say nothing and go.
     Knock(usize),
     Await(String),
+    /// Whether what has a certain mark is refused.
+    Refuse(bool),
     /// What came since this was asked last.
     Heard,
     Leave,
@@ -68,6 +71,8 @@ pub(crate) struct Learned {
 pub(crate) struct Heard {
     pub(crate) bytes: u64,
     pub(crate) responses: u64,
+    /// Of these.
+    pub(crate) refused: u64,
 }
 
 /// Obeys until nobody wants anything any more.
@@ -95,6 +100,10 @@ pub(crate) async fn serve(args: Args) -> Result<()> {
                 crowd.await_name(&name);
                 Boss::tell(&Answer::Done)?;
                 Answer::Arrived(crowd.arrivals().await?)
+            }
+            Order::Refuse(refuses) => {
+                there(&mut crowd)?.shared.refuses.store(refuses, Ordering::Relaxed);
+                Answer::Done
             }
             Order::Heard => Answer::Heard(there(&mut crowd)?.heard()),
             Order::Leave => {
@@ -199,6 +208,11 @@ impl Load {
     /// All go at once.
     pub(crate) async fn leave(&mut self) -> Result<()> {
         self.done(&Order::Leave).await
+    }
+
+    /// From now on whatever has [`crate::proxy::REFUSED`] in it is refused, or not any more.
+    pub(crate) async fn refuse(&mut self, refuses: bool) -> Result<()> {
+        self.done(&Order::Refuse(refuses)).await
     }
 
     /// What was received since this was asked last.

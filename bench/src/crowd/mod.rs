@@ -19,7 +19,7 @@ pub(crate) use self::load::{Args, Heard, Load, serve};
 pub(crate) use self::speaker::{Way, until_quiet};
 
 use self::door::Door;
-use self::speaker::{Script, Speaker};
+use self::speaker::{Eye, Script, Speaker};
 use crate::http2::Outgoing;
 use crate::moment::Moment;
 
@@ -57,6 +57,8 @@ struct Shared {
     told: mpsc::UnboundedSender<Moment>,
     bytes: AtomicU64,
     responses: AtomicU64,
+    refused: AtomicU64,
+    refuses: AtomicBool,
     lost: AtomicBool,
 }
 
@@ -74,11 +76,11 @@ impl Crowd {
         let (told, times) = mpsc::unbounded_channel();
         let hello = script.comes();
         let awaited = RwLock::default();
-        let (bytes, responses) = (AtomicU64::new(0), AtomicU64::new(0));
-        let lost = AtomicBool::new(false);
-        let shared = Shared { door, script, hello, awaited, told, bytes, responses, lost };
-        let shared = Arc::new(shared);
-        Self { shared, times, streams: JoinSet::new(), size: 0 }
+        let [bytes, responses, refused] = [const { AtomicU64::new(0) }; 3];
+        let [refuses, lost] = [const { AtomicBool::new(false) }; 2];
+        let shared =
+            Shared { door, script, hello, awaited, told, bytes, responses, refused, refuses, lost };
+        Self { shared: Arc::new(shared), times, streams: JoinSet::new(), size: 0 }
     }
 
     /// All connect; returns once each has said what it has.
@@ -107,9 +109,10 @@ impl Crowd {
 
     /// What was received since this was asked last.
     fn heard(&self) -> Heard {
-        let Shared { bytes, responses, .. } = &*self.shared;
-        let [bytes, responses] = [bytes, responses].map(|it| it.swap(0, Ordering::Relaxed));
-        Heard { bytes, responses }
+        let Shared { bytes, responses, refused, .. } = &*self.shared;
+        let all = [bytes, responses, refused].map(|it| it.swap(0, Ordering::Relaxed));
+        let [bytes, responses, refused] = all;
+        Heard { bytes, responses, refused }
     }
 
     /// From now on each tells, once, when it has acknowledged a resource of this name.
@@ -183,9 +186,11 @@ impl Shared {
     ) -> Result<()> {
         self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         let awaited = self.awaited.read().unwrap_or_else(PoisonError::into_inner);
-        let mut rest = bytes;
-        while let Some(heard) = speaker.take(std::mem::take(&mut rest), &awaited.name)? {
+        let refuses = self.refuses.load(Ordering::Relaxed);
+        let (eye, mut rest) = (Eye { awaited: &awaited.name, refuses }, bytes);
+        while let Some(heard) = speaker.take(std::mem::take(&mut rest), &eye)? {
             self.responses.fetch_add(1, Ordering::Relaxed);
+            self.refused.fetch_add(u64::from(heard.refused), Ordering::Relaxed);
             heard.says.into_iter().for_each(|word| out.say(word));
             if heard.found && *told != awaited.round {
                 *told = awaited.round;

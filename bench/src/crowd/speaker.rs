@@ -86,24 +86,39 @@ pub(super) struct Heard {
     pub(super) says: Vec<Bytes>,
     /// What was looked for is in it.
     pub(super) found: bool,
+    /// It was refused as a whole.
+    pub(super) refused: bool,
+}
+
+/// What proxies look at, beside what the protocol makes them.
+pub(super) struct Eye<'a> {
+    /// A resource that is waited for.
+    pub(super) awaited: &'a str,
+    /// They refuse whatever has [`proxy::REFUSED`] in it.
+    pub(super) refuses: bool,
 }
 
 impl Speaker {
     /// Takes bytes of the stream; what comes of the next whole response that they make.
-    pub(super) fn take(&mut self, bytes: &[u8], wanted: &str) -> Result<Option<Heard>> {
-        Ok(match self {
-            Self::Delta(proxy) => match proxy.take(bytes)? {
-                Some(response) => {
-                    let found = response.resources.iter().any(|it| it.name == wanted);
-                    Some(Heard { says: proxy.answer(&response)?, found })
+    pub(super) fn take(&mut self, bytes: &[u8], eye: &Eye<'_>) -> Result<Option<Heard>> {
+        match self {
+            Self::Delta(proxy) => {
+                let Some(response) = proxy.take(bytes)? else { return Ok(None) };
+                if let Some(refusal) = eye.refuses.then(|| proxy::refusal(&response)).flatten() {
+                    return Ok(Some(Heard { says: vec![refusal], found: false, refused: true }));
                 }
-                None => None,
-            },
-            Self::Sotw(proxy) => {
-                let heard = proxy.take(bytes, wanted)?;
-                heard.map(|(response, says)| Heard { says, found: response.found })
+                let found = response.resources.iter().any(|it| it.name == eye.awaited);
+                Ok(Some(Heard { says: proxy.answer(&response)?, found, refused: false }))
             }
-        })
+            Self::Sotw(proxy) => {
+                let heard = proxy.take(bytes, eye.awaited)?;
+                Ok(heard.map(|(response, says)| Heard {
+                    says,
+                    found: response.found,
+                    refused: false,
+                }))
+            }
+        }
     }
 }
 

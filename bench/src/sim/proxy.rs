@@ -12,7 +12,7 @@ use model::type_urls;
 use prost::Message;
 
 use crate::proxy::{Hello, TYPES, is_named, names};
-use crate::wire::{Messages, Request, Response, frame};
+use crate::wire::{Messages, Request, Response, answer, frame};
 
 /// The order of what is sent in place of a route configuration that is gone: an empty one.
 const NOTHING: (u64, u64) = (0, 0);
@@ -116,8 +116,7 @@ impl Proxy {
     }
 
     fn learn(&mut self, response: &Response) -> Result<(Vec<Bytes>, Vec<String>)> {
-        let (type_url, nonce) = (response.type_url.clone(), response.nonce.clone());
-        let mut says = vec![frame(&Request { type_url, nonce, ..Request::default() })];
+        let mut says = vec![answer(response, None)];
         let Some(kind) = TYPES.iter().find(|kind| **kind == response.type_url) else {
             return Ok((says, Vec::new()));
         };

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use crate::envoy::{self, Envoy};
+use crate::ports::{self, Held};
 use crate::{product, usage};
 
 /// Longer than it takes to render everything for the first time.
@@ -37,6 +38,7 @@ pub(super) struct Rival {
     envoy: Option<Envoy>,
     instances: PathBuf,
     services: Vec<Value>,
+    _ports: [Held; 2],
 }
 
 impl Rival {
@@ -55,7 +57,8 @@ impl Rival {
             let text = text.replace("INSTANCES", &instances.display().to_string());
             std::fs::write(folder.join(name), text)?;
         }
-        let (address, public) = (envoy::free_port().await?, envoy::free_port().await?);
+        let ports = [ports::hold()?, ports::hold()?];
+        let [address, public] = [ports[0].address, ports[1].address];
         let configuration = folder.join(format!("{templates}.yaml"));
         let log = std::fs::File::create(folder.join("sovereign.log"))?;
         let services: Vec<_> = (0..services).map(|n| service(n, upstream, "seed")).collect();
@@ -73,7 +76,7 @@ impl Rival {
             .kill_on_drop(true);
         write(&instances, &services)?;
         let child = command.spawn().context("Sovereign starts")?;
-        let this = Self { child, address, public, envoy: None, instances, services };
+        let this = Self { child, address, public, envoy: None, instances, services, _ports: ports };
         let health = format!("http://{address}/healthcheck");
         envoy::until("Sovereign is ready", PATIENCE, || async {
             tokio::time::sleep(Duration::from_millis(20)).await;
