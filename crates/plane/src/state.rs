@@ -432,8 +432,9 @@ impl State {
 
     fn quarantine(&mut self, owner: &Owner, refusal: &Refusal) -> Option<InstanceId> {
         let Ok(id) = owner.parse::<InstanceId>() else {
-            tracing::error!(name = %refusal.name, message = %refusal.message, "listeners refused");
-            self.given.refused = Some(format!("listener {}: {}", refusal.name, refusal.message));
+            let why = words::refusal_of_platform(refusal);
+            tracing::error!(%why, "the platform's own resources are refused");
+            self.given.refused = Some(why);
             let stamp = Stamp { epoch: self.epoch, revision: 0, served: 0 };
             for group in self.groups.values_mut() {
                 // Without an earlier version proxies keep the listeners that they have.

@@ -50,6 +50,12 @@ pub(crate) fn refusal(id: &InstanceId, refusal: &Refusal) -> String {
     format!("Envoy refused {what}: {message}")
 }
 
+/// Why proxies refused what is the platform's.
+pub(crate) fn refusal_of_platform(refusal: &Refusal) -> String {
+    let kind = refusal.type_url.message().rsplit('.').next().unwrap_or_default();
+    format!("{kind} {}: {}", refusal.name, refusal.message)
+}
+
 /// A resource as the tenant knows it.
 fn resource(id: &InstanceId, type_url: &str, name: &str) -> String {
     let (first, last) = name.split_once('/').unwrap_or(("", name));

@@ -1,11 +1,14 @@
 //! The resources of one instance, or of one group, seen together: nothing twice, nothing dangling.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use prost_reflect::DynamicMessage;
 
 use crate::fault::Fault;
 use crate::laws::Reference;
-use crate::message::{children, text, texts};
+use crate::message::{child, children, text, texts};
 use crate::pipeline::Rendered;
+use crate::walk;
 
 const ROUTES: &str = "route_configuration_name";
 
@@ -82,6 +85,40 @@ pub(crate) fn dangling(
         }
     }
     faults
+}
+
+/// Parts of listeners that are to come by ADS, and do not, or are not what their place takes. A
+/// listener would wait for them, and then answer with errors.
+pub(crate) fn undiscovered(rendered: &[Rendered<'_>]) -> Vec<(usize, Fault)> {
+    let extensions: BTreeMap<&str, String> = of(rendered, "TypedExtensionConfig")
+        .map(|(_, resource)| (resource.name.as_str(), type_of(&resource.message)))
+        .collect();
+    let mut faults = Vec::new();
+    for (at, resource) in rendered.iter().enumerate() {
+        walk::messages(&resource.message, &mut |path, message| {
+            let why = awaited(message).and_then(|(name, types)| match extensions.get(&*name) {
+                None => Some(format!("there is no TypedExtensionConfig `{name}`")),
+                Some(kind) if !types.contains(kind) => Some(format!(
+                    "the TypedExtensionConfig `{name}` is none of `type_urls`: {kind}"
+                )),
+                Some(_) => None,
+            });
+            faults.extend(why.map(|why| (at, Fault::at(path.to("config_discovery"), why))));
+        });
+    }
+    faults
+}
+
+/// The name and the types of what is to come by ADS, where nothing stands in for it.
+fn awaited(message: &DynamicMessage) -> Option<(String, Vec<String>)> {
+    let source = child(message, "config_discovery")?;
+    let is_ours = child(&source, "config_source")?.has_field_by_name("ads");
+    let is_awaited = is_ours && !source.has_field_by_name("default_config");
+    is_awaited.then(|| (text(message, "name"), texts(&source, "type_urls")))
+}
+
+fn type_of(extension: &DynamicMessage) -> String {
+    child(extension, "typed_config").map(|any| text(&any, "type_url")).unwrap_or_default()
 }
 
 fn of<'r>(

@@ -43,7 +43,7 @@ pub(crate) fn check(
 pub(crate) fn group(platform: &Platform, name: &str, message: &DynamicMessage) -> Vec<Fault> {
     let fault = |message: String| vec![Fault::new(message)];
     match message.descriptor().name() {
-        "Listener" => callers::listener(message),
+        "Listener" | "TypedExtensionConfig" => callers::listener(message),
         "Cluster" | "ClusterLoadAssignment"
             if !platform.shared_clusters.iter().any(|shared| shared == name) =>
         {

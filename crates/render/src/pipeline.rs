@@ -57,7 +57,7 @@ pub(crate) fn group(
     let rendered = render(library, ForEach::Group, platform, node, None)?;
     let judged =
         judge(&rendered, |resource| laws::group(platform, &resource.name, &resource.message));
-    finish(rendered, judged, |_| Vec::new(), None)
+    finish(rendered, judged, graph::undiscovered, None)
 }
 
 fn render<'a>(

@@ -31,12 +31,20 @@ const CLUSTER: &str = "envoy.config.cluster.v3.Cluster";
 const SCOPE: &str = "envoy.config.route.v3.ScopedRouteConfiguration";
 const MANAGER: &str =
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+const FILTER: &str = "envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter";
+/// Where messages lie that configure filters for HTTP.
+const FILTERS: &str = "envoy.extensions.filters.http.";
+/// Those of them that end a chain.
+const LAST: [&str; 2] = [
+    "envoy.extensions.filters.http.router.v3.Router",
+    "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec",
+];
 /// The cluster of the control plane: no instance's id has a slash before its name.
 const XDS: &str = "margrave/xds";
 
 /// A bootstrap, as protobuf, in which Envoy judges resources of any instances: clusters and
 /// listeners as they are, load assignments in clusters of their own, route configurations in the
-/// scopes of one listener. Where it needs files of a proxy it has something in their place. What
+/// scopes of one listener, extensions that are filters for HTTP in another. Where it needs files of a proxy it has something in their place. What
 /// refers to what is not looked at, as over xDS.
 pub fn bootstrap<'s>(specimens: impl IntoIterator<Item = &'s Specimen>) -> Vec<u8> {
     let mut parts = Parts::default();
@@ -55,6 +63,7 @@ struct Parts {
     listeners: Vec<Value>,
     secrets: Vec<Value>,
     scopes: Vec<Value>,
+    filters: Vec<Value>,
 }
 
 impl Parts {
@@ -78,6 +87,7 @@ impl Parts {
                 scope.set_field_by_name("route_configuration", Value::Message(message));
                 self.scopes.push(Value::Message(scope));
             }
+            type_urls::EXTENSION => self.filters.extend(filter(&message)),
             // Scopes are what the laws say and nothing else; other types Envoy takes as they are.
             _ => {}
         }
@@ -87,7 +97,12 @@ impl Parts {
         static SKELETON: OnceLock<DynamicMessage> = OnceLock::new();
         let mut bootstrap = SKELETON.get_or_init(|| made(BOOTSTRAP, &skeleton())).clone();
         if !self.scopes.is_empty() {
-            self.listeners.push(Value::Message(listener(std::mem::take(&mut self.scopes))));
+            let manager = with_scopes(std::mem::take(&mut self.scopes));
+            self.listeners.push(Value::Message(listener("margrave/routes", &manager)));
+        }
+        if !self.filters.is_empty() {
+            let manager = with_filters(std::mem::take(&mut self.filters));
+            self.listeners.push(Value::Message(listener("margrave/extensions", &manager)));
         }
         if let Some(Value::Message(resources)) = bootstrap.get_field_by_name_mut("static_resources")
         {
@@ -124,8 +139,8 @@ fn skeleton() -> Json {
     })
 }
 
-/// A listener whose scopes are these.
-fn listener(scopes: Vec<Value>) -> DynamicMessage {
+/// A connection manager whose scopes are these.
+fn with_scopes(scopes: Vec<Value>) -> DynamicMessage {
     let mut manager = made(
         MANAGER,
         &json!({
@@ -137,9 +152,7 @@ fn listener(scopes: Vec<Value>) -> DynamicMessage {
                 ]},
                 "scoped_route_configurations_list": {},
             },
-            "http_filters": [{"name": "router", "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
-            }}],
+            "http_filters": [router()],
         }),
     );
     if let Some(Value::Message(routes)) = manager.get_field_by_name_mut("scoped_routes")
@@ -148,19 +161,53 @@ fn listener(scopes: Vec<Value>) -> DynamicMessage {
     {
         list.set_field_by_name("scoped_route_configurations", Value::List(scopes));
     }
+    manager
+}
+
+/// A connection manager whose filters are these, before the router.
+fn with_filters(mut filters: Vec<Value>) -> DynamicMessage {
+    let json = json!({"stat_prefix": "validate", "route_config": {}});
+    let mut manager = made(MANAGER, &json);
+    filters.push(Value::Message(made(FILTER, &router())));
+    manager.set_field_by_name("http_filters", Value::List(filters));
+    manager
+}
+
+fn router() -> Json {
+    json!({"name": "router", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+    }})
+}
+
+/// An extension as the filter that it configures, if that is one for HTTP and not the last of its
+/// chain: of any other only the place that names it could say whether it is good there.
+fn filter(extension: &DynamicMessage) -> Option<Value> {
+    let config = message::child(extension, "typed_config")?;
+    let url = message::text(&config, "type_url");
+    let kind = url.rsplit('/').next()?;
+    if !kind.starts_with(FILTERS) || LAST.contains(&kind) {
+        return None;
+    }
+    let mut filter = made(FILTER, &json!({"name": message::text(extension, "name")}));
+    filter.set_field_by_name("typed_config", Value::Message(config));
+    Some(Value::Message(filter))
+}
+
+/// A listener with this connection manager.
+fn listener(name: &str, manager: &DynamicMessage) -> DynamicMessage {
     let mut filter = made(
         "envoy.config.listener.v3.Filter",
         &json!({"name": "manager", "typed_config": {"@type": format!("{TYPE_PREFIX}{MANAGER}")}}),
     );
     if let Some(Value::Message(any)) = filter.get_field_by_name_mut("typed_config") {
-        any.set_field_by_name("value", Value::Bytes(wire::encode(&manager).into()));
+        any.set_field_by_name("value", Value::Bytes(wire::encode(manager).into()));
     }
     let mut chain = made("envoy.config.listener.v3.FilterChain", &json!({}));
     chain.set_field_by_name("filters", Value::List(vec![Value::Message(filter)]));
     let mut listener = made(
         "envoy.config.listener.v3.Listener",
         &json!({
-            "name": "margrave/routes",
+            "name": name,
             "address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}},
         }),
     );

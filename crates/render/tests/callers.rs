@@ -357,6 +357,13 @@ fn a_listener_cannot_go_without_the_filter() {
         ("twice", &[[filter, "{{ platform.caller_filter }}, {{ platform.caller_filter }},"]]),
         ("before the route is chosen", &[[filter, ""], [filters, &format!("{filters} {filter}")]]),
         (
+            "chosen after it, by what is discovered",
+            &[[
+                filter,
+                "{{ platform.caller_filter }}, {\"name\": \"late\", \"config_discovery\": {\"config_source\": {\"ads\": {}}, \"type_urls\": [\"type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua\"]}},",
+            ]],
+        ),
+        (
             "another of its name",
             &[[
                 filter,

@@ -1,15 +1,15 @@
 //! What a client gets for a name that does not exist, where it would wait or keep what it has.
 
-use model::Version;
+use model::{Version, type_urls};
 use prost::Message;
 
 use crate::cache::Content;
 use crate::kind::Kind;
 use crate::wire::Blank;
 
-/// A route configuration, or endpoints, with a name and nothing in it.
+/// A route configuration, endpoints, or a layer of the runtime, with a name and nothing in it.
 pub(crate) fn blank(kind: Kind, type_url: &str, name: &str) -> Option<Content> {
-    if !matches!(kind, Kind::Route | Kind::Endpoint) {
+    if !matches!(kind, Kind::Route | Kind::Endpoint) && type_url != type_urls::RUNTIME {
         return None;
     }
     let body = Blank { name: name.to_owned() }.encode_to_vec();

@@ -2,21 +2,16 @@
 
 use model::{TypeUrl, type_urls};
 
-/// `Runtime` (RTDS).
-const RUNTIME: &str = "type.googleapis.com/envoy.service.runtime.v3.Runtime";
-/// `TypedExtensionConfig` (ECDS).
-const EXTENSION: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
-
 /// Services of single types: the service below `envoy.service`, what its methods are named after,
 /// and the type.
 const SINGLE: [(&str, &str, &str); 8] = [
     ("cluster.v3.ClusterDiscoveryService", "Clusters", type_urls::CLUSTER),
     ("endpoint.v3.EndpointDiscoveryService", "Endpoints", type_urls::ENDPOINT),
-    ("extension.v3.ExtensionConfigDiscoveryService", "ExtensionConfigs", EXTENSION),
+    ("extension.v3.ExtensionConfigDiscoveryService", "ExtensionConfigs", type_urls::EXTENSION),
     ("listener.v3.ListenerDiscoveryService", "Listeners", type_urls::LISTENER),
     ("route.v3.RouteDiscoveryService", "Routes", type_urls::ROUTE),
     ("route.v3.ScopedRoutesDiscoveryService", "ScopedRoutes", type_urls::SCOPED_ROUTE),
-    ("runtime.v3.RuntimeDiscoveryService", "Runtime", RUNTIME),
+    ("runtime.v3.RuntimeDiscoveryService", "Runtime", type_urls::RUNTIME),
     ("secret.v3.SecretDiscoveryService", "Secrets", type_urls::SECRET),
 ];
 
@@ -24,10 +19,10 @@ const SINGLE: [(&str, &str, &str); 8] = [
 const POLLED: [(&str, &str); 8] = [
     ("clusters", type_urls::CLUSTER),
     ("endpoints", type_urls::ENDPOINT),
-    ("extension_configs", EXTENSION),
+    ("extension_configs", type_urls::EXTENSION),
     ("listeners", type_urls::LISTENER),
     ("routes", type_urls::ROUTE),
-    ("runtime", RUNTIME),
+    ("runtime", type_urls::RUNTIME),
     ("scoped-routes", type_urls::SCOPED_ROUTE),
     ("secrets", type_urls::SECRET),
 ];
@@ -95,7 +90,7 @@ mod tests {
                 "route.v3.ScopedRoutesDiscoveryService/DeltaScopedRoutes",
                 single(type_urls::SCOPED_ROUTE, true),
             ),
-            ("runtime.v3.RuntimeDiscoveryService/StreamRuntime", single(RUNTIME, false)),
+            ("runtime.v3.RuntimeDiscoveryService/StreamRuntime", single(type_urls::RUNTIME, false)),
             ("cluster.v3.ClusterDiscoveryService/FetchClusters", None),
             ("cluster.v3.ClusterDiscoveryService/DeltaRoutes", None),
             ("cluster.v2.ClusterDiscoveryService/DeltaClusters", None),
@@ -110,7 +105,7 @@ mod tests {
         for (word, type_url) in [
             ("clusters", type_urls::CLUSTER),
             ("scoped-routes", type_urls::SCOPED_ROUTE),
-            ("envoy.config.core.v3.TypedExtensionConfig", EXTENSION),
+            ("envoy.config.core.v3.TypedExtensionConfig", type_urls::EXTENSION),
         ] {
             assert_eq!(polled_type(word), Some(TypeUrl::new(type_url)), "{word}");
         }

@@ -173,8 +173,8 @@ pub(crate) struct WireResource {
     pub(crate) name: String,
 }
 
-/// The one resource this crate can write: a `RouteConfiguration`, or a `ClusterLoadAssignment`, with
-/// a name and nothing in it. (They look the same.)
+/// The one resource this crate can write: a `RouteConfiguration`, a `ClusterLoadAssignment` or a
+/// `Runtime` with a name and nothing in it. (They look the same.)
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Blank {
     #[prost(string, tag = "1")]

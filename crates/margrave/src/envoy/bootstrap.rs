@@ -8,6 +8,8 @@ use crate::config::Protocol;
 
 /// The group of the proxy that `margrave dev` starts.
 pub const GROUP: &str = "default";
+/// The layer of the runtime that templates may make.
+const RUNTIME: &str = "margrave";
 /// The heap beyond which Envoy stops taking requests, in bytes. 20,000 services take about 2 GB.
 const HEAP_BYTES_MAX: u64 = 4 << 30;
 /// Connections of clients, over all listeners.
@@ -47,6 +49,7 @@ impl Bootstrap {
             },
             "admin": {"address": address(self.admin)},
             "dynamic_resources": self.dynamic(),
+            "layered_runtime": self.runtime(),
             "static_resources": {"clusters": [self.control_plane()]},
             "stats_config": statistics(),
             "stats_flush_interval": "2s",
@@ -57,32 +60,42 @@ impl Bootstrap {
     }
 
     fn dynamic(&self) -> Value {
+        let source = self.source();
+        let mut dynamic = json!({"lds_config": source, "cds_config": source});
         let api_type = match self.protocol {
             Protocol::Delta => "DELTA_GRPC",
             Protocol::Sotw => "GRPC",
-            Protocol::Rest => return self.polled(),
+            Protocol::Rest => return dynamic,
         };
         // A plane that was restarted is found again within seconds, not after half a minute.
         let retry = json!({"retry_back_off": {"base_interval": "0.2s", "max_interval": "5s"}});
-        let ads = json!({"ads": {}, "resource_api_version": "V3"});
-        json!({
-            "ads_config": {
-                "api_type": api_type,
-                "transport_api_version": "V3",
-                "set_node_on_first_message_only": true,
-                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds", "retry_policy": retry}}],
-            },
-            "lds_config": ads,
-            "cds_config": ads,
-        })
+        dynamic["ads_config"] = json!({
+            "api_type": api_type,
+            "transport_api_version": "V3",
+            "set_node_on_first_message_only": true,
+            "grpc_services": [{"envoy_grpc": {"cluster_name": "xds", "retry_policy": retry}}],
+        });
+        dynamic
     }
 
-    fn polled(&self) -> Value {
-        let source = json!({
-            "api_config_source": self.polling.source(),
-            "resource_api_version": "V3",
-        });
-        json!({"lds_config": source, "cds_config": source})
+    /// Where the control plane is, to a part of the configuration that comes from it.
+    fn source(&self) -> Value {
+        match self.protocol {
+            Protocol::Delta | Protocol::Sotw => json!({"ads": {}, "resource_api_version": "V3"}),
+            Protocol::Rest => json!({
+                "api_config_source": self.polling.source(),
+                "resource_api_version": "V3",
+            }),
+        }
+    }
+
+    /// What templates say of the runtime, and above it what an operator says to the proxy itself.
+    fn runtime(&self) -> Value {
+        let ours = json!({"name": RUNTIME, "rtds_config": self.source()});
+        json!({"layers": [
+            {"name": RUNTIME, "rtds_layer": ours},
+            {"name": "admin", "admin_layer": {}},
+        ]})
     }
 
     fn control_plane(&self) -> Value {

@@ -16,6 +16,7 @@ mod durability;
 mod examples;
 mod exits;
 mod exposure;
+mod extensions;
 mod identity;
 mod isolation;
 mod joining;

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Own;
 use crate::fault::Fault;
-use crate::message::{self, child, children, text};
+use crate::message::{self, child, children, text, texts};
 use crate::schema::schema;
 use crate::walk::{self, Path};
 use crate::{Input, callers, wire};
@@ -134,7 +134,8 @@ pub(crate) fn without(
     Some((rest, if guard.has_keys { "bound" } else { "closed" }))
 }
 
-/// Judges a listener: wherever routes of instances come, the filter is there and awake.
+/// Judges a listener, or a part of one that comes by itself: wherever routes of instances come, the
+/// filter is there and awake.
 pub(super) fn listener(listener: &DynamicMessage) -> Vec<Fault> {
     let wanted = encoded(FILTER, &callers::idle());
     let mut faults = Vec::new();
@@ -161,7 +162,7 @@ fn manager(path: &Path, manager: &DynamicMessage, wanted: &[u8]) -> Option<Fault
     let is_right = ours.next().is_some_and(|one| wire::encode(one) == wanted);
     let is_one = ours.next().is_none();
     let after = filters.iter().skip_while(|filter| text(filter, "name") != callers::FILTER);
-    let is_last = !after.into_iter().any(|filter| CHOOSERS.contains(&type_of(filter).as_str()));
+    let is_last = !after.into_iter().any(chooses);
     (!is_right || !is_one || !is_last).then(|| {
         let message = format!(
             "needs `platform.caller_filter` once, as it is, after what chooses routes and before the \
@@ -172,10 +173,12 @@ fn manager(path: &Path, manager: &DynamicMessage, wanted: &[u8]) -> Option<Fault
     })
 }
 
-/// The message that configures a filter.
-fn type_of(filter: &DynamicMessage) -> String {
-    let config = child(filter, "typed_config").map(|any| text(&any, "type_url"));
-    config.unwrap_or_default().rsplit('/').next().unwrap_or_default().to_owned()
+/// Whether a filter is one that chooses routes, or may become one by what is discovered for it.
+fn chooses(filter: &DynamicMessage) -> bool {
+    let inline = child(filter, "typed_config").map(|any| text(&any, "type_url"));
+    let discovered = child(filter, "config_discovery").map(|source| texts(&source, "type_urls"));
+    let mut types = inline.into_iter().chain(discovered.unwrap_or_default());
+    types.any(|url| CHOOSERS.contains(&url.rsplit('/').next().unwrap_or_default()))
 }
 
 /// What is said to the filter here, as canonical bytes.

@@ -61,7 +61,8 @@ impl Subscription {
 fn speaks_of(step: Step, kind: Kind) -> bool {
     match step {
         Step::Gone => kind == Kind::Cluster,
-        Step::Orphans => matches!(kind, Kind::Endpoint | Kind::Route),
+        // Of what has nothing blank to put in its place, nothing is said.
+        Step::Orphans => matches!(kind, Kind::Endpoint | Kind::Route | Kind::Other),
         Step::ScopesGone | Step::ListenersGone => false,
         coming => Step::coming(kind) == coming,
     }

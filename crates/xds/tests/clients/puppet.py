@@ -7,6 +7,7 @@ import time
 
 import grpc
 from envoy.config.cluster.v3 import cluster_pb2
+from envoy.config.core.v3 import extension_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2, scoped_route_pb2
@@ -24,6 +25,7 @@ KINDS = {
     "route": route_pb2.RouteConfiguration,
     "scope": scoped_route_pb2.ScopedRouteConfiguration,
     "secret": secret_pb2.Secret,
+    "extension": extension_pb2.TypedExtensionConfig,
     "runtime": rtds_pb2.Runtime,
 }
 
@@ -53,6 +55,8 @@ def make(kind, name, mark):
         message.max_direct_response_body_size_bytes.value = 1 + mark
     if kind == "scope":
         message.route_configuration_name = str(mark)
+    if kind == "extension":
+        message.typed_config.type_url = str(mark)
     if kind == "runtime":
         message.layer["mark"] = mark
     if kind == "secret":

@@ -78,10 +78,14 @@ def stale_nonces(server):
 
 
 def missing_then_made(server):
-    """A name that does not exist is remembered."""
+    """A name that does not exist is remembered, and a layer that does not exist is empty."""
     client = State(server)
-    client.ask("runtime", "r")
+    client.ask("extension", "e")
     client.quiet()
+    server.set("a", [make("extension", "e", 1)])
+    client.got("extension", "e")
+    client.ask("runtime", "r")
+    client.got("runtime", "r")
     server.set("a", [make("runtime", "r", 1)])
     client.got("runtime", "r")
 

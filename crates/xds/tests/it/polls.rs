@@ -82,7 +82,7 @@ async fn what_is_asked_for_is_given_and_only_once() {
         ("endpoints", json!(["e"]), vec!["e"]),
         ("listeners", json!([]), vec![]),
         ("scoped-routes", json!([]), vec![]),
-        ("runtime", json!(["layer"]), vec![]),
+        ("runtime", json!(["layer"]), vec!["layer"]),
         ("extension_configs", json!(["x"]), vec![]),
         ("secrets", json!([]), vec![]),
         ("test.Other", json!([]), vec!["o1"]),
