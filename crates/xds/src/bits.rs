@@ -1,7 +1,7 @@
 //! A set of small integers: what a stream knows of eighty thousand names fits in a few kilobytes.
 
 /// A growing bit set.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Bits {
     words: Vec<u64>,
     count: usize,

@@ -11,6 +11,10 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
+/// Of what an Envoy asks with.
+pub(crate) const DELTA: &str = "DELTA_GRPC";
+pub(crate) const STATE_OF_THE_WORLD: &str = "GRPC";
+
 /// A port of its own, which leads to the platform that runs, if any.
 struct Relay {
     address: SocketAddr,
@@ -53,11 +57,16 @@ pub(crate) struct Edge {
 impl Edge {
     /// Starts one that finds no platform yet.
     pub(crate) async fn start() -> Self {
-        Self::start_at(([127, 0, 0, 1], 0).into()).await
+        Self::speaking(DELTA).await
+    }
+
+    /// The same, which speaks this `api_type`.
+    pub(crate) async fn speaking(api: &str) -> Self {
+        Self::start_at(([127, 0, 0, 1], 0).into(), api).await
     }
 
     /// Starts one whose internal listener shall be there.
-    pub(crate) async fn start_at(internal: SocketAddr) -> Self {
+    pub(crate) async fn start_at(internal: SocketAddr, api: &str) -> Self {
         let held = TcpSocket::new_v4().expect("a socket");
         held.set_reuseport(true).expect("shared");
         held.bind(internal).expect("a free port");
@@ -65,7 +74,7 @@ impl Edge {
         let relay = Relay::start().await;
         let folder = tempfile::tempdir().expect("a folder");
         let config = folder.path().join("bootstrap.json");
-        std::fs::write(&config, bootstrap(relay.address).to_string()).expect("written");
+        std::fs::write(&config, bootstrap(relay.address, api).to_string()).expect("written");
         let envoy = Command::new(binary())
             .args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning", "-c"])
             .arg(config)
@@ -115,7 +124,7 @@ pub(crate) fn binary() -> PathBuf {
     if cached.exists() { cached } else { "envoy".into() }
 }
 
-fn bootstrap(xds: SocketAddr) -> Value {
+fn bootstrap(xds: SocketAddr, api: &str) -> Value {
     let at = |address: SocketAddr| {
         json!({"socket_address": {
             "address": address.ip().to_string(), "port_value": address.port(),
@@ -128,7 +137,7 @@ fn bootstrap(xds: SocketAddr) -> Value {
         "admin": {"address": at(([127, 0, 0, 1], 0).into())},
         "dynamic_resources": {
             "ads_config": {
-                "api_type": "DELTA_GRPC", "transport_api_version": "V3",
+                "api_type": api, "transport_api_version": "V3",
                 "grpc_services": [{"envoy_grpc": {"cluster_name": "xds", "retry_policy": retry}}],
             },
             "lds_config": ads, "cds_config": ads,

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::backend::Backend;
-use crate::edge::Edge;
+use crate::edge::{DELTA, Edge, STATE_OF_THE_WORLD};
 use crate::isolation::{ENVOY_REFUSES, poisoned_templates, two_hostnames};
 use crate::platform::{Options, Platform};
 use crate::{service, wire};
@@ -129,8 +129,17 @@ async fn answers(address: SocketAddr, backend: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_is_killed_serves_again_without_its_store() {
+    serves_again(DELTA).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_is_killed_serves_again_in_the_state_of_the_world() {
+    serves_again(STATE_OF_THE_WORLD).await;
+}
+
+async fn serves_again(api: &str) {
     let backend = Backend::start("one").await;
-    let edge = Edge::start().await;
+    let edge = Edge::speaking(api).await;
     let mut platform = platform_for(edge.internal).await;
     let state = platform.state().to_owned();
     let mut replica = Replica::start(&state, "a", &[]).await;
@@ -160,7 +169,7 @@ async fn a_replica_that_is_killed_serves_again_without_its_store() {
     let internal = edge.internal;
     drop(edge);
     until("the proxy is gone", async || TcpStream::connect(internal).await.is_err()).await;
-    let fresh = Edge::start_at(internal).await;
+    let fresh = Edge::start_at(internal, api).await;
     fresh.lead_to(replica.xds);
     until("it listens", async || TcpStream::connect(internal).await.is_ok()).await;
     answers(internal, "one").await;
@@ -261,7 +270,7 @@ async fn an_operation_counts_the_proxies_of_all_replicas() {
     let (one, two) = (Backend::start("one").await, Backend::start("two").await);
     let platform = Platform::start().await;
     // Its own Envoy is connected to it, the other to the replica; they share a port.
-    let edge = Edge::start_at(platform.endpoints.internal).await;
+    let edge = Edge::start_at(platform.endpoints.internal, DELTA).await;
     let migrated = platform.log().matches("store schema migrated").count();
     assert_eq!(migrated, 1, "{}", platform.log());
     let replica = Replica::start(platform.state(), "a", &[]).await;

@@ -8,7 +8,7 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 use crate::wire::WireResource;
 
 /// An odd number without pattern, so that marks of similar resources differ everywhere.
-const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(super) const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// An encoded `envoy.service.discovery.v3.Resource`, whose tail is the encoded `Any`, whose tail is
 /// the body: one allocation.

@@ -1,6 +1,7 @@
 //! The resources of one group, whose they are, and the order in which they changed.
 
 mod content;
+mod cover;
 mod excuse;
 mod fork;
 mod graves;

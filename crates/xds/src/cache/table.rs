@@ -10,6 +10,7 @@ use model::{TypeUrl, Version};
 use prost::encoding::{WireType, encode_key, encode_varint};
 
 use super::content::Content;
+use super::cover::Covers;
 use super::state::OwnerId;
 use crate::kind::Kind;
 
@@ -68,6 +69,7 @@ pub(crate) struct Table {
     newest: (u64, u64),
     /// What [`Table::whole`] made last, and of which change.
     whole: Mutex<(u64, Bytes)>,
+    pub(super) covers: Covers,
 }
 
 impl Table {
@@ -84,6 +86,7 @@ impl Table {
             digest: 0,
             newest: (0, 0),
             whole: Mutex::default(),
+            covers: Covers::default(),
         }
     }
 

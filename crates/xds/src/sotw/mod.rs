@@ -12,6 +12,7 @@
 //! culprit, and of whatever else its owner changed.
 
 mod blame;
+mod cover;
 mod full;
 mod lanes;
 mod pass;
@@ -115,7 +116,7 @@ impl StateOfTheWorld {
 
     /// Tells whose changes the client has, when nothing is unanswered.
     fn settle(&mut self, state: &State, now: Instant) {
-        if self.subscriptions.iter().any(|subscription| subscription.unanswered.is_some()) {
+        if self.subscriptions.iter().any(Subscription::awaits_answer) {
             return;
         }
         if !self.missing.is_empty() || self.is_hushed(now) {
@@ -191,14 +192,13 @@ impl Talk for StateOfTheWorld {
         }
         let response = self.next(&state, now);
         self.settle_floor(&state)?;
-        match response {
-            Some(_) => self.active = now,
-            None => {
-                self.settle(&state, now);
-                self.tell_synced(&state, now);
-            }
+        if response.is_some() {
+            self.active = now;
+            return Ok(response);
         }
-        Ok(response)
+        self.settle(&state, now);
+        self.tell_synced(&state, now);
+        Ok(self.restate(&state, now))
     }
 
     fn hears(&mut self, now: Instant) {

@@ -31,6 +31,11 @@ impl Pass {
         self.owners.contains_key(&owner)
     }
 
+    /// Who changed.
+    pub(super) fn owners(&self) -> impl Iterator<Item = OwnerId> {
+        self.owners.keys().copied()
+    }
+
     /// Until when clusters that went are kept: until nothing names them.
     pub(super) fn keeps(&self) -> u64 {
         match self.at < Step::Gone as usize {

@@ -112,6 +112,7 @@ impl StateOfTheWorld {
         let forgotten = subscription.forget_unknown(&cache.read(), &mut added, unknown);
         // What was forgotten and is named again is answered again.
         subscription.said = forgotten.is_empty().then_some(digest);
+        subscription.forgot = !forgotten.is_empty();
         cache.release(table, forgotten.into_iter());
         let left: Vec<u32> =
             subscription.names.iter().filter(|place| !named.contains(*place)).collect();
@@ -120,6 +121,7 @@ impl StateOfTheWorld {
             subscription.asked.remove(*place);
         }
         let narrower = !left.is_empty() || (subscription.wildcard && !wildcard);
+        subscription.owes_version |= narrower && !full;
         cache.release(table, left.into_iter());
         let wider = wildcard && !subscription.wildcard;
         if wildcard {
@@ -156,12 +158,16 @@ impl StateOfTheWorld {
 
     /// A client that comes back and has everything, as it is now, gets nothing.
     fn resume(&mut self, at: usize, version: &str) {
-        let subscription = &mut self.subscriptions[at];
         let held = Version::parse(version).map(|version| version.hash);
-        let state = self.cache.read();
+        let cache = self.cache.clone();
+        let state = cache.read();
+        if !self.subscriptions[at].kind.full_state() {
+            return self.resume_named(&state, at, held);
+        }
+        let subscription = &mut self.subscriptions[at];
         let table = state.table(subscription.table);
         let same = subscription.names.is_empty() && held == Some(table.digest());
-        if subscription.kind.full_state() && subscription.wildcard && same {
+        if subscription.wildcard && same {
             subscription.due = None;
             subscription.digest = held;
             subscription.stand_at(state.seq().min(self.cursor));

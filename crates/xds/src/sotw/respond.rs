@@ -17,11 +17,15 @@ const RESOURCES_MAX: usize = 512;
 const BYTES_MAX: usize = 1 << 20;
 
 /// What a response says, without its envelope.
-struct Saying {
-    digest: u64,
-    resources: bytes::Bytes,
-    seq: u64,
-    parcels: Vec<Parcel>,
+#[derive(Default)]
+pub(super) struct Saying {
+    /// The hash of its version.
+    pub(super) digest: u64,
+    pub(super) resources: bytes::Bytes,
+    pub(super) seq: u64,
+    pub(super) parcels: Vec<Parcel>,
+    /// A version beside nothing.
+    pub(super) is_restated: bool,
 }
 
 impl StateOfTheWorld {
@@ -45,7 +49,8 @@ impl StateOfTheWorld {
         let seq = self.pass.as_ref().map_or(self.cursor, |pass| pass.upto);
         let keep = self.pass.as_ref().map(|pass| pass.keeps());
         let subscription = &mut self.subscriptions[at];
-        let waits = |unanswered: &Unanswered| now < unanswered.since + patience;
+        let waits =
+            |unanswered: &Unanswered| !unanswered.is_aside() && now < unanswered.since + patience;
         if subscription.unanswered.as_ref().is_some_and(waits) || !subscription.is_loaded() {
             return None;
         }
@@ -53,8 +58,11 @@ impl StateOfTheWorld {
             // That endpoints are gone is not told while a cluster may use them that a client on
             // streams of single types has just begun to warm.
             let in_use = self.pass.as_ref().filter(|pass| pass.keeps() != pass.upto);
-            return subscription
-                .say_some(state, seq, |owner| in_use.is_some_and(|pass| pass.is_about(owner)));
+            let under_way = |owner| in_use.is_some_and(|pass| pass.is_about(owner));
+            let mut saying = subscription.say_some(state, seq, under_way)?;
+            subscription.doubtful |= subscription.awaits_answer();
+            saying.digest = self.hash_of(state, at, seq, saying.digest);
+            return Some(saying);
         }
         if !subscription.wildcard && subscription.names.is_empty() {
             subscription.due = None;
@@ -70,8 +78,8 @@ impl StateOfTheWorld {
             return None;
         }
         let seq = subscription.trial.as_ref().map_or(seq, |trial| trial.seq);
-        let saying =
-            Saying { digest: whole.digest, resources: whole.resources, seq, parcels: Vec::new() };
+        let (digest, resources) = (whole.digest, whole.resources);
+        let saying = Saying { digest, resources, seq, ..Saying::default() };
         if subscription.kind == Kind::Cluster {
             self.owe_endpoints(state, at, seq, now);
         }
@@ -102,7 +110,7 @@ impl StateOfTheWorld {
         }
     }
 
-    fn post(
+    pub(super) fn post(
         &mut self,
         state: &State,
         at: usize,
@@ -121,6 +129,7 @@ impl StateOfTheWorld {
             seq: saying.seq,
             digest: saying.digest,
             parcels: saying.parcels,
+            is_restated: saying.is_restated,
         });
         metrics::responded(table.url.as_str(), saying.resources.len());
         let head = StateHead {
@@ -145,7 +154,8 @@ impl Subscription {
         absent.take(RESOURCES_MAX).map(|key| state.absence(key)).collect()
     }
 
-    /// What is to be said of a type that is not full state, as much as fits.
+    /// What is to be said of a type that is not full state, as much as fits, with the digest of
+    /// that alone.
     fn say_some(
         &mut self,
         state: &State,
@@ -196,7 +206,8 @@ impl Subscription {
             return None;
         }
         let resources = any_fields(contents.iter());
-        Some(Saying { digest: table.digest(), resources, seq, parcels })
+        let digest = contents.iter().fold(0_u64, |sum, content| sum.wrapping_add(content.mark));
+        Some(Saying { digest, resources, seq, parcels, is_restated: false })
     }
 
     /// The next resource to send again alone, if it is still what it was.

@@ -36,6 +36,8 @@ pub(super) struct Unanswered {
     pub(super) digest: u64,
     /// Not full state: what is in it.
     pub(super) parcels: Vec<Parcel>,
+    /// Not full state: it holds nothing, and has the version of what was told before.
+    pub(super) is_restated: bool,
 }
 
 /// What the client has instead of what its cache has.
@@ -92,6 +94,13 @@ pub(super) struct Subscription {
     pub(super) told: Bits,
     /// Not full state: kept from the client, because something of the owner was refused.
     pub(super) withheld: Bits,
+    /// Not full state: the version that the client was told last does not say what it has.
+    pub(super) owes_version: bool,
+    /// Not full state: something was sent though the client had not answered what went before, and
+    /// what it made of that is never known.
+    pub(super) doubtful: bool,
+    /// It names more than is remembered.
+    pub(super) forgot: bool,
     /// Not full state: to be sent again alone.
     pub(super) alone: VecDeque<Parcel>,
     /// Full state: the client has all of this sequence number, but for substitutes.
@@ -124,6 +133,9 @@ impl Subscription {
             moved: Bits::default(),
             told: Bits::default(),
             withheld: Bits::default(),
+            owes_version: false,
+            doubtful: false,
+            forgot: false,
             alone: VecDeque::new(),
             base: None,
             digest: None,
@@ -141,7 +153,12 @@ impl Subscription {
 
     /// Whether nothing is to be said and nothing to be heard.
     pub(super) fn is_quiet(&self) -> bool {
-        self.unanswered.is_none() && !self.is_loaded()
+        !self.awaits_answer() && !self.is_loaded()
+    }
+
+    /// Whether something that matters was said and is not answered.
+    pub(super) fn awaits_answer(&self) -> bool {
+        self.unanswered.as_ref().is_some_and(|it| !it.is_aside())
     }
 
     /// Whether something is to be said.

@@ -25,6 +25,7 @@ struct Had {
     wildcard: bool,
     explicit: bool,
     nonce: u64,
+    doubtful: bool,
     names: Vec<Arc<str>>,
     digest: Option<u64>,
     contents: HashMap<Arc<str>, Content>,
@@ -93,6 +94,7 @@ impl Subscription {
             wildcard: self.wildcard,
             explicit: self.explicit,
             nonce: self.nonce,
+            doubtful: self.doubtful,
             names: self.names.iter().map(name).collect(),
             digest: self.digest,
             contents,
@@ -102,6 +104,7 @@ impl Subscription {
     /// Goes on with what the client has, as of `seq`: what differs is to be told.
     fn take_over(&mut self, state: &State, had: Had, seq: u64) {
         (self.wildcard, self.explicit, self.nonce) = (had.wildcard, had.explicit, had.nonce);
+        self.doubtful = had.doubtful;
         let view = state.view(self.table, seq);
         let places = state.table(self.table).places().filter(|(at, _)| self.wants(*at));
         let mut differ = Vec::new();

@@ -52,7 +52,7 @@ def what_changed(server):
     client.ask("endpoint", "1", "2")
     client.got("endpoint", "2")
     client.ask("endpoint", "2")
-    client.quiet()
+    client.got("endpoint")
     client.ask("endpoint", "1", "2")
     client.got("endpoint", "1")
     server.set("a", [make("endpoint", "2", 2)])

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use model::type_urls::{CLUSTER, ENDPOINT};
+use model::Resource;
+use model::type_urls::{CLUSTER, ENDPOINT, ROUTE};
 use tonic::Code;
 use xds::{Event, StreamId};
 
@@ -156,6 +157,40 @@ async fn a_client_of_the_state_of_the_world_that_refuses_something_comes_back_fo
     while let Ok(response) = client.hear().await {
         client.answer(&response.expect("it goes on"), None).await;
     }
+}
+
+/// A process of its own.
+async fn replica(routes: &[Resource]) -> Server {
+    let server = Server::start().await;
+    server.apply("b", &[resource(ROUTE, "beside", "b")], &[]);
+    server.apply("a", routes, &[]);
+    server
+}
+
+#[tokio::test]
+async fn a_client_of_the_state_of_the_world_that_has_all_it_names_is_sent_nothing_elsewhere() {
+    let route = |name: &str, body: &str, revision| {
+        let mut route = resource(ROUTE, name, body);
+        route.version.revision = revision;
+        route
+    };
+    let (old, new) = (route("r", "old", 1), route("r", "new", 2));
+    let one = replica(&[route("s", "s", 1), old, route("t", "t", 1)]).await;
+    let mut client = State::connect(&one).await;
+    // Step by step, and not all that is there.
+    client.ask(ROUTE, &["r"]).await;
+    client.expect(ROUTE, &["old"]).await;
+    client.ask(ROUTE, &["r", "s"]).await;
+    client.expect(ROUTE, &["s"]).await;
+    one.apply("a", std::slice::from_ref(&new), &[]);
+    let version = client.expect(ROUTE, &["new"]).await;
+
+    let same = replica(&[new, route("s", "s", 1)]).await;
+    let mut client = State::connect(&same).await;
+    client.resume(ROUTE, &["s", "r"], Some(&version)).await;
+    client.quiet().await;
+    same.apply("a", &[route("s", "ss", 3)], &[]);
+    client.expect(ROUTE, &["ss"]).await;
 }
 
 /// Streams of single types move together.

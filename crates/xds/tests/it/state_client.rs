@@ -54,10 +54,13 @@ impl State {
     pub(crate) async fn resume(&mut self, type_url: &str, names: &[&str], version: Option<&str>) {
         let known = self.asked.entry(type_url.to_owned()).or_default();
         known.0 = strings(names);
+        if let Some(version) = version {
+            version.clone_into(&mut known.1);
+        }
         let request = StateRequest {
             type_url: type_url.into(),
             resource_names: known.0.clone(),
-            version_info: version.map_or_else(|| known.1.clone(), str::to_owned),
+            version_info: known.1.clone(),
             response_nonce: known.2.clone(),
             ..Default::default()
         };
