@@ -11,6 +11,7 @@ use tokio::time::timeout_at;
 use tonic::Status;
 
 use crate::frames::HEAD_BYTES;
+use crate::speaking::{Speaker, Speaking};
 use crate::turns::{Coming, LARGE_BYTES, Turn, Turns, Waiting};
 
 /// What comes with the end of a message, of the next.
@@ -23,6 +24,9 @@ pub(crate) struct Inbound {
     limit: usize,
     turns: Turns,
     large: Large,
+    speaker: Option<Speaker>,
+    /// Of a large message that has begun.
+    speaking: Option<Speaking>,
 }
 
 /// Where a large message is.
@@ -44,7 +48,13 @@ pub(crate) struct Word {
 impl Inbound {
     /// Messages of `limit` bytes at most.
     pub(crate) fn new(body: tonic::body::Body, limit: usize, turns: Turns) -> Self {
-        Self { body, buffer: BytesMut::new(), limit, turns, large: Large::No }
+        let (buffer, large) = (BytesMut::new(), Large::No);
+        Self { body, buffer, limit, turns, large, speaker: None, speaking: None }
+    }
+
+    /// From now on others are told of large messages that begin.
+    pub(crate) fn tell(&mut self, speaker: Speaker) {
+        self.speaker = Some(speaker);
     }
 
     /// The next message; `None` when the client has said its last.
@@ -57,7 +67,7 @@ impl Inbound {
                 if self.buffer.len() >= whole {
                     return Ok(Some(self.take(whole)));
                 }
-                if whole > LARGE_BYTES {
+                if whole > LARGE_BYTES && self.has_begun() {
                     self.turn(whole).await;
                 }
             }
@@ -76,6 +86,12 @@ impl Inbound {
     /// Whether a large message has begun to come: then it has deadlines of its own.
     pub(crate) fn is_large(&self) -> bool {
         !matches!(self.large, Large::No)
+    }
+
+    /// Whether as much has come of a large message as may come before its turn.
+    fn has_begun(&self) -> bool {
+        let begun = &self.buffer[HEAD_BYTES..];
+        self.is_large() || self.speaker.as_ref().is_none_or(|it| it.has_enough(begun))
     }
 
     /// How long the message is that has begun to come, with its head.
@@ -97,6 +113,8 @@ impl Inbound {
     async fn turn(&mut self, whole: usize) {
         if let Large::No = self.large {
             self.large = Large::Waits(self.turns.wait(whole));
+            let begun = &self.buffer[HEAD_BYTES..];
+            self.speaking = self.speaker.as_ref().and_then(|it| it.begins(begun));
         }
         if let Large::Waits(waiting) = &mut self.large {
             self.large = Large::Comes(waiting.await);
@@ -122,7 +140,7 @@ impl Inbound {
         self.buffer.advance(HEAD_BYTES);
         let bytes = self.buffer.split_to(whole - HEAD_BYTES).freeze();
         let turn = match std::mem::replace(&mut self.large, Large::No) {
-            Large::Comes(coming) => Some(coming.whole()),
+            Large::Comes(coming) => Some(coming.whole(self.speaking.take())),
             _ => None,
         };
         // The beginning of the next must not hold the memory of a large one; and a stream that waits

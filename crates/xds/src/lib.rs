@@ -33,6 +33,7 @@ mod session;
 mod simulation;
 mod single;
 mod sotw;
+mod speaking;
 mod status;
 mod stream;
 mod tls;

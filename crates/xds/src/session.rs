@@ -18,6 +18,7 @@ use crate::identity::Identity;
 use crate::lane::Lane;
 use crate::limits::Limits;
 use crate::service::{Open, Shared};
+use crate::speaking::{Count, Name, Speakers};
 use crate::stream::{Ended, IDLE, RECALL_PATIENCE, Talk, Wires, draining, recalled};
 use crate::turns;
 
@@ -43,15 +44,15 @@ pub(crate) struct Outlet {
     pub(crate) over: oneshot::Sender<Status>,
 }
 
-/// Who a session is with: its group, its id, and whether it has shown who it is.
-type Name = (String, String, bool);
-
 /// The sessions of a server that speak one protocol.
-pub(crate) struct Sessions<R>(Mutex<HashMap<Name, mpsc::WeakSender<Said<R>>>>);
+pub(crate) struct Sessions<R> {
+    inboxes: Mutex<HashMap<Name, mpsc::WeakSender<Said<R>>>>,
+    pub(crate) speakers: Arc<Speakers>,
+}
 
 impl<R> Default for Sessions<R> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self { inboxes: Mutex::default(), speakers: Arc::default() }
     }
 }
 
@@ -61,18 +62,19 @@ impl<R: Send + 'static> Sessions<R> {
     pub(crate) fn join<T: Talk<Request = R>>(
         &self,
         open: &Open,
+        key: Name,
         node: Arc<Node>,
         cache: Arc<Cache>,
         wires: &Wires,
         make: fn(StreamId, Arc<Cache>, Limits, Instant) -> T,
     ) -> mpsc::Sender<Said<R>> {
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (node.cluster.clone(), node.id.clone(), open.identity.is_some());
+        let mut sessions = self.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(inbox) = sessions.get(&key).and_then(mpsc::WeakSender::upgrade) {
             return inbox;
         }
         sessions.retain(|_, inbox| inbox.strong_count() > 0);
         let (sender, inbox) = mpsc::channel(INBOX_MESSAGES);
+        let speaking = self.speakers.of(&key);
         sessions.insert(key, sender.downgrade());
         let session = Session {
             inbox,
@@ -84,6 +86,7 @@ impl<R: Send + 'static> Sessions<R> {
             identity: open.identity.clone(),
             stream: open.shared.next_stream(),
             node,
+            speaking,
         };
         tokio::spawn(session.run(cache, make));
         sender
@@ -115,6 +118,8 @@ struct Session<R> {
     /// What this conversation is called: with each cache something else.
     stream: StreamId,
     node: Arc<Node>,
+    /// Its lanes that are in the middle of something long.
+    speaking: Count,
 }
 
 impl<R: Send + 'static> Session<R> {
@@ -190,6 +195,9 @@ impl<R: Send + 'static> Session<R> {
             let now = Instant::now();
             if leaves_by.is_some_and(|by| now >= by || (!pending && talk.at_rest())) {
                 return Ok(Ended::Recalled);
+            }
+            if self.speaking.any() {
+                talk.hears(now);
             }
             let deadline = talk.deadline(now).unwrap_or(now + IDLE);
             let deadline = leaves_by.map_or(deadline, |by| by.min(deadline));

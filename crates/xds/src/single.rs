@@ -15,7 +15,9 @@ use crate::limits::Limits;
 use crate::rate::Meter;
 use crate::service::Open;
 use crate::session::{Outlet, Said, Sessions};
+use crate::speaking::Speaker;
 use crate::stream::{First, Talk, Wires, decode, draining, too_many_requests};
+use crate::wire::Request;
 
 /// Speaks on a stream until either side ends it.
 pub(crate) async fn serve<T: Talk>(
@@ -39,6 +41,9 @@ async fn speak<T: Talk>(
     sessions: &Sessions<T::Request>,
     make: fn(StreamId, Arc<Cache>, Limits, Instant) -> T,
 ) -> Result<(), Status> {
+    let has_identity = open.identity.is_some();
+    let (speakers, node) = (sessions.speakers.clone(), T::Request::NODE);
+    wires.inbound.tell(Speaker::Stranger { speakers, node, has_identity });
     let Some(First { request: mut first, turn }) = wires.first::<T::Request>().await? else {
         return Ok(());
     };
@@ -50,7 +55,9 @@ async fn speak<T: Talk>(
         return Err(Status::invalid_argument(why));
     }
     let cache = open.admit(&node)?;
-    let inbox = sessions.join::<T>(open, node, cache, wires, make);
+    let key = (node.cluster.clone(), node.id.clone(), has_identity);
+    wires.inbound.tell(Speaker::Known(sessions.speakers.of(&key)));
+    let inbox = sessions.join::<T>(open, key, node, cache, wires, make);
     let withheld = wires.secrets.withholds(type_url);
     // Streams of one process are fewer than there are numbers: it is unique among those that live.
     let lane = Lane(open.stream.0 as u32);

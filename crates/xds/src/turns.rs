@@ -16,6 +16,7 @@ use tonic::Status;
 
 use crate::limits::Limits;
 use crate::metrics;
+use crate::speaking::Speaking;
 
 /// A message of more bytes is read in turn. It is what a client may have sent in any case, as far
 /// as HTTP/2's window is concerned.
@@ -51,7 +52,10 @@ pub(crate) struct Coming {
 
 /// The turn of a large message that has come, until it is taken in.
 #[derive(Debug)]
-pub(crate) struct Turn(AbortHandle);
+pub(crate) struct Turn {
+    kept: AbortHandle,
+    _speaking: Option<Speaking>,
+}
 
 /// Somebody in the queue.
 struct Queued;
@@ -113,19 +117,19 @@ impl Coming {
     }
 
     /// All of it has come.
-    pub(crate) fn whole(self) -> Turn {
+    pub(crate) fn whole(self, speaking: Option<Speaking>) -> Turn {
         let permit = self.permit;
         let kept = tokio::spawn(async move {
             sleep(KEPT).await;
             drop(permit);
         });
-        Turn(kept.abort_handle())
+        Turn { kept: kept.abort_handle(), _speaking: speaking }
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.abort();
+        self.kept.abort();
     }
 }
 

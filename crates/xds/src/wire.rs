@@ -16,6 +16,9 @@ use crate::many::Many;
 
 /// What a client says.
 pub(crate) trait Request: Sized + Send + 'static {
+    /// The field that tells who the client is.
+    const NODE: u32;
+
     /// Reads a message.
     fn read(message: Bytes) -> Result<Self, DecodeError>;
 }
@@ -47,6 +50,8 @@ struct DeltaHead {
 }
 
 impl Request for DeltaRequest {
+    const NODE: u32 = 1;
+
     fn read(message: Bytes) -> Result<Self, DecodeError> {
         let DeltaHead { node, type_url, response_nonce, error_detail } =
             DeltaHead::decode(message.clone())?;
@@ -59,6 +64,8 @@ impl Request for DeltaRequest {
 }
 
 impl Request for StateRequest {
+    const NODE: u32 = 2;
+
     fn read(message: Bytes) -> Result<Self, DecodeError> {
         let StateRequestHead { version, node, type_url, response_nonce, error_detail } =
             StateRequestHead::decode(message.clone())?;

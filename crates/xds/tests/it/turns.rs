@@ -1,10 +1,11 @@
 //! Clients that come with a lot to say: each in its turn, and nobody for ever.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, StreamBody};
-use model::type_urls::{CLUSTER, ENDPOINT};
+use model::type_urls::{CLUSTER, ENDPOINT, LISTENER};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
@@ -12,16 +13,24 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tower::ServiceExt;
-use xds::{Event, Limits, Options};
+use xds::{Event, Limits, Options, StreamId};
 
-use crate::client::Delta;
+use crate::client::{Delta, open_at};
 use crate::server::{PATIENCE, Server, resource};
+use crate::wire::{DeltaRequest, DeltaResponse, Node};
 
 /// A message that is large, and room for one such.
 const LARGE_BYTES: usize = 600_000;
 
+fn limits(turn_silence: Duration) -> Limits {
+    Limits { turns_bytes: LARGE_BYTES * 3 / 2, turn_silence, ..Limits::default() }
+}
+
 async fn start(turn_silence: Duration) -> Server {
-    let limits = Limits { turns_bytes: LARGE_BYTES * 3 / 2, turn_silence, ..Limits::default() };
+    serve(limits(turn_silence)).await
+}
+
+async fn serve(limits: Limits) -> Server {
     let server = Server::with(limits, Options::default()).await;
     server.apply("a", &[resource(CLUSTER, "a", "x")], &[]);
     server
@@ -88,6 +97,65 @@ async fn who_waits_for_its_turn_holds_nobody_up_who_says_little() {
     drop(stalled);
     waiting.next().await;
     assert_eq!(opened(&mut server), 1, "its turn came when the other went");
+}
+
+/// What a stream of a single type says first.
+fn first(held: &[String]) -> DeltaRequest {
+    DeltaRequest {
+        node: Some(Node { id: "lanes".into(), cluster: "edge".into() }),
+        initial_resource_versions: held.iter().map(|it| (it.clone(), "1.1-x".into())).collect(),
+        ..DeltaRequest::default()
+    }
+}
+
+/// The next stream that has all, and the name of its client.
+async fn synced(server: &mut Server, known: &mut HashMap<StreamId, String>) -> String {
+    let synced = |event| match event {
+        Event::Opened { stream, node, .. } => {
+            known.insert(stream, node.id.clone());
+            None
+        }
+        Event::Synced { stream, .. } => Some(known[&stream].clone()),
+        _ => None,
+    };
+    server.event(synced).await
+}
+
+#[tokio::test]
+async fn who_has_a_stream_that_waits_for_its_turn_does_not_have_all() {
+    let limits = Limits { patience: Duration::from_secs(1), ..limits(Duration::from_secs(3600)) };
+    let mut server = serve(limits).await;
+    let (stalled, _) = stalls(&server).await;
+    let open = async |path: &str, request: DeltaRequest| {
+        let (says, hears) = open_at::<_, DeltaResponse>(&server.address, path).await.unwrap();
+        says.send(request).await.unwrap();
+        (says, hears)
+    };
+    let names: Vec<String> = (0..LARGE_BYTES / 1_000).map(|n| format!("{n:01000}")).collect();
+    let mut waits = open("cluster.v3.ClusterDiscoveryService/DeltaClusters", first(&names)).await;
+    let (says, mut hears) =
+        open("listener.v3.ListenerDiscoveryService/DeltaListeners", first(&[])).await;
+    let answer = hears.message().await.unwrap().unwrap();
+    says.send(DeltaRequest { response_nonce: answer.nonce, ..DeltaRequest::default() })
+        .await
+        .unwrap();
+    // Whoever says the same later, and nothing else, is believed to want no more.
+    let mut other = Delta::connect(&server).await;
+    other.ask(LISTENER, &[]).await;
+    other.expect(LISTENER, &[]).await;
+    let mut known = HashMap::new();
+    assert_eq!(synced(&mut server, &mut known).await, "envoy-1");
+    drop(stalled);
+    loop {
+        let answer = waits.1.message().await.unwrap().unwrap();
+        let is_last = answer.removed_resources.len() == names.len();
+        let ack = DeltaRequest { response_nonce: answer.nonce, ..DeltaRequest::default() };
+        waits.0.send(ack).await.unwrap();
+        if is_last || answer.removed_resources.contains(&names[names.len() - 1]) {
+            break;
+        }
+    }
+    assert_eq!(synced(&mut server, &mut known).await, "lanes");
 }
 
 #[tokio::test]
