@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use render::Templates;
 
 use crate::crowd::{Load, Way};
@@ -17,6 +17,14 @@ use crate::usage::positive;
 const UPSTREAM: &str = "127.0.0.1:9";
 /// What tells how long the plane had a change.
 const APPLY: &str = "margrave_plane_apply_seconds";
+/// What counts the instances that were rendered.
+const RENDERED: &str = "margrave_plane_renders_total";
+/// What a plane keeps of what it has served, so that it can do so again before it has rendered.
+const SERVED_BEFORE: &str = "last-good.db";
+/// Between two looks at what is rendered.
+const LOOK: Duration = Duration::from_millis(20);
+/// Longer than all takes.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Until what was begun has ended.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -46,14 +54,47 @@ pub(crate) async fn run(binary: &Path, args: Args) -> Result<()> {
     let (product, _) = Product::start(binary, folder.path(), &["--envoy", "none"]).await?;
     product.fill(0, tenants, UPSTREAM.parse()?).await?;
     println!("one change among {tenants} tenants: {}", changes(&product, &args).await?);
-    let (mut again, took) = product.restart(&["--envoy", "none"]).await?;
-    println!(
-        "a start with {tenants} tenants: ready after {:.2} s, {:.2} s of processor time, {:.0} MB",
+    let (product, took) = product.restart(&["--envoy", "none"]).await?;
+    println!("a start with {tenants} tenants: {}", started(&product, took, tenants).await?);
+    let mut product = product;
+    product.stop().await?;
+    forget(folder.path())?;
+    let (mut product, took) = Product::start(binary, folder.path(), &["--envoy", "none"]).await?;
+    let cold = started(&product, took, tenants).await?;
+    println!("a start that knows nothing of what was served: {cold}");
+    product.stop().await
+}
+
+/// When it was ready, and when it had rendered everything.
+async fn started(product: &Product, took: Duration, tenants: usize) -> Result<String> {
+    let (began, used) = (Instant::now(), product.cpu()?);
+    while figure(product, RENDERED).await? < tenants as f64 {
+        if began.elapsed() > PATIENCE {
+            bail!("not all is rendered within {PATIENCE:?}");
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(format!(
+        "ready after {:.2} s and {:.2} s of processor time, all rendered after {:.2} s and {:.2} s, {:.0} MB",
         took.as_secs_f64(),
-        again.cpu()?.as_secs_f64(),
-        again.memory_mb()?
-    );
-    again.stop().await
+        used.as_secs_f64(),
+        (took + began.elapsed()).as_secs_f64(),
+        product.cpu()?.as_secs_f64(),
+        product.memory_mb()?
+    ))
+}
+
+/// What was served before goes.
+fn forget(state: &Path) -> Result<()> {
+    for replica in std::fs::read_dir(state.join("replicas"))? {
+        for file in std::fs::read_dir(replica?.path())? {
+            let file = file?;
+            if file.file_name().to_string_lossy().starts_with(SERVED_BEFORE) {
+                std::fs::remove_file(file.path())?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// All tenants rendered and checked, one after the other; how long, and how many bytes.
@@ -95,12 +136,14 @@ async fn changes(product: &Product, args: &Args) -> Result<String> {
 
 /// How long the plane had changes, in all, and how many.
 async fn applied(product: &Product) -> Result<(f64, f64)> {
+    let [sum, count] = ["sum", "count"].map(|what| format!("{APPLY}_{what}"));
+    Ok((figure(product, &sum).await?, figure(product, &count).await?))
+}
+
+/// The sum of what the metrics page says of a name.
+async fn figure(product: &Product, name: &str) -> Result<f64> {
     let page = product.metrics().await?;
-    let figure = |what: &str| {
-        let name = format!("{APPLY}_{what}");
-        let lines = page.lines().filter(|line| line.starts_with(&name));
-        let all = lines.map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-        all.sum::<Option<f64>>().with_context(|| format!("{name} is not a number"))
-    };
-    Ok((figure("sum")?, figure("count")?))
+    let lines = page.lines().filter(|line| line.starts_with(name));
+    let all = lines.map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    all.sum::<Option<f64>>().with_context(|| format!("{name} is not a number"))
 }
