@@ -93,17 +93,29 @@ impl Row {
         Ok(())
     }
 
-    /// What is printed of it, and what of the plane beside it.
-    pub(crate) fn tell(&self, ours: &Series) -> String {
-        let who = match self.least {
-            Least::RawSockets => "raw sockets",
-            Least::BareTonic => "bare tonic",
+    /// What is printed of all: of the plane's 99th of a hundred as a ratio to each, and of the bare
+    /// server's to the sockets, which is what the technique itself costs.
+    pub(crate) fn tell(rows: &[Self], ours: &Series) -> Vec<String> {
+        let raw = |row: &Self| {
+            rows.iter().find(|it| (it.least, it.shape) == (Least::RawSockets, row.shape))
         };
-        format!(
-            "    {who:<13}{}   in {}; ratio of p99: {:.2}",
-            self.series.row(),
-            self.shape.rounds,
-            ours.p99() / self.series.p99()
-        )
+        let tell = |row: &Self| {
+            let (p99, rounds) = (row.series.p99(), row.shape.rounds);
+            let said = format!(
+                "{}   in {rounds}; ratio of p99: {:.2}",
+                row.series.row(),
+                ours.p99() / p99
+            );
+            match (row.least, raw(row)) {
+                (Least::BareTonic, Some(raw)) => {
+                    format!(
+                        "    bare tonic   {said}, its own to raw sockets: {:.2}",
+                        p99 / raw.series.p99()
+                    )
+                }
+                _ => format!("    raw sockets  {said}"),
+            }
+        };
+        rows.iter().map(tell).collect()
     }
 }

@@ -197,8 +197,8 @@ impl Bench {
             }
         }
         self.says(&format!("    margrave     {}", ours.row()));
-        for row in &rows {
-            self.says(&row.tell(&ours));
+        for row in Row::tell(&rows, &ours) {
+            self.says(&row);
         }
         self.says(&format!("    {bytes:.0} bytes in {responses:.1} responses to each"));
         Ok(())
