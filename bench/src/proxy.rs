@@ -10,8 +10,7 @@ use bytes::Bytes;
 use model::type_urls;
 use prost::Message;
 
-use crate::product::GROUP;
-use crate::wire::{Messages, Request, Resource, Response, answer, frame};
+use crate::wire::{Messages, Request, Resource, Response, answer, begun_with, frame};
 
 /// The types that a proxy asks for, in Envoy's order.
 pub(crate) const TYPES: [&str; 5] = [
@@ -89,8 +88,8 @@ impl Known {
         }
     }
 
-    /// What a proxy that has all this says when it comes back, after its own first word: of each type
-    /// one request with all that it has, since versions are told by the first alone.
+    /// What a proxy that has all this says when it comes back, once it is introduced: of each type one
+    /// request with all that it has, since versions are told by the first alone.
     pub(crate) fn comes_back(&self) -> Arc<[Bytes]> {
         let hello = |type_url: &&str| {
             let names = self.of(type_url).map(|(name, _)| name.clone());
@@ -110,16 +109,14 @@ pub(crate) fn is_named(type_url: &str) -> bool {
     matches!(type_url, type_urls::ENDPOINT | type_urls::ROUTE)
 }
 
-/// A proxy of this name, in the default group.
-pub(crate) fn node(id: &str) -> Node {
-    Node { id: id.to_owned(), cluster: GROUP.to_owned() }
+/// A proxy.
+pub(crate) fn node(id: &str, group: &str) -> Node {
+    Node { id: id.to_owned(), cluster: group.to_owned() }
 }
 
-/// The first word of a stream: who speaks, asking for all clusters. `known`: comes back with these.
-pub(crate) fn first_word(id: &str, group: &str) -> Bytes {
-    let node = Some(Node { id: id.to_owned(), cluster: group.to_owned() });
-    // Secrets that nobody has: it names the node and asks for nothing.
-    frame(&Hello { node, type_url: type_urls::SECRET.to_owned(), ..Hello::default() })
+/// What a stream begins with: these words, and in the first of them who speaks.
+pub(crate) fn introduced(id: &str, group: &str, words: &[Bytes]) -> Vec<Bytes> {
+    begun_with(&Hello { node: Some(node(id, group)), ..Hello::default() }, words)
 }
 
 /// One proxy's side of a stream.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use model::type_urls;
 use prost::Message;
 use prost::encoding::{WireType, decode_key, decode_varint, encode_key, encode_varint};
 
+use crate::product::GROUP;
 use crate::proxy::{Known, Node, TYPES, is_named, node};
-use crate::wire::frame;
+use crate::wire::{begun_with, frame, head};
 
 /// Flag and length before each message.
 const HEAD_BYTES: usize = 5;
@@ -38,10 +38,9 @@ struct Request {
     nonce: String,
 }
 
-/// The first word of a stream: who speaks, asking for secrets that nobody has.
-pub(crate) fn first_word(id: &str) -> Bytes {
-    let type_url = type_urls::SECRET.to_owned();
-    frame(&Request { node: Some(node(id)), type_url, ..Request::default() })
+/// What a stream begins with: these words, and in the first of them who speaks.
+pub(crate) fn introduced(id: &str, words: &[Bytes]) -> Vec<Bytes> {
+    begun_with(&Request { node: Some(node(id, GROUP)), ..Request::default() }, words)
 }
 
 /// What all proxies say alike: of each type the names that they ask for, encoded, and the version that
@@ -65,7 +64,7 @@ impl Script {
         Self { versions, ..self }
     }
 
-    /// What a proxy says when it comes, after its own first word.
+    /// What a proxy says when it comes, once it is introduced.
     pub(crate) fn comes(&self) -> Vec<Bytes> {
         let asks = |it: &&&str| self.names.get(**it).is_none_or(|names| !names.is_empty());
         let hello = |type_url: &&str| {
@@ -86,12 +85,7 @@ impl Script {
         let Some(names) = self.names.get(request.type_url.as_str()) else {
             return vec![frame(&request)];
         };
-        let length = request.encoded_len() + names.len();
-        let mut head = BytesMut::with_capacity(HEAD_BYTES + request.encoded_len());
-        head.put_u8(0);
-        head.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-        request.encode_raw(&mut head);
-        vec![head.freeze(), names.clone()]
+        vec![head(&request, names.len()), names.clone()]
     }
 }
 
@@ -234,6 +228,8 @@ fn opened(bytes: &mut &[u8], number: u32) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use model::type_urls;
+
     use super::*;
     use crate::wire::Any;
 

@@ -100,12 +100,25 @@ pub(crate) fn answer(response: &Response, error: Option<&str>) -> Bytes {
     frame(&Request { type_url, nonce, error, ..Request::default() })
 }
 
+/// Framed messages, the first of them with these fields before its own.
+pub(crate) fn begun_with(fields: &impl Message, messages: &[Bytes]) -> Vec<Bytes> {
+    let Some((first, others)) = messages.split_first() else { return Vec::new() };
+    let own = first.slice(HEAD_BYTES..);
+    let begin = head(fields, own.len());
+    [begin, own].into_iter().chain(others.iter().cloned()).collect()
+}
+
 /// One gRPC message with its five bytes before it.
 pub(crate) fn frame(message: &impl Message) -> Bytes {
-    let length = message.encoded_len();
-    let mut frame = Vec::with_capacity(length + HEAD_BYTES);
-    frame.push(0);
-    frame.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes());
-    message.encode_raw(&mut frame);
-    frame.into()
+    head(message, 0)
+}
+
+/// The beginning of a message, of which so many bytes are elsewhere.
+pub(crate) fn head(fields: &impl Message, elsewhere: usize) -> Bytes {
+    let length = fields.encoded_len();
+    let mut head = Vec::with_capacity(HEAD_BYTES + length);
+    head.push(0);
+    head.extend_from_slice(&u32::try_from(length + elsewhere).unwrap_or(u32::MAX).to_be_bytes());
+    fields.encode_raw(&mut head);
+    head.into()
 }

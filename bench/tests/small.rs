@@ -51,9 +51,9 @@ fn figure(said: &str, what: &str, unit: &str) -> f64 {
 #[test]
 fn one_change_to_many_proxies() {
     let said = measure("fleet --tenants 30 --streams 6 --rounds 2 --idle 1");
-    // Only canaries are told of what is refused.
+    // Whoever is told refuses twice, the second time the resource alone: not all are told.
     let refusals = figure(&said, "a route that proxies refuse", "refusals heard");
-    assert!((1.0..6.0).contains(&refusals), "{said}");
+    assert!((1.0..12.0).contains(&refusals), "{said}");
     assert_eq!(figure(&said, "come back at once", "bytes sent to each"), 0.0, "{said}");
     // Beside one write to each, and what takes several rounds beside as many of them, too; to raw
     // sockets, and by a bare server.
@@ -61,7 +61,8 @@ fn one_change_to_many_proxies() {
         [("raw sockets", 1, 2), ("raw sockets", 2, 1), ("bare tonic", 1, 2), ("bare tonic", 2, 1)]
     {
         let in_rounds = format!("in {rounds}; ratio of p99");
-        let rows = said.lines().filter(|line| line.contains(who) && line.contains(&in_rounds));
+        let rows =
+            said.lines().filter(|line| line.trim().starts_with(who) && line.contains(&in_rounds));
         assert_eq!(rows.count(), times, "{who} in {rounds}: {said}");
     }
 }

@@ -164,10 +164,8 @@ impl Shared {
         told: &mut u64,
     ) -> Result<()> {
         let mut stream = self.door.open(id, self.script.way().method()).await?;
-        stream.say(self.script.first_word(id));
-        for message in self.hello.iter() {
-            stream.say(message.clone());
-        }
+        let words = self.script.introduced(id, &self.hello);
+        words.into_iter().for_each(|word| stream.say(word));
         if let Some(ready) = ready.take() {
             let _ = ready.send(()).await;
         }

@@ -10,7 +10,7 @@ use super::door::Door;
 use super::{LEARNER, QUIET};
 use crate::http2::{Outgoing, Stream};
 use crate::product::GROUP;
-use crate::proxy::{self, Known, first_word};
+use crate::proxy::{self, Known};
 use crate::sotw;
 
 /// How proxies speak.
@@ -51,7 +51,7 @@ impl Script {
         }
     }
 
-    /// What each says after its own first word.
+    /// What each says, once it is introduced.
     pub(super) fn comes(&self) -> Arc<[Bytes]> {
         match self {
             Self::Delta(known) => known.comes_back(),
@@ -59,11 +59,11 @@ impl Script {
         }
     }
 
-    /// Who speaks.
-    pub(super) fn first_word(&self, id: &str) -> Bytes {
+    /// The beginning of a stream: who speaks, and these words.
+    pub(super) fn introduced(&self, id: &str, words: &[Bytes]) -> Vec<Bytes> {
         match self {
-            Self::Delta(_) => first_word(id, GROUP),
-            Self::Sotw(_) => sotw::first_word(id),
+            Self::Delta(_) => proxy::introduced(id, GROUP, words),
+            Self::Sotw(_) => sotw::introduced(id, words),
         }
     }
 
@@ -126,10 +126,8 @@ impl Speaker {
 /// that it took.
 pub(super) async fn learn(door: &Door) -> Result<(Known, u64)> {
     let mut stream = door.open(LEARNER, Way::Delta.method()).await?;
-    stream.say(first_word(LEARNER, GROUP));
-    for message in Known::default().comes_back().iter() {
-        stream.say(message.clone());
-    }
+    let words = proxy::introduced(LEARNER, GROUP, &Known::default().comes_back());
+    words.into_iter().for_each(|word| stream.say(word));
     let (mut proxy, mut heard) = (proxy::Proxy::learner(), 0);
     let mut hear = |bytes: &[u8], out: &mut Outgoing| {
         heard += bytes.len() as u64;
@@ -150,8 +148,8 @@ pub(super) async fn learn_versions(
     script: &Arc<sotw::Script>,
 ) -> Result<(BTreeMap<String, String>, u64)> {
     let mut stream = door.open(LEARNER, Way::Sotw.method()).await?;
-    stream.say(sotw::first_word(LEARNER));
-    script.comes().into_iter().for_each(|message| stream.say(message));
+    let words = sotw::introduced(LEARNER, &script.comes());
+    words.into_iter().for_each(|word| stream.say(word));
     let (mut proxy, mut heard) = (sotw::Proxy::new(script.clone()), 0);
     let mut versions = BTreeMap::new();
     let mut hear = |bytes: &[u8], out: &mut Outgoing| {

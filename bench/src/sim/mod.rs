@@ -32,7 +32,7 @@ use crate::crowd::{self, Way};
 use crate::descriptors;
 use crate::http2::Stream;
 use crate::product::Product;
-use crate::proxy::first_word;
+use crate::proxy::introduced;
 use crate::usage::positive;
 
 /// A region that is asked has answered by then.
@@ -471,9 +471,9 @@ impl Sim {
 
 async fn learn(address: SocketAddr, group: &str) -> Result<proxy::Proxy> {
     let mut stream = Stream::connect(address, Way::Delta.method()).await?;
-    stream.say(first_word(&format!("{group}-learner"), group));
     let mut proxy = proxy::Proxy::new(proxy::Words::default(), 0);
-    proxy.comes_back().into_iter().for_each(|word| stream.say(word));
+    let words = introduced(&format!("{group}-learner"), group, &proxy.comes_back());
+    words.into_iter().for_each(|word| stream.say(word));
     crowd::until_quiet(&mut stream, |bytes, out| {
         let mut rest = bytes;
         while let Some((says, _)) = proxy.take(std::mem::take(&mut rest))? {

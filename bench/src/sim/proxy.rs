@@ -76,7 +76,7 @@ impl Proxy {
             .collect()
     }
 
-    /// What it says on a new stream after its first word.
+    /// What it says on a new stream, once it is introduced.
     pub(crate) fn comes_back(&mut self) -> Vec<Bytes> {
         self.messages.clear();
         let all = TYPES.iter().map(|type_url| {

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::proxy::{Proxy, Words};
 use crate::crowd::Way;
 use crate::http2::{Outgoing, Stream};
-use crate::proxy::first_word;
+use crate::proxy::introduced;
 
 /// Between two looks at what changed.
 const TELL: Duration = Duration::from_millis(100);
@@ -171,8 +171,8 @@ impl Region {
         let mut stream = tokio::time::timeout(CONNECT, opened).await??;
         self.opened.fetch_add(1, Ordering::Relaxed);
         let id = format!("{}-{at}", self.args.name);
-        stream.say(first_word(&id, &self.args.name));
         let words = self.state(at).proxy.comes_back();
+        let words = introduced(&id, &self.args.name, &words);
         words.into_iter().for_each(|word| stream.say(word));
         self.state(at).connected = true;
         while stream.step(|bytes, out| self.hear(at, &id, bytes, out)).await? {}
