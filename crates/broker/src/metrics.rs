@@ -8,6 +8,7 @@ use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 const REQUESTS: &str = "margrave_broker_requests_total";
 const SECONDS: &str = "margrave_broker_request_seconds";
 const DENIED: &str = "margrave_broker_denied_total";
+const BINDS_REFUSED: &str = "margrave_broker_binds_refused_total";
 const REFUSALS: &str = "margrave_broker_refusals_total";
 
 /// Names the metrics for whoever reads them.
@@ -15,6 +16,7 @@ pub fn describe() {
     describe_counter!(REQUESTS, "Requests by route, method and status");
     describe_histogram!(SECONDS, Unit::Seconds, "Time to answer, by route and method");
     describe_counter!(DENIED, "Requests whose credentials opened nothing, by reason");
+    describe_counter!(BINDS_REFUSED, "Binds that were refused as things stood, by reason");
     describe_counter!(REFUSALS, "Refused changes, by the code of the refusal");
 }
 
@@ -27,6 +29,10 @@ pub(crate) fn answered(route: &str, method: &'static str, status: u16, took: Dur
 
 pub(crate) fn denied(reason: &'static str) {
     counter!(DENIED, "reason" => reason).increment(1);
+}
+
+pub(crate) fn bind_refused(reason: &'static str) {
+    counter!(BINDS_REFUSED, "reason" => reason).increment(1);
 }
 
 pub(crate) fn refused(code: &str) {

@@ -74,6 +74,21 @@ impl Condition {
     }
 }
 
+/// A hostname that would not answer in public yet.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Withheld {
+    /// The hostname.
+    hostname: String,
+    /// The record that would be looked for; it may be made beforehand.
+    record: RecordToMake,
+}
+
+impl Withheld {
+    pub(crate) fn of(proof: &Proof) -> Self {
+        Self { hostname: proof.hostname.to_string(), record: RecordToMake::of(proof) }
+    }
+}
+
 /// How the proof of a hostname stands.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

@@ -21,7 +21,7 @@ use crate::dev::probes::{self, Measured, Readiness};
 use crate::dev::ready::Announcement;
 use crate::dev::templates::Configured;
 use crate::dev::vault::Vault;
-use crate::dev::{expiry, heads, names};
+use crate::dev::{counts, expiry, heads};
 use crate::envoy::Supervisor;
 use crate::gate::door::Door;
 use crate::gate::own::Own;
@@ -71,13 +71,14 @@ fn kept(
 ) -> [Runner; 4] {
     let (reads, writes) = ("secrets sealed with an old key", "the same, sealed with the newest");
     let vault = Runner::new("vault", reads, writes, |stop| vault.run(stop));
+    let (reads, writes) = ("how many names are reserved and callers bound", "metrics");
+    let counted = Arc::clone(&bindings);
+    let counts = Runner::new("counts", reads, writes, |stop| counts::run(teams, counted, stop));
     let (reads, writes) = ("bindings that have expired", "the feed without them");
     let expiry = Runner::new("expiry", reads, writes, |stop| expiry::run(bindings, stop));
-    let (reads, writes) = ("how many names are reserved", "a metric");
-    let names = Runner::new("names", reads, writes, |stop| names::count(teams, stop));
     let (reads, writes) = ("proofs that are due, TXT records", "the feed with what is proven");
     let proofs = Runner::new("proofs", reads, writes, |stop| prover.run(stop));
-    [vault, expiry, names, proofs]
+    [vault, expiry, counts, proofs]
 }
 
 /// How the proxies of other replicas stand.

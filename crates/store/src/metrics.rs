@@ -18,6 +18,8 @@ const CHECKPOINTS: &str = "margrave_store_checkpoints_total";
 const GAVE_WAY: &str = "margrave_store_gave_way_total";
 const JOBS: &str = "margrave_store_jobs";
 const RESERVED: &str = "margrave_store_reserved_names";
+const BINDINGS: &str = "margrave_store_bindings";
+const BINDING_CHANGES: &str = "margrave_store_binding_changes_total";
 const OLDEST: &str = "margrave_store_oldest_job_seconds";
 
 /// Tells the recorder what each metric means. Call it once, after the recorder is installed.
@@ -36,6 +38,8 @@ pub fn describe() {
         RESERVED,
         "Hostnames that were given up and are not free yet; read each minute."
     );
+    describe_gauge!(BINDINGS, "Bindings that have not expired; read each minute.");
+    describe_counter!(BINDING_CHANGES, "Bindings that were created, deleted or expired, by which.");
     describe_gauge!(JOBS, "Jobs, leased or not, when the depth was last asked for.");
     describe_gauge!(
         OLDEST,
@@ -111,6 +115,15 @@ pub(crate) fn depth(jobs: usize, oldest: Millis) {
 
 pub(crate) fn reserved(names: usize) {
     gauge!(RESERVED).set(count(names));
+}
+
+pub(crate) fn bindings(number: usize) {
+    gauge!(BINDINGS).set(count(number));
+}
+
+/// `change`: `created`, `deleted` or `expired`.
+pub(crate) fn binding_changed(change: &'static str) {
+    counter!(BINDING_CHANGES, "change" => change).increment(1);
 }
 
 /// Counts here are far below the 2^52 that a float holds exactly.

@@ -18,20 +18,21 @@ use model::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
-use store::Accept;
+use store::{Accept, Proof};
 use utoipa::ToSchema;
 
 use self::resources::ResourceChange;
 use super::history::{ChangeView, changes};
-use super::{teams, words};
+use super::{render, teams, words};
 use crate::accept::Decision;
 use crate::body::JsonBody;
 use crate::error::{Error, ErrorBody};
 use crate::extract;
 use crate::principal::{Who, may_own};
+use crate::proof::{self, Withheld};
 use crate::router::Broker;
 use crate::standing::Standing;
-use crate::{denied, identity, provision, update};
+use crate::{identity, provision, update};
 
 /// What is to be looked at, as a provision or an update would bring it.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -94,6 +95,8 @@ pub(crate) struct Planned {
     takes: Vec<String>,
     /// Hostnames that it holds and would give up. Those that were served stay the team's for 30 days.
     gives_up: Vec<String>,
+    /// Hostnames that would not answer in public before their records are there.
+    withheld: Vec<Withheld>,
     /// What would be done, in order.
     steps: Vec<PlannedStep>,
     /// What would change of Envoy's resources, by type and name.
@@ -146,15 +149,21 @@ pub(crate) async fn post(
         }
     };
     match decision {
-        Decision::Answer(_) => asked.nothing(&broker),
+        Decision::Answer(_) => asked.nothing(&broker).await,
         Decision::Same(operation) => {
             let id = Some(operation.id.to_string());
             let planned = look(&broker, &operation, Action::Underway).await?;
-            Ok(Planned { operation: id, ..planned })
+            let spec = broker.spec(asked.plan, asked.parameters.clone())?;
+            let withheld = told(&proof::awaited(&broker, &asked.id, &spec).await?);
+            Ok(Planned { operation: id, withheld, ..planned })
         }
         Decision::Change(accept) => would_be(&broker, *accept, &standing).await,
     }
     .map(Json)
+}
+
+fn told(proofs: &[Proof]) -> Vec<Withheld> {
+    proofs.iter().map(Withheld::of).collect()
 }
 
 const NOBODYS: &str = "a new instance belongs to a team: name it in `team`";
@@ -213,20 +222,18 @@ impl Asked {
         })
     }
 
-    fn nothing(&self, broker: &Broker) -> Result<Planned, Error> {
+    async fn nothing(&self, broker: &Broker) -> Result<Planned, Error> {
         let spec = broker.spec(self.plan, self.parameters.clone())?;
-        Ok(Planned::of(&self.id, Action::Nothing, &spec))
+        let withheld = told(&proof::awaited(broker, &self.id, &spec).await?);
+        Ok(Planned { withheld, ..Planned::of(&self.id, Action::Nothing, &spec) })
     }
 }
 
 /// What a request that is decided would change, unless the store would refuse it.
 async fn would_be(broker: &Broker, accept: Accept, standing: &Standing) -> Result<Planned, Error> {
-    let accept = Accept { quota: Some(broker.config.quota), ..accept };
-    let (operation, owner) = (accept.operation.clone(), accept.instance.owner.clone());
-    let over = accept.over.as_ref().map(ToString::to_string);
-    if let Some(refusal) = broker.parts.teams.against(accept).await? {
-        return Err(denied::error(&refusal, &owner, broker.now()));
-    }
+    let (operation, over) =
+        (accept.operation.clone(), accept.over.as_ref().map(ToString::to_string));
+    let withheld = render::foreseen(broker, broker.judged(accept)).await?;
     let action = match operation.kind {
         OperationKind::Provision => Action::Create,
         _ => Action::Update,
@@ -234,7 +241,7 @@ async fn would_be(broker: &Broker, accept: Accept, standing: &Standing) -> Resul
     let planned = look(broker, &operation, action).await?;
     let is_again = planned.changes.is_empty() && standing.failed().is_some();
     let because = is_again.then(|| "the last operation failed; it would be tried again".to_owned());
-    Ok(Planned { because, operation: over, ..planned })
+    Ok(Planned { because, operation: over, withheld: told(&withheld), ..planned })
 }
 
 /// What an operation changes, or would.
@@ -288,6 +295,7 @@ impl Planned {
             operation: None,
             takes: Vec::new(),
             gives_up: Vec::new(),
+            withheld: Vec::new(),
             steps: Vec::new(),
             resources: Vec::new(),
         }

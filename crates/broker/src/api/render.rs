@@ -12,7 +12,7 @@ use model::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use store::Accept;
+use store::{Accept, Foretold, Proof};
 use utoipa::ToSchema;
 
 use super::instances::{found, unknown};
@@ -23,6 +23,7 @@ use crate::error::{Error, ErrorBody};
 use crate::extract::{self, Id};
 use crate::port::RenderedLine;
 use crate::principal::{Who, may_own};
+use crate::proof::{self, Withheld};
 use crate::router::Broker;
 use crate::standing::{Phase, Standing};
 use crate::update::renamed;
@@ -59,6 +60,8 @@ pub(crate) struct Rendered {
 pub(crate) struct Valid {
     /// What it would answer to.
     hostnames: Vec<String>,
+    /// Those of them that would not answer in public before their records are there.
+    withheld: Vec<Withheld>,
 }
 
 /// The id under which a draft without an instance is rendered.
@@ -125,15 +128,26 @@ pub(crate) async fn validate(
         return Err(refusal);
     }
     let is_so = matches!(standing.phase(), Phase::Settled(present) if present.spec == spec);
-    if !is_so {
+    let withheld = if is_so {
+        proof::awaited(&broker, &id, &spec).await?
+    } else {
         let wish = draft.wish(&broker, &who, &standing, spec.clone())?;
-        let owner = wish.instance.owner.clone();
-        if let Some(refusal) = broker.parts.teams.against(wish).await? {
-            return Err(denied::error(&refusal, &owner, broker.now()));
-        }
-    }
+        foreseen(&broker, wish).await?
+    };
     drop(rendered(&broker, &id, &spec)?);
-    Ok(Json(Valid { hostnames: spec.hostnames.iter().map(ToString::to_string).collect() }))
+    Ok(Json(Valid {
+        hostnames: spec.hostnames.iter().map(ToString::to_string).collect(),
+        withheld: withheld.iter().map(Withheld::of).collect(),
+    }))
+}
+
+/// What would be withheld of what is asked for, unless it would be refused.
+pub(super) async fn foreseen(broker: &Broker, wish: Accept) -> Result<Vec<Proof>, Error> {
+    let owner = wish.instance.owner.clone();
+    match broker.parts.teams.foretell(wish).await? {
+        Foretold::Accepted(proofs) => Ok(proofs),
+        Foretold::Refused(refusal) => Err(denied::error(&refusal, &owner, broker.now())),
+    }
 }
 
 /// A draft of an instance that is another's would tell of it.

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use model::{AuditEntry, Hostname, ORGANIZATION, Owner, Policy, Principal, Quota, Zone};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -244,7 +245,7 @@ pub(crate) async fn list(
 /// A team: what it may have, and what it has.
 #[utoipa::path(get, path = "/v1/teams/{team}", tag = "platform", operation_id = "team",
     params(("team" = String, Path, description = "OSB space"), Organization), responses(
-    (status = 200, description = "As it is now", body = TeamView),
+    (status = 200, description = "As it is now; `ETag` is of what is laid down", body = TeamView),
     (status = 400, description = "It cannot be read, or is refused", body = ErrorBody),
     (status = 403, description = "It is another's", body = ErrorBody),
 ))]
@@ -253,19 +254,21 @@ pub(crate) async fn one(
     Who(who): Who,
     Id(team): Id<String>,
     Asked(query): Asked<Organization>,
-) -> Result<Json<TeamView>, Error> {
+) -> Result<Response, Error> {
     let owner = owner(query.organization, team)?;
     if !who.owns(&owner) {
         return Err(anothers());
     }
-    let team = broker.parts.teams.team(&owner).await?;
-    Ok(Json(TeamView::of(team, broker.config.quota)))
+    tagged(&broker, &owner).await
 }
 
 /// Lays down what a team may have. What it has already it keeps.
 #[utoipa::path(put, path = "/v1/teams/{team}", tag = "platform", operation_id = "setTeam",
-    params(("team" = String, Path, description = "OSB space"), Organization), request_body = PolicyBody, responses(
-    (status = 200, description = "It is so", body = TeamView),
+    params(("team" = String, Path, description = "OSB space"), Organization,
+        ("If-Match" = Option<String>, Header, description = "Only over what has this `ETag`")),
+    request_body = PolicyBody, responses(
+    (status = 200, description = "It is so, with its `ETag`", body = TeamView),
+    (status = 412, description = "What is laid down has another tag than `If-Match` names", body = ErrorBody),
     (status = 400, description = "It cannot be read, or is refused", body = ErrorBody),
     (status = 403, description = "It is for operators", body = ErrorBody),
 ))]
@@ -276,13 +279,45 @@ pub(crate) async fn set(
     Asked(query): Asked<Organization>,
     headers: HeaderMap,
     JsonBody(body): JsonBody<PolicyBody>,
-) -> Result<Json<TeamView>, Error> {
+) -> Result<Response, Error> {
     operator(&who)?;
     let owner = owner(query.organization, team)?;
     let policy = body.read()?;
     let detail = json!({ "quota": policy.quota, "wildcards": policy.wildcards.len(), "zones": policy.zones });
     let entry = entry(&who, &headers, "team.set", &owner.space, Some(&owner), detail)?;
-    broker.parts.teams.set_policy(&owner, policy, broker.now(), entry).await?;
-    let team = broker.parts.teams.team(&owner).await?;
-    Ok(Json(TeamView::of(team, broker.config.quota)))
+    let over = match headers.get(header::IF_MATCH) {
+        None => None,
+        Some(wanted) => Some(matched(&broker, &owner, wanted).await?),
+    };
+    if !broker.parts.teams.set_policy(&owner, policy, over, broker.now(), entry).await? {
+        return Err(changed());
+    }
+    tagged(&broker, &owner).await
+}
+
+/// A team, with the tag of what is laid down for it.
+async fn tagged(broker: &Broker, owner: &Owner) -> Result<Response, Error> {
+    let team = broker.parts.teams.team(owner).await?;
+    let tag = [(header::ETAG, tag(&team.policy))];
+    Ok((tag, Json(TeamView::of(team, broker.config.quota))).into_response())
+}
+
+/// What is laid down, if that is what `wanted` names.
+async fn matched(broker: &Broker, owner: &Owner, wanted: &HeaderValue) -> Result<Policy, Error> {
+    let policy = broker.parts.teams.team(owner).await?.policy;
+    let wanted = wanted.to_str().unwrap_or_default();
+    let is_it =
+        wanted.split(',').any(|it| matches!(it.trim(), it if it == "*" || it == tag(&policy)));
+    if is_it { Ok(policy) } else { Err(changed()) }
+}
+
+/// Two policies have one tag if they are the same.
+fn tag(policy: &Policy) -> String {
+    let text = serde_json::to_vec(policy).unwrap_or_default();
+    format!("\"{:016x}\"", model::Version::hash_of(&text))
+}
+
+fn changed() -> Error {
+    let why = "what is laid down for this team has changed since it was read; read it again, and lay it down over that";
+    Error::new(StatusCode::PRECONDITION_FAILED, why)
 }

@@ -20,10 +20,10 @@ use crate::catalog;
 use crate::envelope::require;
 use crate::error::{Error, ErrorBody};
 use crate::extract::parse;
-use crate::identity;
 use crate::port::Sealing;
 use crate::principal::Who;
 use crate::router::Broker;
+use crate::{identity, metrics};
 
 /// The largest `bind_resource`, in bytes: ids.
 const RESOURCE_BYTES_MAX: usize = 16 << 10;
@@ -114,7 +114,10 @@ pub(crate) async fn put(
 ) -> Result<Response, Error> {
     let by = identity::requester(&who, &headers)?;
     let wish = envelope.wish(ids, by)?;
-    let unknown = || Error::not_found("there is no such instance; provision it first");
+    let unknown = || {
+        let why = "there is no such instance; provision it first";
+        refused("unknown-instance", Error::not_found(why))
+    };
     let instance = broker.bindable(&who, &wish.instance).await?.ok_or_else(unknown)?;
     if let Some(found) = broker.parts.bindings.binding(&wish.id).await? {
         return again(&broker, &instance, &wish, &found);
@@ -136,14 +139,22 @@ pub(crate) async fn put(
         Binds::Exists(found) => again(&broker, &instance, &wish, &found),
         Binds::NotReady => Err(not_ready(&instance)),
         Binds::NoPredecessor => Err(no_predecessor()),
-        Binds::Full => Err(Error::unprocessable(
-            "TooManyBindings",
-            format!(
-                "this instance has {BINDINGS_MAX} bindings, which is the most; unbind what is not \
-                 used. What has expired counts for a day, unless it is unbound"
-            ),
-        )),
+        Binds::Full => Err(full()),
     }
+}
+
+/// Counted by its reason, which is ours.
+fn refused(reason: &'static str, error: Error) -> Error {
+    metrics::bind_refused(reason);
+    error
+}
+
+fn full() -> Error {
+    let why = format!(
+        "this instance has {BINDINGS_MAX} bindings, which is the most; unbind what is not used. \
+         What has expired counts for a day, unless it is unbound"
+    );
+    refused("full", Error::unprocessable("TooManyBindings", why))
 }
 
 /// A binding of this id is there: the same again, or another.
@@ -172,7 +183,8 @@ fn again(
     if is_same {
         return Ok(answer::secret(StatusCode::OK, broker.binding_body(instance, found)?));
     }
-    Err(Error::conflict("there is another binding of this id, with other attributes"))
+    let why = "there is another binding of this id, with other attributes";
+    Err(refused("other-attributes", Error::conflict(why)))
 }
 
 /// What a rotation inherits from.
@@ -221,14 +233,15 @@ fn made(broker: &Broker, wish: &Wish, inherited: Option<Binding>, pair: &KeyPair
 
 /// OSB 2.17, "Blocking Operations": a platform must not orphan-mitigate on it.
 fn not_ready(instance: &Instance) -> Error {
-    Error::busy(match instance.state {
+    let what = match instance.state {
         InstanceState::Deprovisioning => "the deprovision",
         _ => "the provision",
-    })
+    };
+    refused("not-ready", Error::busy(what))
 }
 
 fn no_predecessor() -> Error {
-    Error::bad_request(
-        "predecessor_binding_id is not a binding of this instance, or it has expired; bind anew",
-    )
+    let why =
+        "predecessor_binding_id is not a binding of this instance, or it has expired; bind anew";
+    refused("predecessor", Error::bad_request(why))
 }

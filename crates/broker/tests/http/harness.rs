@@ -297,6 +297,13 @@ impl Harness {
         self
     }
 
+    /// The same platform, started again with these zones that everybody may be public below.
+    pub(crate) fn with_zones(mut self, zones: &[&str]) -> Self {
+        self.remade.0.zones = zones.iter().map(|zone| zone.parse().expect("a zone")).collect();
+        self.router = broker::router(self.remade.0.clone(), self.remade.1.clone());
+        self
+    }
+
     /// All that is on the disk, byte for byte: the store and its log.
     pub(crate) fn files(&self) -> [Vec<u8>; 2] {
         ["store.db", "store.db-wal"]

@@ -145,3 +145,51 @@ async fn a_new_one_needs_a_team_and_no_id() {
     let unknown = planned(json!({"team": "shop", "space": "x", "parameters": parameters})).await;
     assert_eq!(unknown.status, 400, "{unknown:?}");
 }
+
+/// What is said of a hostname that must be proven first: the same before it is asked for as when it is there.
+#[tokio::test]
+async fn what_would_be_withheld_is_told_with_the_record_to_make() {
+    let harness = Harness::new().with_zones(&["example.com"]);
+    let mut wish = envelope("public", "a", "a.example.com");
+    wish["parameters"]["hostnames"] = json!(["a.example.com", "a.acme.org"]);
+    let validate = async |id: Option<&str>| {
+        let mut draft = wanted("a", &wish);
+        match id {
+            Some(id) => draft["instance"] = json!(id),
+            None => drop(draft.as_object_mut().unwrap().remove("instance")),
+        }
+        let answer = harness.call("POST", "/v1/validate", Some(draft)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body["withheld"].clone()
+    };
+    let planned = plan(&harness, "a", &wish).await;
+    let told = planned.body["withheld"].clone();
+    assert_eq!(told.as_array().map(Vec::len), Some(1), "{planned:?}");
+    assert_eq!(told[0]["hostname"], "a.acme.org");
+    assert_eq!(validate(None).await, told);
+    let internal = envelope("internal", "a", "a.acme.org");
+    assert_eq!(plan(&harness, "a", &internal).await.body["withheld"], json!([]));
+
+    assert_eq!(harness.call("PUT", &path("a"), Some(wish.clone())).await.status, 202);
+    harness.work(true).await;
+    let found = harness.call("GET", "/v1/instances/a", None).await;
+    assert_eq!(found.body["conditions"][0]["record"], told[0]["record"], "{found:?}");
+    let planned = plan(&harness, "a", &wish).await;
+    assert_eq!((&planned.body["action"], &planned.body["withheld"]), (&json!("nothing"), &told));
+    assert_eq!(validate(Some("a")).await, told, "nothing would change, and it is withheld still");
+
+    // Too many that wait for a proof: as the accept says it.
+    let mut last = None;
+    for n in 0..5 {
+        let id = format!("b{n}");
+        let mut wish = envelope("public", &id, "a.example.com");
+        let names = (0..20).map(|m| json!(format!("h{n}-{m}.acme.org")));
+        wish["parameters"]["hostnames"] = names.collect();
+        let planned = plan(&harness, &id, &wish).await;
+        let accepted = harness.call("PUT", &path(&id), Some(wish)).await;
+        last = Some((planned, accepted));
+    }
+    let (planned, accepted) = last.expect("the last");
+    assert_eq!((planned.status, accepted.status), (422, 422), "{planned:?} {accepted:?}");
+    assert_eq!(planned.body, accepted.body);
+}

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Harness, delete_path, envelope, path};
+use crate::harness::{Answer, CREDENTIALS, Harness, delete_path, envelope, path};
 
 /// A request of a team.
 fn wish(team: &str, service: &str, hostnames: &[&str]) -> Value {
@@ -193,4 +193,38 @@ async fn a_hostname_tells_who_stands_before_whom() {
     remove(&harness, "a").await;
     let it = show("a.web.example.com").await;
     assert_eq!((it.get("held"), &it["reserved"]["team"]), (None, &json!("pay")));
+}
+
+/// Two operators read, and both write: the second is told, and nothing of the first's is lost.
+#[tokio::test]
+async fn nobody_lays_down_over_what_they_have_not_read() {
+    let harness = Harness::new();
+    let path = "/v1/teams/web";
+    let tag = async || {
+        let answer = harness.call("GET", path, None).await;
+        answer.headers["etag"].to_str().expect("text").to_owned()
+    };
+    let put = async |tags: &str, instances: u32| {
+        let headers = [
+            ("authorization", CREDENTIALS),
+            ("content-type", "application/json"),
+            ("if-match", tags),
+        ];
+        let body = json!({"quota": {"instances": instances}}).to_string();
+        harness.send("PUT", path, &headers, body).await
+    };
+    let before = tag().await;
+    assert_eq!(before, tag().await);
+    let first = put(&before, 1).await;
+    assert_eq!(first.status, 200, "{first:?}");
+    assert_eq!(first.headers["etag"].to_str().expect("text"), tag().await);
+    let second = put(&before, 2).await;
+    assert_eq!(second.status, 412, "{second:?}");
+    assert!(second.body["description"].as_str().expect("text").contains("read it again"));
+    assert_eq!(put("", 2).await.status, 412);
+    assert_eq!(put("not a tag", 2).await.status, 412);
+    assert_eq!(harness.call("GET", path, None).await.body["policy"]["quota"]["instances"], 1);
+    assert_eq!(put(&format!("\"0\", {}", tag().await), 2).await.status, 200);
+    assert_eq!(put("*", 3).await.status, 200);
+    done(&harness, "PUT", path, json!({"quota": {"instances": 4}})).await;
 }

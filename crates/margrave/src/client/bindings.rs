@@ -59,7 +59,7 @@ fn path(instance: &InstanceId, binding: &str) -> String {
 }
 
 impl Client {
-    /// Binds, or replaces `predecessor`; the answer holds the private key.
+    /// Binds, or replaces `predecessor`; whether it is new, and the answer, which holds the private key.
     pub async fn bind(
         &self,
         catalog: &Catalog,
@@ -67,14 +67,20 @@ impl Client {
         binding: &str,
         parameters: Value,
         predecessor: Option<&str>,
-    ) -> Result<Value, Failure> {
+    ) -> Result<(bool, Value), Failure> {
         let (service_id, plan_id) = catalog.ids()?;
         let mut body = json!({"service_id": service_id, "plan_id": plan_id});
         match predecessor {
             Some(predecessor) => body["predecessor_binding_id"] = predecessor.into(),
             None => body["parameters"] = parameters,
         }
-        self.ask(self.request(Method::PUT, &path(instance, binding)).json(&body)).await
+        let request = self.request(Method::PUT, &path(instance, binding)).json(&body);
+        let answer = self.send(request).await?;
+        match answer.status {
+            StatusCode::CREATED => Ok((true, answer.body)),
+            StatusCode::OK => Ok((false, answer.body)),
+            _ => Err(answer.failure()),
+        }
     }
 
     /// Unbinds; whether there was anything to unbind.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{AUTHORIZATION, ETAG, HeaderValue};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -45,6 +45,8 @@ pub struct Answer {
     pub status: StatusCode,
     /// JSON, or null.
     pub body: Value,
+    /// What is told of, where the broker says so: `ETag`.
+    pub tag: Option<HeaderValue>,
     /// What the answer means, where that depends on who asked.
     told: Option<String>,
 }
@@ -103,8 +105,10 @@ impl Client {
 
     /// Sends a request; only what is no answer of a broker is an error.
     pub async fn send(&self, request: RequestBuilder) -> Result<Answer, Failure> {
-        let (status, bytes) = self.bytes(request).await?;
-        Ok(self.answer(status, &bytes))
+        let answer = request.send().await.map_err(|error| self.unreachable(error))?;
+        let (status, tag) = (answer.status(), answer.headers().get(ETAG).cloned());
+        let bytes = answer.bytes().await.context("the broker's answer was cut off")?;
+        Ok(Answer { tag, ..self.answer(status, &bytes) })
     }
 
     /// Sends a request whose answer is a success, and long.
@@ -161,7 +165,7 @@ impl Client {
     }
 
     fn answer(&self, status: StatusCode, bytes: &[u8]) -> Answer {
-        let mut answer = Answer { status, body: json_or_text(bytes), told: None };
+        let mut answer = Answer { status, body: json_or_text(bytes), tag: None, told: None };
         answer.told = match status {
             StatusCode::UNAUTHORIZED => Some(self.presented.refused(&self.url, &answer.said())),
             StatusCode::FORBIDDEN => Some(self.presented.forbidden(&answer.said())),

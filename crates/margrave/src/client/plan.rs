@@ -53,6 +53,38 @@ pub struct ResourceChange {
     pub omitted: bool,
 }
 
+/// A hostname that would not answer in public yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Withheld {
+    /// The hostname.
+    pub hostname: String,
+    /// The record that would be looked for; it may be made beforehand.
+    pub record: Record,
+}
+
+/// A DNS record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Record {
+    /// Its name.
+    pub name: String,
+    /// `TXT`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl Withheld {
+    /// What it waits for, after the hostname.
+    pub fn told(&self) -> String {
+        let Record { name, kind, value } = &self.record;
+        format!(
+            "{}: not in public before there is a {kind} record {name} with {value}",
+            self.hostname
+        )
+    }
+}
+
 /// What would change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -81,6 +113,9 @@ pub struct Planned {
     pub takes: Vec<String>,
     /// Hostnames that it holds and would give up.
     pub gives_up: Vec<String>,
+    /// Hostnames that would not answer in public before their records are there.
+    #[serde(default)]
+    pub withheld: Vec<Withheld>,
     /// What would be done, in order.
     pub steps: Vec<PlannedStep>,
     /// What would change of Envoy's resources.

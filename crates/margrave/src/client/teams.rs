@@ -1,7 +1,8 @@
 //! Teams: what they may have and have, whose names are, and services that pass between them.
 
 use model::{InstanceId, Millis};
-use reqwest::Method;
+use reqwest::header::{HeaderValue, IF_MATCH};
+use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -205,15 +206,38 @@ impl Client {
         }
     }
 
-    /// One team.
-    pub async fn team(&self, team: &TeamRef) -> Result<Team, Failure> {
-        self.ask(self.request(Method::GET, &team.path()).query(&team.query())).await
+    /// One team, and the tag of what is laid down for it.
+    pub async fn team(&self, team: &TeamRef) -> Result<(Team, Option<HeaderValue>), Failure> {
+        let request = self.request(Method::GET, &team.path()).query(&team.query());
+        let answer = self.send(request).await?;
+        match answer.status.is_success() {
+            true => {
+                let tag = answer.tag.clone();
+                Ok((answer.read()?, tag))
+            }
+            false => Err(answer.failure()),
+        }
     }
 
-    /// Lays down what a team may have, whole.
-    pub async fn set_team(&self, team: &TeamRef, policy: &Policy) -> Result<Team, Failure> {
-        let request = self.request(Method::PUT, &team.path()).query(&team.query());
-        self.ask(request.json(policy)).await
+    /// Lays down what a team may have, whole, in the place of what has this tag; `None`: something else
+    /// is laid down by now.
+    pub async fn set_team(
+        &self,
+        team: &TeamRef,
+        policy: &Policy,
+        over: Option<HeaderValue>,
+    ) -> Result<Option<Team>, Failure> {
+        let request = self.request(Method::PUT, &team.path()).query(&team.query()).json(policy);
+        let request = match over {
+            Some(tag) => request.header(IF_MATCH, tag),
+            None => request,
+        };
+        let answer = self.send(request).await?;
+        match answer.status {
+            StatusCode::PRECONDITION_FAILED => Ok(None),
+            status if status.is_success() => answer.read().map(Some),
+            _ => Err(answer.failure()),
+        }
     }
 
     /// Whose a hostname is.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use model::BindingId;
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -31,6 +32,11 @@ pub struct Args {
     #[arg(long, value_name = "DURATION")]
     ttl: Option<String>,
 
+    /// The binding's id, such as `ci-2026`: bound again with it, what was bound is given once more
+    /// [default: a new one]
+    #[arg(long, value_name = "ID")]
+    id: Option<BindingId>,
+
     /// Take the place of this binding, whose name and life are inherited; both are good until the
     /// older is unbound or expires
     #[arg(long, value_name = "BINDING", conflicts_with_all = ["name", "ttl"])]
@@ -50,6 +56,9 @@ pub struct Bound {
     service: String,
     /// The binding: `margrave unbind` takes it away.
     binding: String,
+    /// Whether it was not there before.
+    #[serde(rename = "new")]
+    is_new: bool,
     /// Where the credential was written.
     credential: String,
     /// When it ends by itself.
@@ -67,14 +76,17 @@ impl Args {
         let is_printed = self.credential == Path::new("-");
         let file = (!is_printed).then(|| Promised::at(&self.credential)).transpose()?;
         let catalog = Catalog::of(&client).await?;
-        let id = Uuid::now_v7().to_string();
+        let id = self.id.as_ref().map_or_else(|| Uuid::now_v7().to_string(), ToString::to_string);
         let replaced = self.replace.as_deref();
-        let bound = client.bind(&catalog, &instance, &id, self.parameters(), replaced).await?;
+        let (is_new, bound) =
+            client.bind(&catalog, &instance, &id, self.parameters(), replaced).await?;
         let Some(file) = file else { return Ok(output::json(&bound["credentials"])?) };
         let credential = file.keep(&serde_json::to_vec_pretty(&bound["credentials"])?)?;
         let expires_at = bound["metadata"]["expires_at"].as_str().map(str::to_owned);
-        let text = format!("{service}: bound as {id}; its credential is in {credential}");
-        let value = Bound { service: service.to_string(), binding: id, credential, expires_at };
+        let how = if is_new { "bound" } else { "it was bound before" };
+        let text = format!("{service}: {how} as {id}; its credential is in {credential}");
+        let service = service.to_string();
+        let value = Bound { service, binding: id, is_new, credential, expires_at };
         Ok(self.output.print(&value, || text)?)
     }
 

@@ -22,6 +22,9 @@ const EXAMPLES: &str = "Examples:
   margrave team set shop --allow-zone shop.example
   margrave team set shop --hostnames default";
 
+/// How often what is named is changed anew, because another operator came between.
+const ATTEMPTS_MAX: usize = 8;
+
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// List every team; for operators
@@ -162,7 +165,7 @@ impl Show {
             None => self.connect.identity(&client).await?.team,
         };
         let team = TeamRef { organization: self.of.organization, team };
-        let team = client.team(&team).await?;
+        let (team, _) = client.team(&team).await?;
         Ok(self.output.print(&team, || describe(&team))?)
     }
 }
@@ -177,10 +180,16 @@ impl Set {
         let client = self.access.client()?;
         let organization = self.of.organization.clone();
         let team = TeamRef { organization, team: self.name.clone() };
-        let mut policy = client.team(&team).await?.policy;
-        self.change(&mut policy);
-        let team = client.set_team(&team, &policy).await?;
-        Ok(self.output.print(&team, || describe(&team))?)
+        for _ in 0..ATTEMPTS_MAX {
+            let (found, tag) = client.team(&team).await?;
+            let mut policy = found.policy;
+            self.change(&mut policy);
+            if let Some(team) = client.set_team(&team, &policy, tag).await? {
+                return Ok(self.output.print(&team, || describe(&team))?);
+            }
+        }
+        let why = format!("others keep changing what team `{}` may have; try again", self.name);
+        Err(anyhow::anyhow!(why).into())
     }
 
     fn limits(&self) -> [Option<Limit>; 4] {

@@ -8,6 +8,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::descriptor::File;
+use crate::client::plan::Withheld;
 use crate::client::{Client, Connect, Place};
 use crate::failure::Failure;
 use crate::output::{self, Format};
@@ -43,6 +44,8 @@ pub struct Validated {
     /// `internal` or `public`.
     #[schema(value_type = Option<String>)]
     visibility: Option<Plan>,
+    /// Hostnames that would not answer in public before their records are there, where a platform was asked.
+    withheld: Vec<Withheld>,
     /// Everything that is wrong: `code`, `path`, `place`, `message` and, where known, `label`, `why`, `help`, `also`.
     #[schema(value_type = Vec<Object>)]
     refusals: Vec<Refusal>,
@@ -50,8 +53,8 @@ pub struct Validated {
 
 /// What a platform says to a descriptor.
 enum Said {
-    /// It would be accepted.
-    Yes,
+    /// It would be accepted; these would not answer in public yet.
+    Yes(Vec<Withheld>),
     /// It would not.
     No(Failure, Vec<Refusal>),
     /// Nobody was asked.
@@ -65,24 +68,27 @@ impl Args {
             Ok(descriptor) => descriptor,
             Err((failure, refusals)) => return self.refuse(failure, refusals, false),
         };
-        let asked = match self.ask(&descriptor)? {
+        let (asked, withheld) = match self.ask(&descriptor)? {
             Said::No(failure, refusals) => return self.refuse(failure, refusals, true),
-            Said::Yes => true,
-            Said::Nothing => false,
+            Said::Yes(withheld) => (true, withheld),
+            Said::Nothing => (false, Vec::new()),
         };
         let (service, plan) = (descriptor.parameters.service, descriptor.visibility);
         let would = if asked { ", and would be accepted now" } else { "" };
         let (file, visibility) = (self.file.shown(), plan.as_str());
-        let text = format!("{file}: service {service} ({visibility}) is valid{would}");
+        let mut text = format!("{file}: service {service} ({visibility}) is valid{would}");
+        withheld.iter().for_each(|it| text.push_str(&format!("\n  {}", it.told())));
         let (service, visibility) = (Some(service), Some(plan));
-        let value = Validated { valid: true, asked, service, visibility, refusals: Vec::new() };
+        let refusals = Vec::new();
+        let value = Validated { valid: true, asked, service, visibility, withheld, refusals };
         Ok(self.output.print(&value, || text)?)
     }
 
     fn refuse(&self, failure: Failure, refusals: Vec<Refusal>, asked: bool) -> Result<(), Failure> {
         if self.output.is_json() && !refusals.is_empty() {
             let (service, visibility) = (None, None);
-            let value = Validated { valid: false, asked, service, visibility, refusals };
+            let withheld = Vec::new();
+            let value = Validated { valid: false, asked, service, visibility, withheld, refusals };
             self.output.print(&value, String::new)?;
         }
         Err(failure)
@@ -126,10 +132,18 @@ struct Told {
     refusals: Vec<Refusal>,
 }
 
+/// What is told of what would be accepted.
+#[derive(Deserialize)]
+struct Accepted {
+    #[serde(default)]
+    withheld: Vec<Withheld>,
+}
+
 async fn judged(client: &Client, draft: &serde_json::Value) -> Result<Said, Failure> {
     let answer = client.send(client.request(Method::POST, "/v1/validate").json(draft)).await?;
     if answer.status.is_success() {
-        return Ok(Said::Yes);
+        let Accepted { withheld } = answer.read()?;
+        return Ok(Said::Yes(withheld));
     }
     let told = Told::deserialize(&answer.body).unwrap_or_default();
     match answer.failure() {

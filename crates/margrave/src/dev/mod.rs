@@ -2,6 +2,7 @@
 
 mod adapters;
 mod agreed;
+pub mod counts;
 pub mod expiry;
 pub mod good;
 pub mod heads;
@@ -9,7 +10,6 @@ mod keeper;
 pub mod line;
 mod login;
 pub mod manner;
-pub mod names;
 mod opener;
 pub mod others;
 mod pages;

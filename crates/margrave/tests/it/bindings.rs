@@ -211,4 +211,25 @@ async fn from_the_command_line_a_caller_is_let_in_and_kept_out() {
     let id = listed[0]["id"].as_str().expect("an id");
     run(&["unbind", id]).await;
     becomes(401).await;
+
+    let named = ["bind", "--id", "ci-1", "-o", "json", "--credential"];
+    let first = run(&[&named[..], &["one.json"]].concat()).await;
+    let again = run(&[&named[..], &["two.json"]].concat()).await;
+    let [first, again] = [first, again].map(|it| serde_json::from_str::<Value>(&it).expect("JSON"));
+    assert_eq!((&first["binding"], &first["new"]), (&"ci-1".into(), &true.into()), "{first}");
+    assert_eq!((&again["binding"], &again["new"]), (&"ci-1".into(), &false.into()), "{again}");
+    let [one, two] = ["one.json", "two.json"].map(|it| std::fs::read(platform.state().join(it)));
+    assert_eq!(one.expect("read"), two.expect("read"), "the same credential");
+    let other =
+        platform.margrave(&["bind", "--id", "ci-1", "--name", "x", "--credential", "-"]).await;
+    assert_eq!(other.status.code(), Some(3), "another of that id: {other:?}");
+    let changes = "margrave_store_binding_changes_total{change=";
+    for (metric, count) in [
+        (format!("{changes}\"created\"}}"), 2),
+        (format!("{changes}\"deleted\"}}"), 1),
+        ("margrave_broker_binds_refused_total{reason=\"other-attributes\"}".to_owned(), 1),
+    ] {
+        let metrics = platform.metrics().await;
+        assert!(metrics.contains(&format!("{metric} {count}\n")), "{metric} {count}: {metrics}");
+    }
 }

@@ -126,6 +126,6 @@ async fn a_wildcard_goes_to_whom_it_is_granted(subject: Arc<dyn Subject>) {
     let denied = Transferred::NotGranted(vec![name.clone()]);
     assert_eq!(take(&state, "one", "other", now).await, denied);
     let policy = Policy { wildcards: [name].into(), ..Policy::default() };
-    state.set_policy(&owner("other"), policy, now, entry("team.set")).await.unwrap();
+    state.set_policy(&owner("other"), policy, None, now, entry("team.set")).await.unwrap();
     assert_eq!(take(&state, "one", "other", now).await, Transferred::Yes);
 }

@@ -6,7 +6,7 @@ use model::{Hostname, Millis, OperationKind, Owner, Plan, Policy, Share, Spec, Z
 
 use super::act::{LEASE, accepted, finish, publish, refused, remove};
 use super::{Case, State, Subject, cases, sample};
-use crate::{Accept, Look, Proof, Refusal, UNPROVEN_MAX, Write};
+use crate::{Accept, Foretold, Look, Proof, Refusal, UNPROVEN_MAX, Write};
 
 pub(super) const CASES: &[Case] = cases![
     what_is_outside_the_zones_is_withheld_until_proven,
@@ -15,6 +15,7 @@ pub(super) const CASES: &[Case] = cases![
     what_is_missing_is_looked_for_again,
     proofs_go_with_their_names_and_pass_with_their_service,
     a_team_waits_for_no_more_than_it_may,
+    what_would_be_withheld_is_told_without_it,
 ];
 
 fn zones(names: &[&str]) -> Arc<[Zone]> {
@@ -114,7 +115,7 @@ async fn a_zone_of_the_team_needs_no_proof(subject: Arc<dyn Subject>) {
     let spec = spec(Plan::Public, &["shop.acme.org", "shop.other.org"]);
     let policy =
         Policy { zones: zones(&["acme.org"]).iter().cloned().collect(), ..Policy::default() };
-    state.set_policy(&owner("web"), policy, now, entry()).await.unwrap();
+    state.set_policy(&owner("web"), policy, None, now, entry()).await.unwrap();
     live(&state, None, &spec, now).await;
     assert_eq!(withheld(&state).await, ["shop.other.org"]);
     let later = proof(&state, "shop.other.org").await.unwrap();
@@ -122,7 +123,7 @@ async fn a_zone_of_the_team_needs_no_proof(subject: Arc<dyn Subject>) {
     let missing = Look::Missing { problem: "none".to_owned(), next_at };
     assert!(state.looked(&later, missing, now).await.unwrap());
     assert_eq!(proof(&state, "shop.other.org").await.unwrap().next_at, next_at);
-    state.set_policy(&owner("web"), Policy::default(), now + 1, entry()).await.unwrap();
+    state.set_policy(&owner("web"), Policy::default(), None, now + 1, entry()).await.unwrap();
     let next_at = proof(&state, "shop.other.org").await.unwrap().next_at;
     assert_eq!(next_at, Some(now + 1), "its zones are other ones: looked at again");
     assert_eq!(withheld(&state).await, ["shop.other.org"], "what was let through stays");
@@ -189,4 +190,38 @@ async fn a_team_waits_for_no_more_than_it_may(subject: Arc<dyn Subject>) {
     let due = state.due_proofs(now, 1).await.unwrap();
     assert!(state.looked(&due[0], Look::Proven("a record".to_owned()), now).await.unwrap());
     accepted(&state, ask(services, 1)).await;
+}
+
+/// What is said beforehand is what is asked for then, and asking leaves nothing behind.
+async fn what_would_be_withheld_is_told_without_it(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    let foretold = async |from: Option<&Spec>, to: &Spec| match state
+        .foretell(wish(from, to, now))
+        .await
+        .unwrap()
+    {
+        Foretold::Accepted(proofs) => proofs,
+        Foretold::Refused(refusal) => panic!("{refusal:?}"),
+    };
+    let names = |proofs: &[Proof]| -> Vec<String> {
+        proofs.iter().map(|proof| proof.hostname.to_string()).collect()
+    };
+    let some = spec(Plan::Public, &["shop.acme.org", "shop.example.com"]);
+    let internal = spec(Plan::Internal, &["shop.acme.org"]);
+    let told = foretold(None, &some).await;
+    assert_eq!(names(&told), ["shop.acme.org"]);
+    assert_eq!(foretold(None, &internal).await, []);
+    assert_eq!(state.awaited_proofs().await.unwrap(), 0, "asking is no change");
+    live(&state, None, &some, now).await;
+    assert_eq!(told, state.proofs(&sample::instance_id("shop")).await.unwrap());
+
+    let more = spec(Plan::Public, &["a.other.org", "shop.acme.org"]);
+    let told = foretold(Some(&some), &more).await;
+    assert_eq!(names(&told), ["a.other.org", "shop.acme.org"], "one is awaited already");
+    let fewer = spec(Plan::Public, &["shop.example.com"]);
+    assert_eq!(foretold(Some(&some), &fewer).await, []);
+    assert_eq!(foretold(Some(&some), &internal).await, []);
+    let proof = &state.proofs(&sample::instance_id("shop")).await.unwrap()[0];
+    assert!(state.looked(proof, Look::Proven("a record".to_owned()), now).await.unwrap());
+    assert_eq!(names(&foretold(Some(&some), &more).await), ["a.other.org"]);
 }

@@ -6,7 +6,7 @@ use model::{AuditEntry, InstanceState, Millis, OperationKind, Owner, Policy, Quo
 
 use super::act::{self, accepted, begin, finish, publish, refused, remove};
 use super::{Case, State, Subject, cases, sample};
-use crate::{Accept, Accepted, Excess, RESERVED_MILLIS, Refusal, Usage, Write};
+use crate::{Accept, Accepted, Excess, Foretold, RESERVED_MILLIS, Refusal, Usage, Write};
 
 pub(super) const CASES: &[Case] = cases![
     of_many_who_race_only_as_many_as_may,
@@ -19,6 +19,7 @@ pub(super) const CASES: &[Case] = cases![
     a_name_may_come_in_the_place_of_another,
     usage_is_none_when_all_are_gone,
     what_is_against_a_request_is_told_without_it,
+    what_is_laid_down_over_something_else_is_not,
 ];
 
 pub(super) fn owner(space: &str) -> Owner {
@@ -87,7 +88,7 @@ async fn what_is_laid_down_comes_before_the_platforms(subject: Arc<dyn Subject>)
     assert_eq!((excess.of, excess.limit, excess.used), (Share::Hostnames, 1, 1));
     let policy =
         Policy { quota: Quota { hostnames: Some(2), ..Quota::default() }, ..Policy::default() };
-    state.set_policy(&owner("web"), policy.clone(), now, entry("team.set")).await.unwrap();
+    state.set_policy(&owner("web"), policy.clone(), None, now, entry("team.set")).await.unwrap();
     accepted(&state, second()).await;
     let listed = state.teams(None, 10).await.unwrap();
     assert_eq!(listed.len(), 1);
@@ -109,7 +110,7 @@ async fn changes_are_paced(subject: Arc<dyn Subject>) {
     let more = Quota { changes_per_minute: Some(3), ..Quota::default() };
     assert!(matches!(refused(&state, wish("d", free_at)).await, Refusal::TooMany(_)));
     let policy = Policy { quota: more, ..Policy::default() };
-    state.set_policy(&owner("web"), policy, free_at, entry("team.set")).await.unwrap();
+    state.set_policy(&owner("web"), policy, None, free_at, entry("team.set")).await.unwrap();
     accepted(&state, wish("d", free_at)).await;
 }
 
@@ -119,7 +120,7 @@ async fn a_wildcard_is_granted(subject: Arc<dyn Subject>) {
     let wish = || wish("web", "i", name.as_str(), Quota::default(), now);
     assert_eq!(refused(&state, wish()).await, Refusal::NotGranted(vec![name.clone()]));
     let policy = Policy { wildcards: [name.clone()].into(), ..Policy::default() };
-    state.set_policy(&owner("web"), policy, now, entry("team.set")).await.unwrap();
+    state.set_policy(&owner("web"), policy, None, now, entry("team.set")).await.unwrap();
     accepted(&state, wish()).await;
 }
 
@@ -228,15 +229,40 @@ async fn what_is_against_a_request_is_told_without_it(subject: Arc<dyn Subject>)
     publish(&state, "two", &sample::spec("two", &["*.pay.example.com"]), now + 1).await;
     for names in ["a.pay.example.com", "*.shop.example.com", "*.new.example.com"] {
         let wish = wish("other", "three", names, quota, now + 2);
-        let told = state.against(wish.clone()).await.unwrap();
-        assert_eq!(told, Some(refused(&state, wish).await), "{names}");
+        let told = state.foretell(wish.clone()).await.unwrap();
+        assert_eq!(told, Foretold::Refused(refused(&state, wish).await), "{names}");
     }
     let free = |id: &str| wish("other", id, &format!("{id}.example.com"), quota, now + 2);
     for _ in 0..3 {
-        assert_eq!(state.against(free("four")).await, Ok(None), "asking is no change");
+        let told = state.foretell(free("four")).await.unwrap();
+        assert_eq!(told, Foretold::Accepted(Vec::new()), "asking is no change");
     }
     assert_eq!(usage(&state, "other").await, (0, 0));
     accepted(&state, free("four")).await;
-    let told = state.against(free("five")).await.unwrap();
-    assert_eq!(told, Some(refused(&state, free("five")).await));
+    let told = state.foretell(free("five")).await.unwrap();
+    assert_eq!(told, Foretold::Refused(refused(&state, free("five")).await));
+}
+
+async fn what_is_laid_down_over_something_else_is_not(subject: Arc<dyn Subject>) {
+    let (state, now) = (subject.open().await, subject.now());
+    let may = |instances| {
+        let quota = Quota { instances: Some(instances), ..Quota::default() };
+        Policy { quota, ..Policy::default() }
+    };
+    let set = async |policy, over| {
+        let entry = entry("team.set");
+        state.set_policy(&owner("web"), policy, over, now, entry).await.unwrap()
+    };
+    assert!(set(may(1), Some(Policy::default())).await, "nothing was laid down");
+    assert!(!set(may(2), Some(Policy::default())).await, "something else was");
+    assert_eq!(state.team(&owner("web")).await.unwrap().policy, may(1));
+    let entries = crate::AuditFilter { limit: 10, ..Default::default() };
+    assert_eq!(
+        state.entries(entries).await.unwrap().records.len(),
+        1,
+        "what was not done is not told"
+    );
+    assert!(set(may(2), Some(may(1))).await);
+    assert!(set(may(3), None).await);
+    assert_eq!(state.team(&owner("web")).await.unwrap().policy, may(3));
 }

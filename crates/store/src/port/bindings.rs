@@ -94,6 +94,9 @@ pub trait Bindings: Send + Sync {
     /// The bindings of an instance, in order of id, also expired ones.
     async fn bindings(&self, instance: &InstanceId) -> Result<Vec<Binding>, StoreError>;
 
+    /// How many have not expired.
+    async fn bindings_count(&self) -> Result<usize, StoreError>;
+
     /// Takes what has expired by now out of the feed, and forgets what has long ago: at most
     /// [`BINDINGS_AT_ONCE`] of each.
     async fn expire(&self, now: Millis) -> Result<Expired, StoreError>;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use model::{AuditEntry, Hostname, InstanceId, Millis, Owner, Policy};
 
-use super::{Accept, HostnameOwner, Refusal};
+use super::{Accept, HostnameOwner, Proof, Refusal};
 use crate::StoreError;
 
 /// How long a name that was served and is given up stays its team's: 30 days. Who still follows an
@@ -81,6 +81,16 @@ pub enum Transferred {
     Full(super::Excess),
 }
 
+/// What would come of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Foretold {
+    /// It would be accepted. These names would not answer in public until they are proven: those for which a
+    /// proof would be asked, and those for which one is awaited already.
+    Accepted(Vec<Proof>),
+    /// It would be refused.
+    Refused(Refusal),
+}
+
 /// Teams and their names.
 #[async_trait]
 pub trait Teams: Send + Sync {
@@ -92,13 +102,15 @@ pub trait Teams: Send + Sync {
     async fn teams(&self, after: Option<Owner>, limit: usize) -> Result<Vec<Team>, StoreError>;
 
     /// Lays down what a team may have. What it has already it keeps; its changes are counted afresh.
+    /// `over`: only in the place of this. Whether it was done.
     async fn set_policy(
         &self,
         owner: &Owner,
         policy: Policy,
+        over: Option<Policy>,
         at: Millis,
         entry: AuditEntry,
-    ) -> Result<(), StoreError>;
+    ) -> Result<bool, StoreError>;
 
     /// The reservation of a name that holds at `now`.
     async fn reservation(
@@ -167,9 +179,9 @@ pub trait Teams: Send + Sync {
     /// [`PAGE_ROWS_MAX`](crate::PAGE_ROWS_MAX)). `None`: of all teams.
     async fn offers(&self, of: Option<Owner>, limit: usize) -> Result<Vec<Offer>, StoreError>;
 
-    /// What the names and shares of teams would have against a request now, were it accepted;
-    /// nothing is held, and no change is counted.
-    async fn against(&self, accept: Accept) -> Result<Option<Refusal>, StoreError>;
+    /// What the names and shares of teams would make of a request now; nothing is held, and no
+    /// change is counted.
+    async fn foretell(&self, accept: Accept) -> Result<Foretold, StoreError>;
 
     /// How many names are reserved at `now`.
     async fn reservations(&self, now: Millis) -> Result<usize, StoreError>;

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::rows::{self, instance_word};
 use super::{allow, jobs, names, proofs, request::Tx, save, story, teams};
-use crate::{Accept, Accepted, Refusal, StoreError, metrics};
+use crate::{Accept, Accepted, Foretold, Refusal, StoreError, metrics};
 
 /// Operations of one instance that are kept, the latest; its history is not an audit log.
 pub(super) const OPERATIONS_KEPT: usize = 100;
@@ -100,12 +100,15 @@ fn owner<'a>(accept: &'a Accept, standing: Option<&'a Standing>) -> &'a Owner {
     present.unwrap_or(&accept.instance.owner)
 }
 
-/// See [`Teams::against`](crate::Teams::against).
-pub(super) fn against(conn: &Connection, accept: &Accept) -> Result<Option<Refusal>, StoreError> {
+/// See [`Teams::foretell`](crate::Teams::foretell).
+pub(super) fn foretell(conn: &Connection, accept: &Accept) -> Result<Foretold, StoreError> {
     let standing = standing(conn, &accept.operation.instance)?;
     let standing = standing.as_ref();
-    let verdict = allow::verdict(conn, accept, owner(accept, standing), is_afresh(standing))?;
-    Ok(verdict.err())
+    let owner = owner(accept, standing);
+    Ok(match allow::verdict(conn, accept, owner, is_afresh(standing))? {
+        Ok(_) => Foretold::Accepted(proofs::foreseen(conn, accept, owner)?),
+        Err(refusal) => Foretold::Refused(refusal),
+    })
 }
 
 fn standing(conn: &Connection, id: &InstanceId) -> Result<Option<Standing>, StoreError> {

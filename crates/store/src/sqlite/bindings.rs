@@ -11,7 +11,7 @@ use super::request::Tx;
 use super::{audit, rows, save};
 use crate::{
     BINDINGS_AT_ONCE, BINDINGS_MAX, Bind, Binds, Bound, EXPIRED_KEPT_MILLIS, Expired, Reseal,
-    StoreError,
+    StoreError, metrics,
 };
 
 /// Who is said to have asked for what happens by itself.
@@ -65,7 +65,7 @@ pub(super) fn bind(tx: &Tx<'_>, bind: &Bind) -> Result<Binds, StoreError> {
         bind.sealed.as_bytes(),
         bind.sealed.key(),
     ])?;
-    tell(tx, "binding.create", binding, owner, &bind.by, binding.created_at)?;
+    tell(tx, Change::Create, binding, owner, &bind.by, binding.created_at)?;
     Ok(Binds::Yes(publish_callers(tx, &binding.instance)?))
 }
 
@@ -102,7 +102,7 @@ pub(super) fn unbind(
     let Some(Bound { binding, .. }) = found else { return Ok(false) };
     delete(tx.conn, id)?;
     let owner = owner(tx.conn, instance)?;
-    tell(tx, "binding.delete", &binding, owner, by, at)?;
+    tell(tx, Change::Delete, &binding, owner, by, at)?;
     publish_callers(tx, instance)?;
     Ok(true)
 }
@@ -123,7 +123,7 @@ pub(super) fn revoke_all(
     for binding in of(tx.conn, instance)? {
         delete(tx.conn, &binding.id)?;
         let owner = owner(tx.conn, instance)?;
-        tell(tx, "binding.delete", &binding, owner, by, at)?;
+        tell(tx, Change::Delete, &binding, owner, by, at)?;
     }
     Ok(())
 }
@@ -137,17 +137,46 @@ fn owner(conn: &Connection, instance: &InstanceId) -> Result<Owner, StoreError> 
     Ok(owner)
 }
 
+/// What becomes of a binding.
+#[derive(Clone, Copy)]
+enum Change {
+    Create,
+    Delete,
+    Expire,
+}
+
+impl Change {
+    /// In the audit log.
+    fn action(self) -> &'static str {
+        match self {
+            Self::Create => "binding.create",
+            Self::Delete => "binding.delete",
+            Self::Expire => "binding.expire",
+        }
+    }
+
+    /// In the metrics.
+    fn done(self) -> &'static str {
+        match self {
+            Self::Create => "created",
+            Self::Delete => "deleted",
+            Self::Expire => "expired",
+        }
+    }
+}
+
 fn tell(
     tx: &Tx<'_>,
-    action: &str,
+    change: Change,
     binding: &Binding,
     owner: Owner,
     by: &Requester,
     at: Millis,
 ) -> Result<(), StoreError> {
+    metrics::binding_changed(change.done());
     let entry = AuditEntry {
         by: by.clone(),
-        action: action.to_owned(),
+        action: change.action().to_owned(),
         object: binding.id.as_str().to_owned(),
         owner: Some(owner),
         detail: json!({
@@ -183,6 +212,13 @@ fn callers(conn: &Connection, instance: &InstanceId) -> Result<Vec<Caller>, Stor
     found.map(|text| Ok(rows::read::<Binding>(&text?)?.caller())).collect()
 }
 
+/// See [`Bindings::bindings_count`](crate::Bindings::bindings_count).
+pub(super) fn count(conn: &Connection) -> Result<usize, StoreError> {
+    Ok(conn
+        .prepare_cached("SELECT count(*) FROM bindings WHERE live = 1")?
+        .query_row([], |row| row.get(0))?)
+}
+
 /// See [`Bindings::expire`](crate::Bindings::expire).
 pub(super) fn expire(tx: &Tx<'_>, now: Millis) -> Result<Expired, StoreError> {
     let due = due(tx.conn, now)?;
@@ -197,7 +233,7 @@ pub(super) fn expire(tx: &Tx<'_>, now: Millis) -> Result<Expired, StoreError> {
             request_identity: None,
         };
         let owner = owner(tx.conn, &binding.instance)?;
-        tell(tx, "binding.expire", binding, owner, &by, now)?;
+        tell(tx, Change::Expire, binding, owner, &by, now)?;
         instances.push(&binding.instance);
     }
     instances.sort();

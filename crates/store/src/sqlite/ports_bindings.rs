@@ -6,7 +6,7 @@ use model::{Binding, BindingId, InstanceId, Millis, Requester};
 
 use super::request::Tx;
 use super::{Sqlite, bindings};
-use crate::{Bind, Bindings, Binds, Bound, Expired, Reseal, StoreError};
+use crate::{Bind, Bindings, Binds, Bound, Expired, Reseal, StoreError, metrics};
 
 #[async_trait]
 impl Bindings for Sqlite {
@@ -32,6 +32,12 @@ impl Bindings for Sqlite {
 
     async fn bindings(&self, instance: &InstanceId) -> Result<Vec<Binding>, StoreError> {
         self.inner.readers.here(|conn| bindings::of(conn, instance)).await
+    }
+
+    async fn bindings_count(&self) -> Result<usize, StoreError> {
+        let count = self.inner.readers.aside(bindings::count).await?;
+        metrics::bindings(count);
+        Ok(count)
     }
 
     async fn expire(&self, now: Millis) -> Result<Expired, StoreError> {

@@ -7,7 +7,7 @@ use super::request::Tx;
 use super::{Sqlite, accept, names, offers, teams};
 use crate::metrics;
 use crate::{
-    Accept, HostnameOwner, Offer, Refusal, Reservation, StoreError, Team, Teams, Transferred,
+    Accept, Foretold, HostnameOwner, Offer, Reservation, StoreError, Team, Teams, Transferred,
 };
 
 #[async_trait]
@@ -24,11 +24,13 @@ impl Teams for Sqlite {
         &self,
         owner: &Owner,
         policy: Policy,
+        over: Option<Policy>,
         at: Millis,
         entry: AuditEntry,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let owner = owner.clone();
-        let set = move |tx: &Tx<'_>| teams::set_policy(tx, &owner, &policy, at, &entry);
+        let set =
+            move |tx: &Tx<'_>| teams::set_policy(tx, &owner, &policy, over.as_ref(), at, &entry);
         self.inner.writer.write(set).await
     }
 
@@ -117,8 +119,8 @@ impl Teams for Sqlite {
         self.inner.readers.aside(move |conn| offers::list(conn, of.as_ref(), limit)).await
     }
 
-    async fn against(&self, wish: Accept) -> Result<Option<Refusal>, StoreError> {
-        self.inner.readers.aside(move |conn| accept::against(conn, &wish)).await
+    async fn foretell(&self, wish: Accept) -> Result<Foretold, StoreError> {
+        self.inner.readers.aside(move |conn| accept::foretell(conn, &wish)).await
     }
 
     async fn reservations(&self, now: Millis) -> Result<usize, StoreError> {

@@ -7,7 +7,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::request::Tx;
-use super::{audit, rows, save};
+use super::{audit, rows, save, teams};
 use crate::{Accept, Excess, Look, PAGE_ROWS_MAX, Proof, StoreError, UNPROVEN_MAX};
 
 /// Who is said to have done what happens by itself.
@@ -70,6 +70,38 @@ pub(super) fn wanted(
         }
     }
     Ok(wanted)
+}
+
+/// What would be withheld, were it accepted: what is awaited already, and what would be asked for.
+pub(super) fn foreseen(
+    conn: &Connection,
+    accept: &Accept,
+    owner: &Owner,
+) -> Result<Vec<Proof>, StoreError> {
+    let target = accept.operation.target.as_ref().filter(|it| it.plan == Plan::Public);
+    let Some(target) = target else { return Ok(Vec::new()) };
+    let instance = &accept.operation.instance;
+    let mut all = of(conn, instance)?;
+    all.retain(|it| it.proven_at.is_none() && target.hostnames.contains(&it.hostname));
+    let key: Vec<u8> = conn
+        .prepare_cached("SELECT proof_key FROM meta WHERE one = 1")?
+        .query_row([], |row| row.get(0))?;
+    let now = accept.operation.created_at;
+    let asked = |hostname| Proof {
+        hostname,
+        instance: instance.clone(),
+        owner: owner.clone(),
+        value: value(&key, owner),
+        asked_at: now,
+        next_at: Some(now),
+        looked_at: None,
+        problem: None,
+        proven_at: None,
+    };
+    let wanted = wanted(conn, accept, &teams::policy(conn, owner)?)?;
+    all.extend(wanted.into_iter().map(asked));
+    all.sort_by(|one, other| one.hostname.cmp(&other.hostname));
+    Ok(all)
 }
 
 fn is_known(conn: &Connection, hostname: &Hostname) -> Result<bool, StoreError> {

@@ -78,9 +78,15 @@ pub(super) fn set_policy(
     tx: &Tx<'_>,
     owner: &Owner,
     policy: &Policy,
+    over: Option<&Policy>,
     at: Millis,
     entry: &AuditEntry,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
+    if let Some(over) = over
+        && self::policy(tx.conn, owner)? != *over
+    {
+        return Ok(false);
+    }
     tx.conn
         .prepare_cached(
             "INSERT INTO teams (organization, space, policy, updated_at) VALUES (?1, ?2, ?3, ?4) \
@@ -90,7 +96,8 @@ pub(super) fn set_policy(
     // So that it is listed; and a new pace is not held against what came before it.
     paced(tx.conn, owner, 0)?;
     proofs::look_again(tx.conn, owner, at)?;
-    audit::append(tx, at, entry)
+    audit::append(tx, at, entry)?;
+    Ok(true)
 }
 
 /// See [`Teams::lift_reservation`](crate::Teams::lift_reservation).

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::client::Planned;
 use crate::client::follow::span;
-use crate::client::plan::{Action, ResourceChange};
+use crate::client::plan::{Action, ResourceChange, Withheld};
 use crate::client::search::{Change, exposure};
 
 const RED: &str = "31";
@@ -52,6 +52,8 @@ fn facts(planned: &Planned) -> Vec<(&'static str, String)> {
     let kept = "stays reserved for the team for 30 days, if it was served";
     let given = planned.gives_up.iter().map(|name| format!("{name} ({kept})"));
     add("gives up", given.collect::<Vec<_>>().join(", "));
+    let withheld = planned.withheld.iter().map(Withheld::told);
+    add("withheld", below(withheld));
     let operation = planned.operation.clone().unwrap_or_default();
     match planned.action {
         Action::Underway => add("operation", operation),
@@ -72,13 +74,16 @@ fn counted(resources: &[ResourceChange]) -> String {
 }
 
 fn steps(planned: &Planned) -> String {
-    // Below each other, as they follow each other.
-    let between = format!("\n{:12}", "");
-    let says: Vec<&str> = planned.steps.iter().map(|step| step.says.as_str()).collect();
     let typical: Option<i64> = planned.steps.iter().map(|step| step.typical).sum();
-    let usually = typical.filter(|_| !says.is_empty());
+    let usually = typical.filter(|_| !planned.steps.is_empty());
     let usually = usually.map_or(String::new(), |ms| format!(" (usually {} in all)", span(ms)));
-    format!("{}{usually}", says.join(&between))
+    // As they follow each other.
+    format!("{}{usually}", below(planned.steps.iter().map(|step| step.says.clone())))
+}
+
+/// Facts of one kind below each other.
+fn below(facts: impl Iterator<Item = String>) -> String {
+    facts.collect::<Vec<_>>().join(&format!("\n{:12}", ""))
 }
 
 /// Lines under way.
@@ -197,6 +202,12 @@ mod tests {
                 {"path": "body", "after": "a\u{1b}[2Jb"},
             ],
             "takes": ["a.example.com"], "givesUp": ["b.example.com"], "operation": "op-1",
+            "withheld": [
+                {"hostname": "a.acme.org", "record":
+                    {"type": "TXT", "name": "_margrave.a.acme.org", "value": "margrave-proof=1"}},
+                {"hostname": "b.acme.org", "record":
+                    {"type": "TXT", "name": "_margrave.b.acme.org", "value": "margrave-proof=1"}},
+            ],
             "steps": [
                 {"name": "dns", "says": "Creating DNS records", "typical": 1_200},
                 {"name": "live", "says": "Waiting", "typical": 300},
@@ -219,6 +230,8 @@ shop would be updated (public)
   + body: \"a\\u{1b}[2Jb\"
   takes     a.example.com
   gives up  b.example.com (stays reserved for the team for 30 days, if it was served)
+  withheld  a.acme.org: not in public before there is a TXT record _margrave.a.acme.org with margrave-proof=1
+            b.acme.org: not in public before there is a TXT record _margrave.b.acme.org with margrave-proof=1
   instead of operation op-1
   envoy     resources: 1 changed, 1 removed
   steps     Creating DNS records
