@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use model::OperationKind;
+use store::contract::sample;
 use store::sqlite::{Follower, Options, Sqlite};
-use store::{Blobs, Feed, StoreError};
+use store::{Blobs, Feed, Queue, Store, StoreError, Write};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -95,4 +97,41 @@ async fn a_disk_that_hangs_is_unavailable_and_holds_nobody_up() {
         }
     };
     tokio::time::timeout(PATIENCE, well).await.expect("it is read again");
+}
+
+async fn publish(store: &Sqlite) {
+    let spec = sample::spec("shop", &["shop.example.com"]);
+    let wish = sample::accept(OperationKind::Provision, "shop", &spec, 1);
+    let operation = wish.operation.clone();
+    store.accept(wish, None).await.expect("the store answers");
+    let fence = store.lease(1, PATIENCE).await.expect("the store answers").expect("ready").fence;
+    store
+        .save(sample::finish(&fence, &operation, vec![Write::Publish(spec)], 1))
+        .await
+        .expect("the store answers");
+}
+
+/// Reads are answered while somebody waits for news, and who waits is told of them.
+#[tokio::test]
+async fn who_waits_is_told_of_news_and_holds_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let store = open(&path);
+    let follower = Arc::new(Follower::new(&path));
+    let page = follower.changes(None, 10).await.unwrap();
+    let waits = |follower: &Arc<Follower>| {
+        let (follower, cursor) = (Arc::clone(follower), page.cursor.clone());
+        tokio::spawn(async move { follower.changed(&cursor, PATIENCE * 3).await })
+    };
+    let waiting = [waits(&follower), waits(&follower)];
+    follower.changed(&page.cursor, Duration::from_millis(60)).await;
+    store.put("a", b"1").await.unwrap();
+    assert_eq!(follower.get("a").await.unwrap().as_deref(), Some(&b"1"[..]));
+    assert!(waiting.iter().all(|it| !it.is_finished()), "a document is no news of the feed");
+    publish(&store).await;
+    for waiting in waiting {
+        tokio::time::timeout(PATIENCE, waiting).await.expect("it is told").unwrap();
+    }
+    let told = tokio::time::timeout(PATIENCE, follower.changed(&page.cursor, PATIENCE * 3));
+    told.await.expect("what is news already is told at once");
 }

@@ -12,7 +12,6 @@ use async_trait::async_trait;
 use model::Millis;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use tokio::time::{Instant, sleep};
 
 use super::aside::Aside;
 use super::reader::keep_statements;
@@ -22,8 +21,6 @@ use crate::{
     StoreError,
 };
 
-/// Between two looks whether something was published: a look is a few microseconds.
-const LOOK: Duration = Duration::from_millis(25);
 /// How long a read waits for the log to be recovered by another process.
 const BUSY: Duration = Duration::from_secs(1);
 
@@ -60,12 +57,6 @@ impl Follower {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self(Aside::of(path.into()))
     }
-
-    /// Whether the feed has other counters than at this cursor.
-    async fn is_news(&self, seen: Option<feed::Position>) -> Result<bool, StoreError> {
-        let last = self.0.read(feed::opening).await?;
-        Ok(seen.is_none_or(|seen| (seen.epoch, seen.revision) != last))
-    }
 }
 
 /// Reads only, and yet may recover a log that a process which was killed has left.
@@ -96,12 +87,11 @@ impl Feed for Follower {
     }
 
     async fn changed(&self, cursor: &Cursor, timeout: Duration) {
-        let seen = feed::Position::of(cursor);
-        let until = Instant::now() + timeout;
+        let seen = feed::Position::of(cursor).map(|seen| (seen.epoch, seen.revision));
         // What cannot be read now is no news: the next read will tell why.
-        while Instant::now() < until && !matches!(self.is_news(seen).await, Ok(true)) {
-            sleep(LOOK).await;
-        }
+        let is_news =
+            move |conn: &Connection| feed::opening(conn).is_ok_and(|last| seen != Some(last));
+        self.0.wait(timeout, is_news).await;
     }
 
     fn may_lag(&self) -> bool {
