@@ -69,6 +69,10 @@ pub struct Brought {
     back: Vec<Instance>,
     /// Ended after the backup: good again.
     reopened: Vec<Opens>,
+    /// Proxies that were revoked after the backup, and stay so.
+    shut_out: Vec<String>,
+    /// Keys that its secrets are sealed with, and the keyring of the folder lacks.
+    lacks: Vec<String>,
     /// Replicas of the control plane that run, and were left as they are.
     running: Vec<String>,
 }
@@ -121,7 +125,8 @@ impl Args {
         if let Some(ring) = &ring {
             wrapped::place(&self.state, ring, &aside)?;
         }
-        let brought = Brought { running, ..Brought::of(restored) };
+        let lacks = lacking(&state, &restored.sealed_with);
+        let brought = Brought { running, lacks, ..Brought::of(restored) };
         Ok(self.output.print(&brought, || words(&brought, &self.state))?)
     }
 }
@@ -160,6 +165,14 @@ fn forget(state: &State) -> Result<Vec<String>, Failure> {
     Ok(running)
 }
 
+/// Which of these the keyring of the folder lacks.
+fn lacking(state: &State, keys: &[String]) -> Vec<String> {
+    // One that cannot be read has none.
+    let ring = state.keyring().ok().flatten();
+    let lacks = |key: &&String| !ring.as_ref().is_some_and(|ring| ring.has(key));
+    keys.iter().filter(lacks).cloned().collect()
+}
+
 fn refused(error: BackupError) -> Failure {
     match error {
         BackupError::Occupied(_) | BackupError::NotABackup(_) | BackupError::Damaged(_) => {
@@ -176,7 +189,7 @@ fn compact(at: i64) -> String {
 
 impl Brought {
     fn of(restored: Restored) -> Self {
-        let Restored { manifest, epoch, in_progress, replaced } = restored;
+        let Restored { manifest, epoch, in_progress, replaced, .. } = restored;
         let Replaced { database, told, difference } = match replaced {
             Some(replaced) => replaced,
             None => Replaced { database: PathBuf::new(), told: None, difference: None },
@@ -200,6 +213,8 @@ impl Brought {
             older: lines(difference.older),
             back: lines(difference.back),
             reopened: difference.reopened.into_iter().map(Opens::of).collect(),
+            shut_out: difference.shut_out,
+            lacks: Vec::new(),
             running: Vec::new(),
         }
     }
@@ -234,8 +249,12 @@ fn words(brought: &Brought, state: &Path) -> String {
         list(&mut text, what, instances);
     }
     opens(&mut text, &brought.reopened);
+    shut_out(&mut text, &brought.shut_out);
     if !brought.compared {
-        text.push_str("\nwhat was done after the backup is not known here\n");
+        text.push_str(
+            "\nwhat was done after the backup is not known here; a proxy that was revoked since is let in \
+             again until it is revoked again\n",
+        );
     }
     if !brought.running.is_empty() {
         let _ = writeln!(
@@ -244,6 +263,7 @@ fn words(brought: &Brought, state: &Path) -> String {
             brought.running.join(", ")
         );
     }
+    lacks(&mut text, &brought.lacks, state);
     text.push_str(
         "\nwhat to do now:\n\
          \x20 1. start the platform: proxies that reconnect lose nothing that this state does not know\n\
@@ -251,7 +271,7 @@ fn words(brought: &Brought, state: &Path) -> String {
          \x20 3. apply again what is to stay, then `margrave fleet confirm-removal` lets the rest go\n\
          \x20 4. credentials, tokens and bindings are as of the backup, too: revoke again what was\n\
          \x20    revoked since; what was made since is not valid any more. Proxies that joined or renewed\n\
-         \x20    since stay; one that was revoked since is let in again until it is revoked again\n\
+         \x20    since stay\n\
          \x20 5. operations that were accepted since are not known any more: who waits for one must ask again",
     );
     text
@@ -287,6 +307,35 @@ fn opens(text: &mut String, reopened: &[Opens]) {
     }
     if reopened.len() > NAMED_MAX {
         let _ = writeln!(text, "  and {} more: see -o json", reopened.len() - NAMED_MAX);
+    }
+}
+
+/// A platform whose secrets cannot be opened does not start: better said now than then.
+fn lacks(text: &mut String, keys: &[String], state: &Path) {
+    if keys.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "\nits secrets are sealed with the key {}, which {} does not have, so that the platform will \
+         not start: put back the file of that day, or restore again with the passphrase of the \
+         backup in {}",
+        keys.join(", "),
+        State::at(state).keyring_path().display(),
+        wrapped::VARIABLE
+    );
+}
+
+fn shut_out(text: &mut String, proxies: &[String]) {
+    if proxies.is_empty() {
+        return;
+    }
+    text.push_str("\nproxies that were revoked since the backup stay so:\n");
+    for proxy in proxies.iter().take(NAMED_MAX) {
+        let _ = writeln!(text, "  {proxy}");
+    }
+    if proxies.len() > NAMED_MAX {
+        let _ = writeln!(text, "  and {} more: see -o json", proxies.len() - NAMED_MAX);
     }
 }
 

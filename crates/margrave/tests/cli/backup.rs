@@ -136,3 +136,58 @@ fn other_command(folder: &Path) -> std::path::PathBuf {
     std::fs::create_dir_all(folder).expect("made");
     folder.to_owned()
 }
+
+/// The private key of the binding `ci`, as it is given again: it is opened for that.
+fn credential(state: &Path, file: &str) -> String {
+    said(state, &format!("bind shop --id ci --credential {file}"));
+    let told: Value =
+        serde_json::from_slice(&std::fs::read(state.join(file)).expect("read")).expect("JSON");
+    told["private_key"]["d"].as_str().expect("a key").to_owned()
+}
+
+fn keys(state: &Path, verb: &str) -> Vec<String> {
+    let ring: Value =
+        serde_json::from_str(&said(state, &format!("keys {verb} -o json"))).expect("JSON");
+    let ids = ring["keys"].as_array().expect("a list").iter();
+    ids.map(|key| key["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+#[test]
+fn keys_are_rotated_after_a_restore_that_went_back_before_a_rotation() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    let start = || Dev::start(&state, &["--envoy", "none"]);
+    let wrapped = |line: &str| {
+        let arguments: Vec<&str> = line.split_whitespace().collect();
+        let mut command = command(&state, &arguments);
+        command.current_dir(&state).env("MARGRAVE_BACKUP_PASSPHRASE", "correct horse battery");
+        let output = command.output().expect("the binary runs");
+        assert!(output.status.success(), "margrave {line}: {}", text(&output.stderr));
+    };
+    let dev = start();
+    apply(&state, "shop", 3000);
+    let of_then = credential(&state, "1.key");
+    let first = keys(&state, "list");
+    wrapped("backup yesterday.backup");
+    let second = keys(&state, "rotate");
+    said(&state, "bind shop --id later --credential later.key");
+    assert_eq!(dev.end(Signal::TERM).code(), Some(0));
+
+    wrapped("restore yesterday.backup --replace");
+    let dev = start();
+    assert_eq!(keys(&state, "list"), first, "those of the backup");
+    assert_eq!(credential(&state, "2.key"), of_then);
+    let third = keys(&state, "rotate");
+    assert!(third.len() == 1 && third != first && third != second, "{third:?}");
+    assert_eq!(credential(&state, "3.key"), of_then, "sealed anew, and the same");
+    assert_eq!(dev.end(Signal::TERM).code(), Some(0));
+    let dev = start();
+    assert_eq!((keys(&state, "list"), credential(&state, "4.key")), (third, of_then));
+    assert_eq!(dev.end(Signal::TERM).code(), Some(0));
+
+    // Without the passphrase the keys of the backup are not to be had, and the folder's are later ones.
+    let brought = said(&state, "restore yesterday.backup --replace");
+    let needs = format!("sealed with the key {}", first[0]);
+    assert!(brought.contains(&needs), "{brought}");
+}

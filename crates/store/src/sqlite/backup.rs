@@ -3,6 +3,7 @@
 
 mod difference;
 mod restore;
+mod shut_out;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};

@@ -32,6 +32,8 @@ pub struct Difference {
     pub back: Vec<Named>,
     /// Revoked, replaced or unbound since: good again.
     pub reopened: Vec<Reopened>,
+    /// Proxies that were revoked since, and stay so.
+    pub shut_out: Vec<String>,
 }
 
 /// Something that lets somebody in again.
@@ -69,7 +71,17 @@ pub(super) fn between(replaced: &Path, brought: &Path) -> Result<Difference, Bac
         older: named(&conn, &older)?,
         back: named(&conn, &missing("brought", "main"))?,
         reopened: reopened(&conn)?,
+        shut_out: Vec::new(),
     })
+}
+
+impl Difference {
+    /// What was revoked of proxies is so in the restored store, too.
+    pub(super) fn keep_shut_out(&mut self) {
+        let (nodes, others) = self.reopened.drain(..).partition(|it| it.kind == "node");
+        self.reopened = others;
+        self.shut_out = Vec::into_iter(nodes).map(|it: Reopened| it.id).collect();
+    }
 }
 
 /// What the replaced store's audit log says was ended, and the brought store takes for good. Stores of

@@ -11,7 +11,9 @@ use sha2::{Digest, Sha256};
 
 use super::super::request::Tx;
 use super::super::{OpenError, audit, audit_file, open, schema};
-use super::{BackupError, CHUNK_BYTES, Difference, Manifest, difference, parse_head, tell};
+use super::{
+    BackupError, CHUNK_BYTES, Difference, Manifest, difference, parse_head, shut_out, tell,
+};
 use crate::chain::{Check, Hash, RESTORE};
 
 /// What is to be restored, and to where.
@@ -38,6 +40,8 @@ pub struct Restored {
     pub epoch: u64,
     /// Operations that were in progress, and go on.
     pub in_progress: u64,
+    /// The ids of the keys that private keys of callers and of the authority are sealed with.
+    pub sealed_with: Vec<String>,
     /// The store whose place it took.
     pub replaced: Option<Replaced>,
 }
@@ -169,15 +173,28 @@ fn begin(
     beside: &Path,
     order: &Order<'_>,
     manifest: Manifest,
-    replaced: Option<Replaced>,
+    mut replaced: Option<Replaced>,
 ) -> Result<Restored, BackupError> {
     let mut conn = Connection::open(beside)?;
     schema::migrate(&mut conn)?;
-    let told = replaced.as_ref().and_then(|replaced| replaced.told.as_ref());
+    let told = replaced.as_ref().and_then(|replaced| replaced.told.clone());
+    // One that cannot be read has nothing that could be kept.
+    let known = replaced.as_mut().and_then(|replaced| replaced.difference.as_mut());
+    if known.is_some() {
+        shut_out::attach(&conn, order.database)?;
+    }
+    let told = told.as_ref();
     let epoch = told.map_or(0, |told| told.0).max(manifest.epoch) + 1;
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let shut_out = match known {
+        Some(difference) if shut_out::carry(&tx, order.at)? => {
+            difference.keep_shut_out();
+            difference.shut_out.clone()
+        }
+        _ => Vec::new(),
+    };
     tx.execute(
-        "UPDATE meta SET epoch = ?1, writer = lower(hex(randomblob(8))), \
+        "UPDATE main.meta SET epoch = ?1, writer = lower(hex(randomblob(8))), \
          ahead_revision = CASE WHEN ahead_epoch IS NULL THEN ?3 ELSE ahead_revision END, \
          ahead_epoch = coalesce(ahead_epoch, ?2)",
         params![epoch, manifest.epoch, manifest.revision],
@@ -194,14 +211,24 @@ fn begin(
                 json!({"epoch": epoch, "revision": revision, "head": head})
             }),
             "epoch": epoch,
+            "shut_out": shut_out,
         }),
     };
     audit::append(&Tx::of(&tx), order.at, &entry)?;
     tx.commit()?;
     let open = "SELECT count(*) FROM operations WHERE state = 'in progress'";
     let in_progress = conn.query_row(open, [], |row| row.get(0))?;
+    let sealed_with = sealed_with(&conn)?;
     conn.close().map_err(|(_, error)| error)?;
-    Ok(Restored { manifest, epoch, in_progress, replaced })
+    Ok(Restored { manifest, epoch, in_progress, sealed_with, replaced })
+}
+
+fn sealed_with(conn: &Connection) -> Result<Vec<String>, BackupError> {
+    let sql =
+        "SELECT sealed_by FROM main.bindings UNION SELECT sealed_by FROM main.authority ORDER BY 1";
+    let mut statement = conn.prepare(sql)?;
+    let keys = statement.query_map([], |row| row.get(0))?;
+    Ok(keys.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Moves a store to `to`, with whatever of its log could not be copied into it. The file itself
