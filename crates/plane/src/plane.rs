@@ -230,16 +230,21 @@ impl Plane {
     }
 
     /// Takes in what happened on a stream of the discovery server.
-    pub(crate) fn observe(&self, event: Event) {
-        let is_refusal = matches!(event, Event::Rejected { .. });
-        let (again, is_news) = {
+    pub(crate) fn observe(&self, events: impl Iterator<Item = Event>) {
+        let (mut again, mut is_refusal, mut is_news) = (Vec::new(), false, false);
+        {
             let mut state = self.state();
-            let happened = state.happened(event, (self.clock)());
-            if happened.1 {
+            let now = (self.clock)();
+            for event in events {
+                is_refusal |= matches!(event, Event::Rejected { .. });
+                let (more, has_news) = state.happened(event, now);
+                again.extend(more);
+                is_news |= has_news;
+            }
+            if is_news {
                 state.guard_groups();
             }
-            happened
-        };
+        }
         if is_refusal {
             self.appeals.notify_one();
         }

@@ -60,6 +60,10 @@ pub(crate) struct Queue {
 impl Queue {
     /// Before everything that is not urgent, in the order of calls.
     pub(crate) fn urgent(&self, ids: impl IntoIterator<Item = InstanceId>) {
+        let mut ids = ids.into_iter().peekable();
+        if ids.peek().is_none() {
+            return;
+        }
         let mut waiting = self.waiting();
         let now = Instant::now();
         for id in ids {

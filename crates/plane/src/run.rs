@@ -20,6 +20,8 @@ use crate::rollout::Decided;
 use crate::state::State;
 use crate::{Plane, metrics};
 
+/// What happened on streams is taken in so many events at a time.
+const EVENTS_AT_ONCE: usize = 256;
 /// Changes read at a time.
 const PAGE: usize = 500;
 /// The feed is read at least so often, nudged or not.
@@ -68,8 +70,9 @@ impl Plane {
 
     async fn listen(self: Arc<Self>) {
         let Some(mut events) = self.take_events() else { return std::future::pending().await };
-        while let Some(event) = events.recv().await {
-            self.observe(event);
+        let mut happened = Vec::new();
+        while events.recv_many(&mut happened, EVENTS_AT_ONCE).await > 0 {
+            self.observe(happened.drain(..));
         }
     }
 

@@ -68,6 +68,11 @@ impl Floors {
         Floor { seq: floor, _past: past.then(|| self.past.clone()) }
     }
 
+    /// Streams, and some that have ended since they were looked through.
+    pub(super) fn len(&self) -> usize {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Whether any stream may ask how things were.
     pub(super) fn want_past(&self) -> bool {
         Arc::strong_count(&self.past) > 1

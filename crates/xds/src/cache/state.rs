@@ -13,6 +13,8 @@ use super::table::{Key, Slot, Table};
 use super::{Change, Entry, Owner, Place};
 use crate::bits::Bits;
 
+/// For each change since they were asked last so many streams are asked what they still need.
+const STREAMS_ASKED: usize = 32;
 /// Types a cache knows. Clients may ask for any; more than this are refused.
 const TYPES_MAX: usize = 64;
 /// Changes and removals that are kept for streams that lag. A stream that lags more is closed, and
@@ -362,8 +364,12 @@ impl State {
         self.dig(id, What::Removed(key, old));
     }
 
-    /// Forgets what every stream has heard of.
+    /// Forgets what every stream has heard of. All streams are asked once in so many changes that it
+    /// makes no difference to the cost of one.
     pub(super) fn bury(&mut self) {
+        if self.log.len() < self.floors.len() / STREAMS_ASKED {
+            return;
+        }
         let lowest = self.floors.lowest(self.seq);
         while !self.log.is_empty() && (self.horizon() < lowest || self.has_too_much_past()) {
             self.log.pop_front();
