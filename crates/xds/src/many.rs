@@ -14,8 +14,11 @@ const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 /// The repeated field `FIELD` of a message: strings, bytes or messages.
 #[derive(Clone, Default, PartialEq)]
 pub(crate) struct Many<const FIELD: u32> {
-    message: Bytes,
+    /// From the first to the last.
+    fields: Bytes,
     len: usize,
+    /// There is nothing else between them.
+    is_pure: bool,
 }
 
 /// One entry of a map from names to versions.
@@ -25,20 +28,55 @@ pub(crate) struct Held<'a> {
     pub(crate) version: &'a [u8],
 }
 
-impl<const FIELD: u32> Many<FIELD> {
-    /// Of a message, which may have other fields.
-    pub(crate) fn of(message: &Bytes) -> Result<Self, DecodeError> {
-        let mut len = 0;
-        let mut rest = &message[..];
-        while !rest.is_empty() {
-            let (field, wire_type, _) = next(&mut rest)?;
-            if field == FIELD {
+/// Takes a message apart: the fields `LISTS`, which may be long, and the others, as a message.
+pub(crate) fn part<const N: usize>(
+    message: &Bytes,
+    lists: [u32; N],
+) -> Result<([Span; N], Vec<u8>), DecodeError> {
+    let (mut spans, mut others) = ([Span::default(); N], Vec::new());
+    let mut rest = &message[..];
+    while !rest.is_empty() {
+        let from = message.len() - rest.len();
+        let (field, wire_type, _) = next(&mut rest)?;
+        let upto = message.len() - rest.len();
+        match lists.iter().position(|list| *list == field) {
+            Some(at) => {
                 check_wire_type(WireType::LengthDelimited, wire_type)?;
-                len += 1;
+                spans[at].grow(from, upto);
             }
+            None => others.extend_from_slice(&message[from..upto]),
         }
-        let message = if len == 0 { Bytes::new() } else { message.clone() };
-        Ok(Self { message, len })
+    }
+    Ok((spans, others))
+}
+
+/// Where in a message the fields of a list are.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Span {
+    from: usize,
+    upto: usize,
+    /// Of the fields alone.
+    bytes: usize,
+    len: usize,
+}
+
+impl Span {
+    fn grow(&mut self, from: usize, upto: usize) {
+        if self.len == 0 {
+            self.from = from;
+        }
+        self.upto = upto;
+        self.bytes += upto - from;
+        self.len += 1;
+    }
+}
+
+impl<const FIELD: u32> Many<FIELD> {
+    /// Of the message that was parted so.
+    pub(crate) fn of(message: &Bytes, span: Span) -> Self {
+        let is_pure = span.bytes == span.upto - span.from;
+        let fields = if span.len == 0 { Bytes::new() } else { message.slice(span.from..span.upto) };
+        Self { fields, len: span.len, is_pure }
     }
 
     /// Of entries, each a name and a version.
@@ -65,23 +103,19 @@ impl<const FIELD: u32> Many<FIELD> {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = &self.message[..];
+        let mut rest = &self.fields[..];
         // The message was read to its end before: what is not understood does not occur.
         let fields =
             std::iter::from_fn(move || if rest.is_empty() { None } else { next(&mut rest).ok() });
         fields.filter(|(field, ..)| *field == FIELD).map(|(.., value)| value)
     }
 
-    /// Tells lists apart: the same list has the same.
+    /// Tells lists apart: the same list has the same, as long as it is written the same way.
     pub(crate) fn digest(&self) -> u64 {
-        self.iter().fold(ODD, |sum, value| {
-            let words = value.chunks(8).map(|chunk| {
-                let mut word = [0; 8];
-                word[..chunk.len()].copy_from_slice(chunk);
-                u64::from_le_bytes(word)
-            });
-            words.fold(mixed(sum, value.len() as u64), mixed)
-        })
+        match self.is_pure {
+            true => digest(&self.fields),
+            false => digest(&self.iter().collect::<Self>().fields),
+        }
     }
 
     /// The same list of a map's entries.
@@ -110,6 +144,23 @@ impl<'a> Held<'a> {
     }
 }
 
+/// In four strands, since each step of one waits for the one before.
+fn digest(bytes: &[u8]) -> u64 {
+    let word = |word: &[u8; 8]| u64::from_le_bytes(*word);
+    let (words, last) = bytes.as_chunks::<8>();
+    let (fours, words) = words.as_chunks::<4>();
+    let mut strands = [ODD; 4];
+    for four in fours {
+        for (strand, bytes) in strands.iter_mut().zip(four) {
+            *strand = mixed(*strand, word(bytes));
+        }
+    }
+    let mut rest = [0; 8];
+    rest[..last.len()].copy_from_slice(last);
+    let words = words.iter().map(word).chain([word(&rest), bytes.len() as u64]);
+    words.chain(strands).fold(ODD, mixed)
+}
+
 fn mixed(sum: u64, word: u64) -> u64 {
     let product = u128::from(sum ^ word) * u128::from(ODD);
     product as u64 ^ (product >> 64) as u64
@@ -119,12 +170,17 @@ fn mixed(sum: u64, word: u64) -> u64 {
 fn next<'a>(rest: &mut &'a [u8]) -> Result<(u32, WireType, &'a [u8]), DecodeError> {
     let (field, wire_type) = decode_key(rest)?;
     let from = *rest;
-    skip_field(wire_type, field, rest, DecodeContext::default())?;
-    let mut value = &from[..from.len() - rest.len()];
     if wire_type == WireType::LengthDelimited {
-        decode_varint(&mut value)?;
+        let len = usize::try_from(decode_varint(rest)?).unwrap_or(usize::MAX);
+        if let Some((value, after)) = rest.split_at_checked(len) {
+            *rest = after;
+            return Ok((field, wire_type, value));
+        }
+        // Its error is told below.
+        *rest = from;
     }
-    Ok((field, wire_type, value))
+    skip_field(wire_type, field, rest, DecodeContext::default())?;
+    Ok((field, wire_type, &from[..from.len() - rest.len()]))
 }
 
 fn put(field: u32, value: &[u8], buffer: &mut Vec<u8>) {
@@ -140,7 +196,7 @@ impl<const FIELD: u32, T: AsRef<[u8]>> FromIterator<T> for Many<FIELD> {
             put(FIELD, value.as_ref(), &mut message);
             len += 1;
         }
-        Self { message: message.into(), len }
+        Self { fields: message.into(), len, is_pure: true }
     }
 }
 
@@ -162,6 +218,11 @@ mod tests {
         message.into()
     }
 
+    fn list<const FIELD: u32>(message: &Bytes) -> Result<Many<FIELD>, DecodeError> {
+        let ([span], _) = part(message, [FIELD])?;
+        Ok(Many::of(message, span))
+    }
+
     #[test]
     fn a_list_is_found_among_other_fields_in_its_order() {
         let mut bytes =
@@ -169,16 +230,21 @@ mod tests {
         encode_key(9, WireType::Varint, &mut bytes);
         encode_varint(300, &mut bytes);
         let bytes = Bytes::from(bytes);
-        let many = Many::<3>::of(&bytes).unwrap();
+        let ([threes, fives], others) = part(&bytes, [3, 5]).unwrap();
+        let many = Many::<3>::of(&bytes, threes);
         assert_eq!(many.iter().collect::<Vec<_>>(), [&b"b"[..], b"", b"a"]);
-        assert_eq!((many.len(), Many::<5>::of(&bytes).unwrap().is_empty()), (3, true));
+        assert_eq!((many.len(), Many::<5>::of(&bytes, fives).is_empty()), (3, true));
+        let mut beside = message(&[(2, b"type"), (4, b"x")]).to_vec();
+        encode_key(9, WireType::Varint, &mut beside);
+        encode_varint(300, &mut beside);
+        assert_eq!(others, beside);
         let same: Many<3> = many.iter().collect();
         assert_eq!(same.iter().collect::<Vec<_>>(), many.iter().collect::<Vec<_>>());
     }
 
     #[test]
     fn lists_that_differ_are_told_apart_whatever_is_beside_them() {
-        let digest = |fields: &[(u32, &[u8])]| Many::<3>::of(&message(fields)).unwrap().digest();
+        let digest = |fields: &[(u32, &[u8])]| list::<3>(&message(fields)).unwrap().digest();
         let one = digest(&[(3, b"public/a"), (3, b"b")]);
         assert_eq!(one, digest(&[(5, b"nonce"), (3, b"public/a"), (2, b"x"), (3, b"b")]));
         let others: [&[(u32, &[u8])]; 7] = [
@@ -192,6 +258,20 @@ mod tests {
         ];
         let all: std::collections::HashSet<u64> = others.into_iter().map(digest).collect();
         assert!(all.len() == others.len() && !all.contains(&one));
+        // Each byte of a long one counts, and that its parts come in this order.
+        let long: Vec<String> = (0..20).map(|n| format!("public/name-{n}")).collect();
+        let digest = |names: &[String]| names.iter().collect::<Many<3>>().digest();
+        let mut seen = std::collections::HashSet::from([digest(&long)]);
+        for at in 0..long.len() {
+            for byte in 0..long[at].len() {
+                let mut other = long.clone();
+                other[at].replace_range(byte..=byte, "~");
+                assert!(seen.insert(digest(&other)), "{other:?}");
+            }
+            let mut turned = long.clone();
+            turned.swap(at, (at + 1) % 20);
+            assert!(seen.insert(digest(&turned)), "{turned:?}");
+        }
     }
 
     #[test]
@@ -200,7 +280,7 @@ mod tests {
         let straight = Many::<5>::of_entries([("a", "1"), ("c", "")].into_iter());
         let straight: Vec<&[u8]> = straight.iter().collect();
         let all = message(&[(5, straight[0]), (5, &turned), (5, straight[1]), (5, b"")]);
-        let many = Many::<5>::of(&all).unwrap();
+        let many = list::<5>(&all).unwrap();
         let read: Result<Vec<_>, _> = many.entries().collect();
         let held = |(name, version): (&'static [u8], &'static [u8])| Held { name, version };
         assert_eq!(
@@ -212,10 +292,10 @@ mod tests {
     #[test]
     fn what_is_broken_is_an_error() {
         for broken in [&[0x1a, 5, b'x'][..], &[0x1a], &[0x18, 0x01], &[0x1a, 0xff], &[0x1b, 0x01]] {
-            assert!(Many::<3>::of(&Bytes::copy_from_slice(broken)).is_err(), "{broken:?}");
+            assert!(list::<3>(&Bytes::copy_from_slice(broken)).is_err(), "{broken:?}");
         }
         for broken in [&[0x0a, 9, b'x'][..], &[0x08, 0x01], &[0x0a], &[0x12, 0xff, 0xff]] {
-            let many = Many::<5>::of(&message(&[(5, broken)])).unwrap();
+            let many = list::<5>(&message(&[(5, broken)])).unwrap();
             assert!(many.entries().any(|it| it.is_err()), "{broken:?}");
         }
     }

@@ -12,7 +12,7 @@ use model::Node;
 use prost::{DecodeError, Message as _};
 
 use crate::frames::Framed;
-use crate::many::Many;
+use crate::many::{Many, part};
 
 /// What a client says.
 pub(crate) trait Request: Sized + Send + 'static {
@@ -53,13 +53,18 @@ impl Request for DeltaRequest {
     const NODE: u32 = 1;
 
     fn read(message: Bytes) -> Result<Self, DecodeError> {
+        let ([subscribe, unsubscribe, initial_versions], head) = part(&message, [3, 4, 5])?;
         let DeltaHead { node, type_url, response_nonce, error_detail } =
-            DeltaHead::decode(message.clone())?;
-        let subscribe = Many::of(&message)?;
-        let unsubscribe = Many::of(&message)?;
-        let initial_versions = Many::of(&message)?;
-        let lists = Self { subscribe, unsubscribe, initial_versions, ..Self::default() };
-        Ok(Self { node, type_url, response_nonce, error_detail, ..lists })
+            DeltaHead::decode(&head[..])?;
+        Ok(Self {
+            node,
+            type_url,
+            subscribe: Many::of(&message, subscribe),
+            unsubscribe: Many::of(&message, unsubscribe),
+            initial_versions: Many::of(&message, initial_versions),
+            response_nonce,
+            error_detail,
+        })
     }
 }
 
@@ -67,9 +72,10 @@ impl Request for StateRequest {
     const NODE: u32 = 2;
 
     fn read(message: Bytes) -> Result<Self, DecodeError> {
+        let ([names], head) = part(&message, [3])?;
         let StateRequestHead { version, node, type_url, response_nonce, error_detail } =
-            StateRequestHead::decode(message.clone())?;
-        let names = Many::of(&message)?;
+            StateRequestHead::decode(&head[..])?;
+        let names = Many::of(&message, names);
         Ok(Self { version, node, names, type_url, response_nonce, error_detail })
     }
 }
