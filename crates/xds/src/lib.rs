@@ -5,6 +5,7 @@
 
 mod absent;
 mod age;
+mod alarm;
 mod answers;
 mod beside;
 mod bits;

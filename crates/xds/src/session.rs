@@ -187,6 +187,8 @@ impl<R: Send + 'static> Session<R> {
         let mut leaves_by: Option<Instant> = None;
         // Something may have to be said; cleared when there was nothing.
         let mut pending = true;
+        // When there was: what it waits for is what comes after, be it past by now.
+        let mut asked = Instant::now();
         loop {
             for event in talk.events() {
                 // Nobody listens any more when the process ends.
@@ -199,7 +201,7 @@ impl<R: Send + 'static> Session<R> {
             if self.speaking.any() {
                 talk.hears(now);
             }
-            let deadline = talk.deadline(now).unwrap_or(now + IDLE);
+            let deadline = talk.deadline(asked).unwrap_or(now + IDLE);
             let deadline = leaves_by.map_or(deadline, |by| by.min(deadline));
             let turn = tokio::select! {
                 biased;
@@ -212,10 +214,13 @@ impl<R: Send + 'static> Session<R> {
                     pending = true;
                 }
                 Turn::Look => pending = true,
-                Turn::Speak => match talk.respond(now)? {
-                    Some((lane, response)) => self.say(talk, lane, response.into()).await,
-                    None => pending = false,
-                },
+                Turn::Speak => {
+                    asked = now;
+                    match talk.respond(now)? {
+                        Some((lane, response)) => self.say(talk, lane, response.into()).await,
+                        None => pending = false,
+                    }
+                }
                 Turn::Over => return Ok(Ended::Gone),
                 Turn::Drain => return Err(draining()),
                 Turn::Recalled => {

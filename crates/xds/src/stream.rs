@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::stream::unfold;
+use futures::{Stream, StreamExt};
 use model::Node;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use tonic::Status;
 
 use crate::age::Age;
+use crate::alarm::rings_by;
 use crate::cache::{Beat, Cache};
 use crate::event::{Event, StreamId};
 use crate::frames::Framed;
@@ -135,15 +138,6 @@ impl Wires {
         }
     }
 
-    /// How the stream ends now, if it is old or its client is to leave.
-    fn ends(&self, now: Instant, leaves_by: Option<Instant>, at_rest: bool) -> Option<Ended> {
-        if self.age.is_over(now, at_rest) {
-            metrics::stream_ended("age");
-            return Some(Ended::Gone);
-        }
-        leaves_by.filter(|by| at_rest || now >= *by).map(|_| Ended::Recalled)
-    }
-
     /// Speaks the protocol until either side ends the stream, or the client is recalled.
     pub(crate) async fn run<T: Talk>(
         &mut self,
@@ -151,59 +145,65 @@ impl Wires {
         first: Option<First<T::Request>>,
         recall: impl Future<Output = ()>,
     ) -> Result<Ended, Status> {
+        let Self { inbound, outbound, events, beat, drain, secrets, limits, age } = self;
         if let Some(first) = first {
-            hear(&mut self.secrets, talk, first.request)?;
+            hear(secrets, talk, first.request)?;
         }
-        tokio::pin!(recall);
+        // What is listened to is listened to for as long as this lasts. To begin anew at each word
+        // would write to lists that thousands of streams share.
+        let mut drained = pin!(drain.wait_for(|drain| *drain));
+        let mut closed = pin!(outbound.closed());
+        let mut beats = pin!(beats(beat));
+        let mut recall = pin!(recall);
+        let mut alarm = pin!(sleep(IDLE));
         // Until when a client that is recalled may be in the middle of something.
         let mut leaves_by: Option<Instant> = None;
-        let mut requests = Meter::new(self.limits.requests, Instant::now());
+        let mut requests = Meter::new(limits.requests, Instant::now());
         // Since when there is something to be said that the client does not read.
         let mut unread: Option<Instant> = None;
         // Something may have to be said; cleared when there was nothing.
         let mut pending = true;
+        // When there was: what it waits for is what comes after, be it past by now.
+        let mut asked = Instant::now();
         loop {
             for event in talk.events() {
                 // Nobody listens any more when the process ends; the stream goes on to its own end.
-                let _ = self.events.send(event).await;
+                let _ = events.send(event).await;
             }
             let now = Instant::now();
-            if let Some(ended) = self.ends(now, leaves_by, !pending && talk.at_rest()) {
+            if let Some(ended) = ends(*age, now, leaves_by, !pending && talk.at_rest()) {
                 return Ok(ended);
             }
-            if self.inbound.is_large() {
+            if inbound.is_large() {
                 talk.hears(now);
             }
-            let deadline = talk.deadline(now).unwrap_or(now + IDLE).min(self.age.next(now));
-            let deadline = leaves_by.map_or(deadline, |by| by.min(deadline));
-            if !pending {
-                unread = None;
-            }
-            let patience = *unread.get_or_insert(now) + self.limits.unread;
+            unread = unread.filter(|_| pending);
+            let look = match pending {
+                true => *unread.get_or_insert(now) + limits.unread,
+                false => next_look(talk, *age, leaves_by, asked),
+            };
+            rings_by(alarm.as_mut(), look);
             tokio::select! {
                 biased;
-                _ = self.drain.wait_for(|drain| *drain) => return Err(draining()),
-                message = self.inbound.next() => {
+                _ = &mut drained => return Err(draining()),
+                message = inbound.next() => {
                     let Some(word) = message? else { return Ok(Ended::Gone) };
                     if !requests.take(Instant::now()) {
-                        return Err(too_many_requests(&self.limits));
+                        return Err(too_many_requests(limits));
                     }
-                    hear(&mut self.secrets, talk, decode(word.bytes)?)?;
+                    hear(secrets, talk, decode(word.bytes)?)?;
                     pending = true;
                 }
-                permit = self.outbound.reserve(), if pending => {
+                permit = outbound.reserve(), if pending => {
                     let Ok(permit) = permit else { return Ok(Ended::Gone) };
-                    unread = None;
-                    match talk.respond(Instant::now())? {
+                    (unread, asked) = (None, Instant::now());
+                    match talk.respond(asked)? {
                         Some((_, response)) => permit.send(Ok(response.into())),
                         None => pending = false,
                     }
                 }
-                () = sleep_until(patience), if pending => {
-                    return Err(ended("unread", not_reading(&self.limits)));
-                }
-                changed = self.beat.changed() => {
-                    if changed.is_err() {
+                beat = beats.next() => {
+                    if beat.is_none() {
                         return Ok(Ended::Gone);
                     }
                     pending = true;
@@ -211,11 +211,36 @@ impl Wires {
                 () = &mut recall, if leaves_by.is_none() => {
                     (leaves_by, pending) = (Some(Instant::now() + RECALL_PATIENCE), true);
                 }
-                () = sleep_until(deadline), if !pending => pending = true,
-                () = self.outbound.closed() => return Ok(Ended::Gone),
+                () = &mut alarm => {
+                    if unread.is_some_and(|since| Instant::now() >= since + limits.unread) {
+                        return Err(ended("unread", not_reading(limits)));
+                    }
+                    pending = true;
+                }
+                () = &mut closed => return Ok(Ended::Gone),
             }
         }
     }
+}
+
+/// The beats of a cache, one after the other, until the cache is gone.
+fn beats(beat: &mut watch::Receiver<Beat>) -> impl Stream<Item = ()> {
+    unfold(beat, async |beat| beat.changed().await.ok().map(|()| ((), beat)))
+}
+
+/// How the stream ends now, if it is old or its client is to leave.
+fn ends(age: Age, now: Instant, leaves_by: Option<Instant>, at_rest: bool) -> Option<Ended> {
+    if age.is_over(now, at_rest) {
+        metrics::stream_ended("age");
+        return Some(Ended::Gone);
+    }
+    leaves_by.filter(|by| at_rest || now >= *by).map(|_| Ended::Recalled)
+}
+
+/// When a stream is looked at again on which nothing has happened since.
+fn next_look(talk: &impl Talk, age: Age, leaves_by: Option<Instant>, since: Instant) -> Instant {
+    let talk = talk.deadline(since).unwrap_or(since + IDLE);
+    talk.min(age.next(since)).min(leaves_by.unwrap_or(since + IDLE))
 }
 
 fn hear<T: Talk>(
@@ -263,4 +288,96 @@ fn not_reading(limits: &Limits) -> Status {
 
 pub(crate) fn draining() -> Status {
     Status::unavailable("the server is going away")
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::StreamBody;
+    use tonic::body::Body;
+
+    use super::*;
+    use crate::inbound::Inbound;
+    use crate::turns::Turns;
+    use crate::wire::{DeltaRequest, DeltaResponse};
+
+    /// Has something to say a moment after it was asked first, and is so slow that this is past before
+    /// anybody has waited for it.
+    struct Slow(Option<Instant>);
+
+    const MOMENT: Duration = Duration::from_millis(1);
+
+    impl Talk for Slow {
+        type Request = DeltaRequest;
+        type Response = DeltaResponse;
+
+        fn node(_: &mut DeltaRequest) -> Option<WireNode> {
+            None
+        }
+
+        fn type_url(request: &mut DeltaRequest) -> &mut String {
+            &mut request.type_url
+        }
+
+        fn request(&mut self, _: Lane, _: DeltaRequest, _: Instant) -> Result<(), Status> {
+            Ok(())
+        }
+
+        fn withhold(&mut self, _: Lane, _: DeltaRequest) -> Result<(), Status> {
+            Ok(())
+        }
+
+        fn left(&mut self, _: Lane, _: Instant) {}
+
+        fn respond(&mut self, now: Instant) -> Result<Option<(Lane, DeltaResponse)>, Status> {
+            let due = *self.0.get_or_insert(now + MOMENT);
+            if now >= due {
+                return Err(Status::ok("it has said it"));
+            }
+            while Instant::now() < due {
+                std::hint::spin_loop();
+            }
+            Ok(None)
+        }
+
+        fn deadline(&self, now: Instant) -> Option<Instant> {
+            self.0.filter(|due| *due > now)
+        }
+
+        fn at_rest(&self) -> bool {
+            true
+        }
+
+        fn events(&mut self) -> Vec<Event> {
+            Vec::new()
+        }
+
+        fn transfer(&mut self, _: StreamId, _: Arc<Cache>, _: Instant) -> bool {
+            false
+        }
+    }
+
+    #[tokio::test]
+    async fn what_became_due_while_it_was_asked_is_not_forgotten() {
+        let limits = Limits::default();
+        let silence = StreamBody::new(futures::stream::pending::<Result<_, Status>>());
+        let (outbound, _client) = mpsc::channel(1);
+        let (events, _plane) = mpsc::channel(1);
+        let (_cache, beat) = watch::channel(Beat::default());
+        let (_server, drain) = watch::channel(false);
+        let mut wires = Wires {
+            inbound: Inbound::new(Body::new(silence), 1, Turns::new(&limits)),
+            outbound,
+            events,
+            beat,
+            drain,
+            secrets: Secrets::to(false),
+            limits,
+            age: Age::of(StreamId(1), &limits, Instant::now()),
+        };
+        let mut slow = Slow(None);
+        let said = wires.run(&mut slow, None, std::future::pending());
+        let said =
+            tokio::time::timeout(Duration::from_secs(10), said).await.expect("it is asked again");
+        assert_eq!(said.unwrap_err().message(), "it has said it");
+    }
 }
