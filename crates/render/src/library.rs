@@ -110,6 +110,8 @@ fn environment() -> Environment<'static> {
     env.add_filter("re2_quote", |text: &str| mark::quote(text));
     // Law 9: nothing that is interpolated is ever syntax, whatever a template asks for.
     env.remove_filter("safe");
+    // It tells how things lie in memory, which is otherwise in each process, and every secret.
+    env.remove_global("debug");
     env.set_formatter(|out, state, value| match state.auto_escape() {
         AutoEscape::Json => minijinja::escape_formatter(out, state, value),
         _ => Err(Error::new(ErrorKind::InvalidOperation, "a template cannot turn escaping off")),
@@ -126,4 +128,18 @@ fn fingerprint(files: &[(String, String)]) -> u64 {
         let _ = write!(all, "{} {} {name}{text}", name.len(), text.len());
     }
     Version::hash_of(all.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is not here cannot make the same template say something else the next time.
+    #[test]
+    fn templates_have_these_functions_and_no_others() {
+        let env = environment();
+        let mut names: Vec<&str> = env.globals().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["dict", "namespace", "range"]);
+    }
 }

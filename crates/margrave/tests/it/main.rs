@@ -17,6 +17,7 @@ mod examples;
 mod exits;
 mod exposure;
 mod extensions;
+mod flapping;
 mod identity;
 mod isolation;
 mod joining;

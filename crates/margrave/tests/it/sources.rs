@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ const TOKEN: &str = "token-of-the-stories";
 pub(crate) enum Mood {
     /// Answers with a key and its tag.
     Says(&'static str, &'static str),
+    /// Answers with the one and the other of two keys in turn, as two servers do that differ.
+    Flaps([&'static str; 2]),
     /// Takes requests, and never answers.
     Hangs,
 }
@@ -38,9 +41,11 @@ pub(crate) struct Keys {
     mood: Arc<Mutex<Mood>>,
     /// How often it could say that nothing is new.
     unchanged: Arc<Mutex<u32>>,
+    /// How often it answered while its keys differ.
+    turns: Arc<AtomicUsize>,
 }
 
-type Kept = (Arc<Mutex<Mood>>, Arc<Mutex<u32>>);
+type Kept = (Arc<Mutex<Mood>>, Arc<Mutex<u32>>, Arc<AtomicUsize>);
 
 impl Keys {
     pub(crate) async fn start(key: &'static str) -> Self {
@@ -48,17 +53,24 @@ impl Keys {
         let unchanged = Arc::<Mutex<u32>>::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/keys.json", listener.local_addr().expect("bound"));
-        let router = Router::new().fallback(answer).with_state((mood.clone(), unchanged.clone()));
+        let turns = Arc::<AtomicUsize>::default();
+        let kept = (mood.clone(), unchanged.clone(), turns.clone());
+        let router = Router::new().fallback(answer).with_state(kept);
         tokio::spawn(async move { axum::serve(listener, router).await.expect("serves") });
-        Self { url, mood, unchanged }
+        Self { url, mood, unchanged, turns }
     }
 
     pub(crate) fn becomes(&self, mood: Mood) {
         *self.mood.lock().expect("not poisoned") = mood;
     }
+
+    /// How often it answered while its keys differ.
+    pub(crate) fn turns(&self) -> usize {
+        self.turns.load(Ordering::Relaxed)
+    }
 }
 
-async fn answer(State((mood, unchanged)): State<Kept>, headers: HeaderMap) -> Response {
+async fn answer(State((mood, unchanged, turns)): State<Kept>, headers: HeaderMap) -> Response {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if header("authorization") != Some(&*format!("Bearer {TOKEN}")) {
         return StatusCode::UNAUTHORIZED.into_response();
@@ -69,6 +81,10 @@ async fn answer(State((mood, unchanged)): State<Kept>, headers: HeaderMap) -> Re
         Mood::Says(_, tag) if header("if-none-match") == Some(tag) => {
             *unchanged.lock().expect("not poisoned") += 1;
             StatusCode::NOT_MODIFIED.into_response()
+        }
+        Mood::Flaps(keys) => {
+            let key = keys[turns.fetch_add(1, Ordering::Relaxed) % 2];
+            json!({"key": key, "plan": "gold"}).to_string().into_response()
         }
         Mood::Says(key, tag) => {
             let document = json!({"key": key, "plan": "gold"}).to_string();

@@ -249,7 +249,7 @@ impl Rollouts {
 }
 
 /// What gates have decided by themselves.
-fn entry(rollout: &Rollout, action: &str, why: &str) -> AuditEntry {
+pub(super) fn entry(rollout: &Rollout, action: &str, why: &str) -> AuditEntry {
     let by = Requester {
         credential: GATES.to_owned(),
         originating_identity: None,

@@ -125,3 +125,21 @@ async fn a_source_that_goes_back_and_forth_is_followed_no_more_until_it_says_som
     assert_eq!(rolling.rollouts.status().await.unwrap().trouble, None);
     rolling.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_is_back_each_time_before_it_is_rolled_out_is_followed_no_more_either() {
+    let (world, running, rolling) = with_document("").await;
+    let before = hashes(&of(&running, "us")).join(" ");
+    // It is what it was, at a later revision: what was between was never seen.
+    document(&world, 3, "one").await;
+    assert_eq!(rolling.ended(3).await.0, RolloutState::Done, "once may be chance");
+    document(&world, 5, "one").await;
+    let (state, why) = rolling.ended(4).await;
+    assert_eq!(state, RolloutState::Refused, "{why}");
+    assert!(why.starts_with("what sources have goes back and forth (banner): "), "{why}");
+    assert!(why.contains("before roll-out 3 already"), "{why}");
+    assert_eq!(hashes(&of(&running, "us")).join(" "), before);
+    document(&world, 6, "two").await;
+    assert_eq!(rolling.ended(5).await.0, RolloutState::Done, "something else is followed");
+    rolling.stop().await;
+}
