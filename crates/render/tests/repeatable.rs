@@ -113,7 +113,6 @@ fn each_time_and_in_each_process_the_bytes_are_the_same() {
 
 /// Is also run by the test above, in processes of its own.
 #[test]
-#[expect(clippy::print_stdout, reason = "what it says is read by another process")]
 fn what_another_process_makes() {
     println!("{MADE}{:?}", everything());
 }

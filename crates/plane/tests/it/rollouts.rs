@@ -2,6 +2,7 @@
 
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use model::{Node, RolloutState};
@@ -32,20 +33,61 @@ pub(crate) fn content(platform: &Platform, insertion: &str) -> Content {
     Content::new(templates, platform.clone())
 }
 
+/// The time as what decides is told it.
+#[derive(Debug)]
+struct Clock {
+    began: Instant,
+    ahead: AtomicI64,
+    asked: AtomicUsize,
+}
+
+impl Clock {
+    fn now(&self) -> i64 {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let elapsed = i64::try_from(self.began.elapsed().as_millis()).unwrap();
+        1_000_000 + elapsed + self.ahead.load(Ordering::Relaxed)
+    }
+}
+
 /// What decides, at work.
 pub(crate) struct Rolling {
     pub(crate) rollouts: Arc<Rollouts>,
+    clock: Arc<Clock>,
     task: JoinHandle<()>,
 }
 
 impl Rolling {
     pub(crate) fn start(world: &World, plane: &Arc<Plane>, stages: &str, limits: Limits) -> Self {
-        let (policy, began) = (Policy::new(stages, true, limits).unwrap(), Instant::now());
-        let clock =
-            Arc::new(move || 1_000_000 + i64::try_from(began.elapsed().as_millis()).unwrap());
-        let rollouts = Rollouts::new(plane.clone(), world.editions(), policy, clock);
+        let policy = Policy::new(stages, true, limits).unwrap();
+        let (ahead, asked) = (AtomicI64::new(0), AtomicUsize::new(0));
+        let clock = Arc::new(Clock { began: Instant::now(), ahead, asked });
+        let now = clock.clone();
+        let rollouts =
+            Rollouts::new(plane.clone(), world.editions(), policy, Arc::new(move || now.now()));
         let task = tokio::spawn(rollouts.clone().run());
-        Self { rollouts, task }
+        Self { rollouts, clock, task }
+    }
+
+    /// Waits until the first stage has what it was given, and is watched.
+    async fn first_is_watched(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let now = self.rollouts.status().await.unwrap().rollout.unwrap();
+            assert!(!now.state.is_over(), "it is over before: {now:?}");
+            if (now.stage, now.state) == (0, RolloutState::Baking) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "never watched: {now:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// So much time goes by at once, and what decides has looked at the clock some times since.
+    async fn later(&self, by: Duration) {
+        const LOOKS: usize = 5;
+        self.clock.ahead.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::Relaxed);
+        let goal = self.clock.asked.load(Ordering::Relaxed) + LOOKS;
+        until("it looks again", || self.clock.asked.load(Ordering::Relaxed) >= goal).await;
     }
 
     /// The configuration is the default with this in it.
@@ -158,9 +200,10 @@ async fn what_envoy_refuses_is_halted_and_goes_back() {
     };
     until("nothing is held against the service", settled).await;
     assert_eq!(line.get("one.example.com").await, (200, "one".to_owned()));
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    rolling.offer(&line.world, HARMLESS).await;
+    assert_eq!(rolling.ended(2).await.0, RolloutState::Done);
     let all = rolling.rollouts.list(10).await.unwrap();
-    assert_eq!(all.len(), 1, "what was reverted is not begun again by itself");
+    assert_eq!(all.len(), 2, "what was reverted is not begun again by itself");
     rolling.stop().await;
     line.down().await;
 }
@@ -261,16 +304,7 @@ async fn a_stage_waits_for_the_one_before_and_errors_halt_it() {
     running.plane.answered(&node, good);
     let other = Node { cluster: "us".to_owned(), ..node.clone() };
     running.plane.answered(&other, Answers { failed: 100, ..good });
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let now = rolling.rollouts.status().await.unwrap().rollout.unwrap();
-        assert!(!now.state.is_over(), "others' errors are not its own: {now:?}");
-        if (now.stage, now.state) == (0, RolloutState::Baking) {
-            break;
-        }
-        assert!(Instant::now() < deadline, "never baked: {now:?}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    rolling.first_is_watched().await;
     assert_eq!(hashes(&of(&running, "us")), hashes(&us), "the rest waits");
 
     running.plane.answered(&node, Answers { failed: 100, ..good });
@@ -327,12 +361,13 @@ async fn operators_pause_resume_and_go_back_to_any_edition() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_holds_until_it_is_resumed() {
-    let (world, running, rolling) = two_groups("canary=eu@1s; rest=*").await;
+    let (world, running, rolling) = two_groups("canary=eu@1h; rest=*").await;
     let us = of(&running, "us");
     rolling.offer(&world, HARMLESS).await;
     until("the canary has it", || hashes(&of(&running, "eu")) != hashes(&us)).await;
+    rolling.first_is_watched().await;
     rolling.rollouts.pause(true, None).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    rolling.later(Duration::from_secs(2 * 60 * 60)).await;
     assert_eq!(hashes(&of(&running, "us")), hashes(&us), "it is paused");
     rolling.rollouts.pause(false, None).await.unwrap();
     assert_eq!(rolling.ended(1).await.0, RolloutState::Done);

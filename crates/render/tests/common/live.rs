@@ -4,11 +4,13 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use model::Node;
 use render::{Draft, Platform, Templates};
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 
 use super::envoy;
 
@@ -43,14 +45,22 @@ impl Answer {
     }
 }
 
-/// The platform with ports that are free now.
+/// The platform with ports of its own.
 pub(crate) fn platform() -> Platform {
-    Platform { internal: free(), public: free(), ..super::platform() }
+    Platform { internal: own(), public: own(), ..super::platform() }
 }
 
-fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address")
+/// A port that nobody else is given until this process ends: it is bound, and not listened at. An
+/// Envoy that is told of it can bind it, too, and listen.
+fn own() -> SocketAddr {
+    static HELD: Mutex<Vec<TcpSocket>> = Mutex::new(Vec::new());
+    let held = TcpSocket::new_v4().expect("a socket");
+    held.set_reuseaddr(true).expect("set");
+    held.set_reuseport(true).expect("set");
+    held.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let address = held.local_addr().expect("an address");
+    HELD.lock().expect("not poisoned").push(held);
+    address
 }
 
 impl Live {
