@@ -34,7 +34,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     }
 }
 
-pub(crate) fn says_json(headers: &HeaderMap) -> bool {
+fn says_json(headers: &HeaderMap) -> bool {
     let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = said.and_then(|text| text.split(';').next()).unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio_util::io::ReaderStream;
 use utoipa::ToSchema;
 
-use crate::body::{JsonBody, says_json};
+use crate::body::JsonBody;
 use crate::error::{Error, ErrorBody};
 use crate::identity::requester;
 use crate::port::{BackupFile, LetGo};
@@ -66,9 +66,10 @@ pub(crate) struct BackupWish {
     passphrase: Option<String>,
 }
 
-/// The passphrase of a request, which may go without a body.
+/// The passphrase of a request, which may go without a body. A body that is not read would be a backup without
+/// the keys that its maker believes to be in it.
 async fn passphrase(request: Request) -> Result<Option<Secret>, Error> {
-    if request.body().is_end_stream() || !says_json(request.headers()) {
+    if request.body().is_end_stream() {
         return Ok(None);
     }
     let JsonBody(wish) = JsonBody::<BackupWish>::from_request(request, &()).await?;

@@ -10,6 +10,9 @@ use model::Millis;
 const AT_ONCE_MAX: Millis = 20;
 /// One more is forgiven each so often.
 const FORGIVEN_MILLIS: Millis = 3_000;
+/// No address waits longer than for all of them: also not one whose attempts came all at once, nor one
+/// that failed before the clock went back.
+const AHEAD_MAX: Millis = AT_ONCE_MAX * FORGIVEN_MILLIS;
 /// Addresses that are remembered: some 200 KiB. Beyond them the one that is nearest to be forgiven
 /// is forgotten.
 const ADDRESSES_MAX: usize = 4_096;
@@ -22,7 +25,7 @@ impl Attempts {
     /// Seconds that an address must wait before it may try again; `None`: it may now.
     pub(crate) fn must_wait_s(&self, from: IpAddr, now: Millis) -> Option<u64> {
         let forgiven = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = *forgiven.get(&network(from))?;
+        let all = standing(*forgiven.get(&network(from))?, now);
         let wait = all - now - (AT_ONCE_MAX - 1) * FORGIVEN_MILLIS;
         (wait > 0).then(|| wait.unsigned_abs().div_ceil(1_000))
     }
@@ -35,8 +38,14 @@ impl Attempts {
             make_room(&mut forgiven, now);
         }
         let all = forgiven.entry(from).or_insert(now);
-        *all = now.max(*all).saturating_add(FORGIVEN_MILLIS);
+        *all = (standing(*all, now) + FORGIVEN_MILLIS).min(now + AHEAD_MAX);
     }
+}
+
+/// When all will have been forgiven, as it stands now. Further ahead than that may be was noted by a clock
+/// that has gone back since.
+fn standing(all: Millis, now: Millis) -> Millis {
+    if all > now + AHEAD_MAX { now } else { all.max(now) }
 }
 
 fn make_room(forgiven: &mut HashMap<IpAddr, Millis>, now: Millis) {
@@ -65,6 +74,20 @@ mod tests {
 
     fn v4(number: u32) -> IpAddr {
         IpAddr::V4(std::net::Ipv4Addr::from_bits(number))
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_locks_nobody_out() {
+        let (attempts, day) = (Attempts::default(), 86_400_000);
+        attempts.failed(v4(1), day);
+        assert_eq!(attempts.must_wait_s(v4(1), 0), None, "one that failed once");
+        for _ in 0..2 * AT_ONCE_MAX {
+            attempts.failed(v4(1), day);
+        }
+        assert_eq!(attempts.must_wait_s(v4(1), day), Some(3), "not for each that came at once");
+        assert_eq!(attempts.must_wait_s(v4(1), 0), None);
+        attempts.failed(v4(1), 0);
+        assert_eq!(attempts.must_wait_s(v4(1), 0), None, "it has all its attempts again");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use broker::{PLAN_INTERNAL_ID, PLAN_PUBLIC_ID, SERVICE_ID};
 use serde_json::{Value, json};
 
-use crate::harness::{Harness, envelope, path};
+use crate::harness::{CREDENTIALS, Harness, envelope, path};
 
 #[tokio::test]
 async fn it_shows_what_osb_does_not() {
@@ -204,6 +204,11 @@ async fn a_backup_is_handed_out_whole_and_told() {
     }
     let wish = |word: &str| Some(json!({"passphrase": word}));
     assert_eq!(harness.call("POST", "/v1/backup", wish("short")).await.status, 400);
+    let form =
+        [("authorization", CREDENTIALS), ("content-type", "application/x-www-form-urlencoded")];
+    let body = r#"{"passphrase": "correct horse battery"}"#;
+    let answer = harness.send("POST", "/v1/backup", &form, body).await;
+    assert_eq!(answer.status, 400, "nobody believes that the keys are in it: {answer:?}");
     let unknown = Some(json!({"password": "correct horse battery"}));
     assert_eq!(harness.call("POST", "/v1/backup", unknown).await.status, 400);
     let told = harness.call("GET", "/v1/audit?action=platform.backup", None).await.body;
