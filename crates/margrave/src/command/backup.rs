@@ -1,9 +1,8 @@
 //! `margrave backup`: the whole platform in one file.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use utoipa::ToSchema;
 use crate::client::Access;
 use crate::failure::Failure;
 use crate::output::Format;
-use crate::{clock, when, wrapped};
+use crate::{clock, private, when, wrapped};
 
 /// How long a backup may take to arrive.
 const ARRIVAL_MAX: Duration = Duration::from_hours(6);
@@ -111,10 +110,11 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// For its owner alone, from the first byte.
-fn private(path: &Path) -> anyhow::Result<File> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
-    file.with_context(|| format!("cannot write {}", path.display()))
+/// For its owner alone, from the first byte: one that is there was left by a backup that was cut off, or
+/// laid there by somebody who wants to read it.
+fn anew(path: &Path) -> anyhow::Result<File> {
+    let _ = std::fs::remove_file(path);
+    private::create_new(path)
 }
 
 async fn fetch(access: &Access, part: &Path) -> Result<(), Failure> {
@@ -124,7 +124,7 @@ async fn fetch(access: &Access, part: &Path) -> Result<(), Failure> {
     let request = client.request(Method::POST, "/v1/backup").timeout(ARRIVAL_MAX);
     let request = request.json(&serde_json::json!({"passphrase": passphrase}));
     let mut answer = client.stream(request).await?;
-    let mut file = private(part)?;
+    let mut file = anew(part)?;
     while let Some(chunk) = answer.chunk().await.context("the backup was cut off")? {
         file.write_all(&chunk).with_context(|| format!("cannot write {}", part.display()))?;
     }
@@ -138,7 +138,7 @@ fn assemble(database: &Path, part: &Path) -> anyhow::Result<()> {
         if let (Some(passphrase), Some(state)) = (wrapped::passphrase(), database.parent()) {
             manifest.keyring = wrapped::wrap(state, &passphrase)?;
         }
-        let mut file = private(part)?;
+        let mut file = anew(part)?;
         file.write_all(manifest.header().as_bytes())?;
         std::io::copy(&mut File::open(&scratch)?, &mut file)?;
         Ok(())

@@ -27,9 +27,13 @@ impl Args {
             let (client, service, id) = self.service.find(&self.connect).await?;
             let history = search::history(&client, &id).await?;
             let Some(history) = history else { return Err(unknown(&service)) };
-            Ok(self.output.print(&history, || history.iter().map(tell).collect())?)
+            Ok(self.output.print(&history, || told(&history))?)
         })
     }
+}
+
+fn told(history: &[Done]) -> String {
+    history.iter().map(tell).collect::<String>().trim_end().to_owned()
 }
 
 fn tell(done: &Done) -> String {

@@ -63,8 +63,10 @@ impl Manner {
     }
 
     /// What is relaxed, as a line; `None` when nothing is.
-    pub fn told(&self) -> Option<String> {
-        Some(self.relaxed.told()).filter(|said| !said.is_empty())
+    pub fn told(&self, with_envoy: bool) -> Option<String> {
+        let own_envoy = self.relaxed.own_envoy && with_envoy;
+        let relaxed = Relaxations { own_envoy, ..self.relaxed };
+        Some(relaxed.told()).filter(|said| !said.is_empty())
     }
 
     /// Refuses the state of the other manner, and marks as ours what is nobody's yet.
@@ -133,7 +135,9 @@ mod tests {
             let refused = other.claim(&store).await.unwrap_err().to_string();
             assert!(refused.contains(&format!("made by `margrave {}`", mine.command)), "{refused}");
         }
-        assert!(dev.told().unwrap().contains("on this machine"));
-        assert_eq!(serve.told(), None);
+        assert!(dev.told(true).unwrap().contains("on this machine"));
+        assert!(dev.told(true).unwrap().contains("an Envoy is started"));
+        assert!(!dev.told(false).unwrap().contains("an Envoy is started"), "none is");
+        assert_eq!(serve.told(true), None);
     }
 }

@@ -225,13 +225,19 @@ fn and(one: Convergence, other: Convergence) -> Convergence {
             Live { proxies: a + b, notice: notice.or(more) }
         }
         (Behind { have: a, ready: b, why }, Behind { have, ready, why: more }) => {
-            Behind { have: a + have, ready: b + ready, why: format!("{why}; {more}") }
+            Behind { have: a + have, ready: b + ready, why: both(why, &more) }
         }
         (Live { proxies, .. }, Behind { have, ready, why })
         | (Behind { have, ready, why }, Live { proxies, .. }) => {
             Behind { have: have + proxies, ready: ready + proxies, why }
         }
     }
+}
+
+/// What two replicas wait for; the same is said once.
+fn both(why: String, more: &str) -> String {
+    let is_said = why.split("; ").any(|said| said == more);
+    if is_said { why } else { format!("{why}; {more}") }
 }
 
 #[cfg(test)]
@@ -247,6 +253,7 @@ mod tests {
         assert_eq!(and(live(2), live(3)), live(5));
         assert_eq!(and(live(2), behind(1, 2, "b")), behind(3, 4, "b"));
         assert_eq!(and(behind(1, 2, "a"), behind(0, 1, "b")), behind(1, 3, "a; b"));
+        assert_eq!(and(behind(0, 1, "a; b"), behind(0, 1, "b")), behind(0, 2, "a; b"));
         assert_eq!(and(behind(1, 2, "a"), rejected()), rejected());
         assert_eq!(and(rejected(), live(1)), rejected());
     }

@@ -60,7 +60,7 @@ impl Announcement {
         })?;
         tracing::info!(broker = %listen.broker, xds = %listen.xds, "ready");
         let said = banner(listen, console_url, *with_envoy);
-        output::line(&match manner.told() {
+        output::line(&match manner.told(*with_envoy) {
             Some(relaxed) => format!(
                 "{said}\nRelaxed here, and not by `margrave serve`: {relaxed}.\n\n{}",
                 first_steps(state, listen, zone)

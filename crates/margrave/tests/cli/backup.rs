@@ -69,6 +69,10 @@ fn yesterday_comes_back_in_words() {
     apply(&state, "shop", 3000);
     apply(&state, "blog", 3000);
     let binding = let_in(&state);
+    // What somebody has laid there for it is not what it is written to.
+    let laid = state.join("yesterday.backup.part");
+    std::fs::write(&laid, "").unwrap();
+    std::fs::set_permissions(&laid, std::fs::Permissions::from_mode(0o666)).unwrap();
     let made = said(&state, "backup yesterday.backup");
     assert!(made.starts_with("yesterday.backup: 2 instances as of 20"), "{made}");
     let mode = std::fs::metadata(state.join("yesterday.backup")).unwrap().permissions().mode();
