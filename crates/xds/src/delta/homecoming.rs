@@ -171,11 +171,17 @@ impl Delta {
         for owner in after.iter().copied() {
             match self.busy.get_mut(&owner) {
                 None => shares.push(self.share(state, owner, self.cursor, id)),
-                Some(busy) if busy.round != id => busy.next = Some(EVERYTHING),
+                Some(busy) if busy.round != id => {
+                    busy.next = Some(EVERYTHING);
+                    let under_way = busy.round;
+                    // What it has not sent yet may lean on what is lacking.
+                    self.doom(state, under_way, owner, Fate::Superseded);
+                }
                 Some(_) => {}
             }
         }
-        after.extend(shares.iter().map(|share| share.owner));
+        // Also those of whom something is on its way on other lanes: what goes with it may be used.
+        after.extend(self.busy.keys());
         shares.sort_unstable_by_key(|share| share.owner);
         shares.iter_mut().for_each(|share| share.is_whole = true);
         (shares, after)
@@ -201,7 +207,8 @@ impl Delta {
     /// What goes last goes when all has come.
     pub(super) fn part(&mut self, now: Instant) {
         let is_time = self.parting.as_ref().is_some_and(|parting| {
-            parting.after.is_empty()
+            !self.is_broken(now)
+                && parting.after.is_empty()
                 && self.rounds.range(..=parting.round).all(|(_, it)| it.is_sent())
         });
         if let Some(parting) = self.parting.take_if(|_| is_time) {

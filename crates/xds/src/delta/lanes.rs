@@ -2,10 +2,10 @@
 
 use tokio::time::Instant;
 
-use super::round::RoundId;
+use super::round::{EVERYTHING, Fate, RoundId};
 use super::subscription::Subscription;
-use super::{Delta, Flight, Parcel};
-use crate::cache::{Key, State};
+use super::{Delta, Flight, Origin, Parcel};
+use crate::cache::{Key, OwnerId, State};
 use crate::lane::Lane;
 
 impl Delta {
@@ -75,16 +75,84 @@ impl Delta {
         is_there && !self.wants(parcel.key)
     }
 
+    /// Whether a lane has just ended with something on its way, and the client has not come back to
+    /// say whether it has it: what leans on that is not sent.
+    pub(super) fn is_broken(&self, now: Instant) -> bool {
+        self.is_coming_home() || self.broken.values().any(|until| now < *until)
+    }
+
+    /// Whether what the client named on a lane that ended is there, and not asked for elsewhere.
+    fn is_missed(&self, gone: &Subscription) -> bool {
+        let cache = self.cache.clone();
+        let state = cache.read();
+        let keys = gone.names.iter().map(|slot| Key { table: gone.table, slot });
+        let mut there = keys.filter(|key| state.slot(*key).content.is_some());
+        there.any(|key| !self.wants(key))
+    }
+
+    /// Of whom something of a round was on its way on a lane, or about to be.
+    fn lost_on(&self, lane: Lane, ended: &[Flight]) -> Vec<(RoundId, OwnerId)> {
+        let cache = self.cache.clone();
+        let state = cache.read();
+        let owner = |key: Key| state.slot(key).owner;
+        // That what was named is gone, who has left it need not hear: that is how a client lets go.
+        let mut here = self.subscriptions.iter().filter(|it| it.lane == lane);
+        let has_all = here.any(|it| it.wildcard);
+        let matters = |key: Key| has_all || state.slot(key).content.is_some();
+        let mut lost = Vec::new();
+        for flight in ended {
+            let Origin::Round(id, _) = flight.origin else { continue };
+            let is_going = has_all && flight.parcels.is_empty();
+            let shares = self.rounds.get(&id).filter(|_| is_going);
+            let all = shares.into_iter().flat_map(|round| &round.shares);
+            lost.extend(all.map(|share| (id, share.owner)));
+            let keys = flight.parcels.iter().map(|parcel| parcel.key);
+            lost.extend(keys.filter(|key| matters(*key)).map(|key| (id, owner(key))));
+        }
+        for (of, parcel, origin) in &self.alone {
+            if let Origin::Round(id, _) = origin
+                && *of == lane
+            {
+                lost.push((*id, owner(parcel.key)));
+            }
+        }
+        for (id, round) in &self.rounds {
+            let dues = round.steps.iter().flatten().filter(|due| due.lane == lane);
+            let keys = dues.map(|due| due.key).filter(|key| matters(*key));
+            lost.extend(keys.map(|key| (*id, owner(key))));
+        }
+        lost
+    }
+
+    /// What follows of these owners builds upon nothing.
+    fn start_over(&mut self, lost: Vec<(RoundId, OwnerId)>) {
+        let cache = self.cache.clone();
+        let state = cache.read();
+        for (id, owner) in lost {
+            let Some(busy) = self.busy.get_mut(&owner).filter(|busy| busy.round == id) else {
+                continue;
+            };
+            busy.next = Some(EVERYTHING);
+            self.doom(&state, id, owner, Fate::Superseded);
+        }
+    }
+
     /// A lane has ended: what was asked for on it is not wanted there any more.
     pub(super) fn close(&mut self, lane: Lane, now: Instant) {
         self.withheld.remove(&lane);
         self.forget_home(lane);
         let ended = self.flights.extract_if(.., |_, flight| flight.lane == lane);
         let ended: Vec<Flight> = ended.map(|(_, flight)| flight).collect();
+        let lost = self.lost_on(lane, &ended);
         for flight in &ended {
             self.landed(flight.lane, flight.origin, flight.table, flight.vouch);
         }
         for gone in self.subscriptions.extract_if(.., |it| it.lane == lane).collect::<Vec<_>>() {
+            let comes_back = gone.kind.never_ends() && gone.wildcard;
+            let patience = if comes_back { self.limits.patience } else { self.limits.gather };
+            if gone.wildcard || !lost.is_empty() || self.is_missed(&gone) {
+                self.broken.insert(gone.table, now + patience);
+            }
             self.cache.release(gone.table, gone.names.iter());
             let is_left = self.subscriptions.iter().any(|it| it.table == gone.table && it.wildcard);
             if gone.kind.never_ends() && gone.wildcard && !is_left {
@@ -97,7 +165,11 @@ impl Delta {
         }
         for round in self.rounds.values_mut() {
             round.farewells.retain(|farewell| farewell.lane != lane);
+            round.steps.iter_mut().for_each(|dues| dues.retain(|due| due.lane != lane));
+            let unsent = round.shares.iter_mut().map(|share| &mut share.unsent);
+            unsent.for_each(|unsent| unsent.retain(|farewell| farewell.lane != lane));
         }
+        self.start_over(lost);
         for held in self.held_back.values_mut() {
             held.unsent.retain(|farewell| farewell.lane != lane);
         }

@@ -164,6 +164,9 @@ pub(crate) struct Delta {
     hushed_until: Option<Instant>,
     /// Types of which everything was asked for on a lane that ended.
     missing: BTreeSet<u16>,
+    /// Types of which something was on its way on a lane that ended, and until when rounds wait for
+    /// the client to say what it has.
+    broken: BTreeMap<u16, Instant>,
     /// The sequence number last told as synced.
     synced: Option<u64>,
     /// When it last heard or said something.
@@ -203,6 +206,7 @@ impl Delta {
             lag: None,
             hushed_until: None,
             missing: BTreeSet::new(),
+            broken: BTreeMap::new(),
             synced: None,
             active: now,
         }
@@ -329,7 +333,7 @@ impl Talk for Delta {
         let rounds = self.rounds.values().filter_map(|round| self.round_deadline(round));
         let sync = self.synced.is_none().then(|| self.active + self.limits.patience);
         let ends = self.hold_up_ends().into_iter().chain(self.hushed_until);
-        let ends = ends.chain(self.homecoming_ends());
+        let ends = ends.chain(self.homecoming_ends()).chain(self.broken.values().copied());
         let ends = ends.chain(self.warming.ends());
         rounds.chain(sync).chain(ends).filter(|moment| *moment > now).min()
     }

@@ -113,6 +113,9 @@ impl Delta {
             true => self.holding(&cache.read(), table, &request.initial_versions)?,
             false => Holding::default(),
         };
+        if first {
+            self.broken.remove(&table);
+        }
         let silent = first && names.is_empty() && kind.silence_is_all();
         let wildcard = silent || names.contains(&"*");
         names.retain(|name| *name != "*");

@@ -19,7 +19,7 @@ const SHARES_MAX: usize = 256;
 impl Delta {
     /// Begins rounds for what the log says has changed.
     pub(super) fn read_log(&mut self, state: &State, now: Instant) {
-        if self.is_coming_home() {
+        if self.is_broken(now) {
             return;
         }
         let end = state.seq();
@@ -76,7 +76,8 @@ impl Delta {
         }
         let held = self.held_back.get(&owner);
         let from = held.map_or(since, |held| held.from.min(since));
-        let had = held.map(|held| held.brought);
+        // A lane that has come back may not have what was brought on the one before.
+        let had = held.filter(|_| since != EVERYTHING).map(|held| held.brought);
         self.busy.insert(owner, Busy { round, next: None });
         Share {
             owner,
@@ -122,6 +123,9 @@ impl Delta {
     }
 
     fn advance_one(&mut self, state: &State, id: RoundId, now: Instant) {
+        if self.is_broken(now) {
+            return;
+        }
         let patience = self.limits.patience;
         let warming = self.is_warming(state, id, now);
         self.await_no_more(state, id);

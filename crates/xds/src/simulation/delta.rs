@@ -42,7 +42,8 @@ struct Client {
     held: Held,
     versions: std::collections::BTreeMap<Name, String>,
     asked: [BTreeSet<String>; 2],
-    inbox: VecDeque<DeltaResponse>,
+    inbox: VecDeque<(Lane, DeltaResponse)>,
+    lanes: Lanes,
     outbox: VecDeque<DeltaRequest>,
     /// Acknowledgements of clusters, which a warming cluster holds up.
     held_up: VecDeque<DeltaRequest>,
@@ -51,15 +52,50 @@ struct Client {
     since: u64,
 }
 
+/// The streams of a client: one, or one of each type, each under a number that it alone has had.
+#[derive(Default)]
+struct Lanes {
+    of_types: Option<std::collections::BTreeMap<&'static str, Lane>>,
+    last: u32,
+    has_lost: bool,
+}
+
+impl Lanes {
+    fn new(world: &mut World) -> Self {
+        let of_types = world.dice.one_in(2).then(Default::default);
+        Self { of_types, ..Self::default() }
+    }
+
+    fn of(&mut self, kind: &'static str) -> Lane {
+        let Some(of_types) = &mut self.of_types else { return Lane::ONLY };
+        *of_types.entry(kind).or_insert_with(|| {
+            self.last += 1;
+            Lane(self.last)
+        })
+    }
+
+    /// The stream of a type ends; which it was.
+    fn end(&mut self, kind: &'static str) -> Option<Lane> {
+        let ended = self.of_types.as_mut()?.remove(kind);
+        self.has_lost |= ended.is_some();
+        ended
+    }
+
+    fn end_all(&mut self) {
+        self.of_types.iter_mut().for_each(std::collections::BTreeMap::clear);
+    }
+}
+
 type Naming = fn(&Held) -> BTreeSet<String>;
 
 /// The types that are asked for by name, and what names them.
 const NAMED: [(&str, Naming); 2] =
     [(ENDPOINT, |held| held.names(CLUSTER)), (ROUTE, |held| held.named_by(SCOPED_ROUTE))];
 
+const TYPES: [&str; 5] = [CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE];
+
 fn known(type_url: &str) -> &'static str {
-    let all = [CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE];
-    all.into_iter().find(|known| *known == type_url).expect("a type that was asked for")
+    TYPES.into_iter().find(|known| *known == type_url).expect("a type that was asked for")
 }
 
 fn asking(type_url: &str, names: impl IntoIterator<Item = String>) -> DeltaRequest {
@@ -68,7 +104,8 @@ fn asking(type_url: &str, names: impl IntoIterator<Item = String>) -> DeltaReque
 }
 
 impl Client {
-    fn new(world: &World) -> Self {
+    fn new(world: &mut World) -> Self {
+        let lanes = Lanes::new(world);
         let (now, limits) = (Instant::now(), Limits::default());
         let machine = Delta::new(StreamId(1), world.cache.clone(), limits, now);
         let mut client = Self {
@@ -78,6 +115,7 @@ impl Client {
             versions: std::collections::BTreeMap::new(),
             asked: [BTreeSet::new(), BTreeSet::new()],
             inbox: VecDeque::new(),
+            lanes,
             outbox: VecDeque::new(),
             held_up: VecDeque::new(),
             told: Told::default(),
@@ -99,18 +137,11 @@ impl Client {
         self.inbox.clear();
         self.outbox.clear();
         self.held_up.clear();
+        self.lanes.end_all();
         self.told = Told::default();
         self.since = world.cache.seq();
-        for kind in [CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE] {
-            let named = NAMED.iter().position(|(named, _)| *named == kind);
-            let names = named.map(|at| self.asked[at].clone()).unwrap_or_default();
-            if named.is_some() && names.is_empty() {
-                continue;
-            }
-            let held = self.versions.iter().filter(|((held, _), _)| *held == kind);
-            let initial_versions =
-                Many::of_entries(held.map(|((_, name), version)| (name, version)));
-            self.outbox.push_back(DeltaRequest { initial_versions, ..asking(kind, names) });
+        for kind in TYPES {
+            self.say_what_it_has(kind);
         }
         while self.say() {
             match world.dice.below(8) {
@@ -120,6 +151,31 @@ impl Client {
                 _ => {}
             }
         }
+    }
+
+    /// Says, on a new stream, what it has of a type and names of it.
+    fn say_what_it_has(&mut self, kind: &'static str) {
+        let named = NAMED.iter().position(|(named, _)| *named == kind);
+        let names = named.map(|at| self.asked[at].clone()).unwrap_or_default();
+        if named.is_some() && names.is_empty() {
+            return;
+        }
+        let held = self.versions.iter().filter(|((held, _), _)| *held == kind);
+        let initial_versions = Many::of_entries(held.map(|((_, name), version)| (name, version)));
+        self.outbox.push_back(DeltaRequest { initial_versions, ..asking(kind, names) });
+    }
+
+    /// The stream of one type breaks, and all that was on its way; the client comes back on another
+    /// while those of other types go on.
+    fn loses_lane(&mut self, world: &mut World) {
+        let kind = TYPES[world.dice.below(TYPES.len() as u64) as usize];
+        let Some(lane) = self.lanes.end(kind) else { return };
+        world.note(|| format!("loses {lane:?} of {kind}"));
+        self.inbox.retain(|(of, _)| *of != lane);
+        self.outbox.retain(|request| request.type_url != kind);
+        self.machine.left(lane, self.now);
+        self.told.hear(self.machine.events());
+        self.say_what_it_has(kind);
     }
 
     /// The client is served from another cache from now on: on its stream, if it has all it should
@@ -143,7 +199,12 @@ impl Client {
         }
         self.told.hear(events);
         let heard = response.is_some();
-        self.inbox.extend(response.map(|(_, response)| response));
+        if let Some((lane, response)) = &response {
+            let there =
+                self.lanes.of_types.as_ref().is_none_or(|of| of.values().any(|it| it == lane));
+            assert!(there, "{} is said on a stream that has ended", response.nonce);
+        }
+        self.inbox.extend(response);
         heard
     }
 
@@ -159,7 +220,8 @@ impl Client {
                 request.initial_versions
             );
         }
-        self.machine.request(Lane::ONLY, request, self.now).expect("the stream goes on");
+        let lane = self.lanes.of(known(&request.type_url));
+        self.machine.request(lane, request, self.now).expect("the stream goes on");
         self.told.hear(self.machine.events());
         true
     }
@@ -173,7 +235,7 @@ impl Client {
 
     /// Reads one response: applies it or refuses it, and asks for what follows.
     fn read(&mut self, world: &mut World) -> bool {
-        let Some(response) = self.inbox.pop_front() else { return false };
+        let Some((_, response)) = self.inbox.pop_front() else { return false };
         let kind = known(&response.type_url);
         let all: Vec<Resource> =
             response.resources.iter().map(|b| Resource::decode(b.clone()).unwrap()).collect();
@@ -226,7 +288,8 @@ impl Client {
             self.ask();
         }
         match kind {
-            CLUSTER => self.held_up.push_back(ack),
+            // On streams of single types clusters are acknowledged at once.
+            CLUSTER if self.lanes.of_types.is_none() => self.held_up.push_back(ack),
             _ => self.outbox.push_back(ack),
         }
         if !late {
@@ -289,11 +352,11 @@ pub(super) fn life(seed: u64) {
     for _ in 0..world.dice.below(6) {
         world.change();
     }
-    let mut client = Client::new(&world);
+    let mut client = Client::new(&mut world);
     client.rest(&mut world);
     client.since = world.cache.seq();
     for _ in 0..world.dice.below(150) {
-        match world.dice.below(15) {
+        match world.dice.below(16) {
             0..3 => world.change(),
             3 => world.give_host_away(),
             4..7 => _ = client.hear(),
@@ -302,6 +365,11 @@ pub(super) fn life(seed: u64) {
             12 => _ = client.release(),
             13 => client.moves(&mut world),
             14 if world.dice.one_in(4) => client.come_back(&mut world),
+            // One of a life, and of a client that has all and refuses nothing: of others less is
+            // promised.
+            15 if !world.harsh && client.told.synced.is_some() && !client.lanes.has_lost => {
+                client.loses_lane(&mut world);
+            }
             _ => client.now += Duration::from_millis(100),
         }
     }
