@@ -147,6 +147,8 @@ impl Group {
             if self.canaries.is_doubted(&id, owner, now) {
                 tracing::warn!(proxy = id, %owner, "another canary is heard");
                 self.dismiss(&id);
+                // At once: what changes while there is no canary goes to all.
+                self.appoint(now);
                 return None;
             }
             self.canaries.remember(&id, owner, now);

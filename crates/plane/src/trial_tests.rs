@@ -346,6 +346,19 @@ async fn two_canaries_that_agree_convict_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_changes_while_another_canary_is_on_its_way_goes_to_nobody_else() {
+    let (mut world, first) = with_canary(4);
+    for (owner, revision) in [("a", 5), ("b", 6)] {
+        let route = format!("route internal/{owner} bad");
+        world.changes(owner, revision, &[&route]);
+        world.rejects(first, owner, &route);
+        world.seq = world.cache().seq();
+    }
+    world.changes("c", 7, &["route internal/c bad"]);
+    assert!(world.held().is_empty(), "{:?}", world.held());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_change_that_canaries_break_off_under_reaches_two_of_them_only() {
     let (mut world, first) = with_canary(4);
     world.changes("a", 5, &["route internal/a deadly"]);
