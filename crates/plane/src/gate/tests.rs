@@ -38,6 +38,21 @@ impl Validator for Scripted {
     }
 }
 
+/// The release before, which refuses everything.
+#[derive(Debug)]
+struct Before;
+
+#[async_trait]
+impl Validator for Before {
+    fn version(&self) -> &'static str {
+        "1.39.3"
+    }
+
+    async fn validate(&self, _: Vec<u8>) -> Word {
+        Word::Bad("not with me".to_owned())
+    }
+}
+
 /// A store that can be told to fail.
 #[derive(Default)]
 struct Kept(Mutex<Option<Vec<u8>>>, AtomicBool);
@@ -73,9 +88,18 @@ struct World {
 
 impl World {
     fn new(script: impl Fn(usize, &[u8]) -> (Duration, Word) + Send + Sync + 'static) -> Self {
+        Self::beside(script, Vec::new())
+    }
+
+    /// With these who can be asked, too.
+    fn beside(
+        script: impl Fn(usize, &[u8]) -> (Duration, Word) + Send + Sync + 'static,
+        others: Vec<Arc<dyn Validator>>,
+    ) -> Self {
         let validator = Arc::new(Scripted { script: Box::new(script), asked: AtomicUsize::new(0) });
         let (gate, kept) = (Arc::new(Gate::default()), Arc::new(Kept::default()));
-        gate.ask(vec![validator.clone()]);
+        let ours: Arc<dyn Validator> = validator.clone();
+        gate.ask(std::iter::once(ours).chain(others).collect());
         let told: Arc<Mutex<Vec<Subject>>> = Arc::default();
         let (running, blobs, news) = (gate.clone(), kept.clone(), told.clone());
         let task = tokio::spawn(async move {
@@ -288,4 +312,22 @@ async fn a_silence_blames_no_route() {
         assert_eq!(told.culprit.as_deref(), culprit, "silent at {silent_at}");
         assert!(told.message.ends_with("odd") && told.resource.is_some(), "{told:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_release_before_is_asked_for_who_has_it_and_for_nobody_else() {
+    let world = World::beside(|_, _| at_once(Word::Good), vec![Arc::new(Before)]);
+    let there = Series::from(["1.39".to_owned(), "1.40".to_owned()]);
+    let (with, without) = (drafts(1), drafts(2));
+    let judge = |drafts: &[Draft], there: &Series| world.gate.judge(&instance(1), drafts, 0, there);
+    assert_eq!(judge(&with, &there), Opinion::Wait);
+    while judge(&with, &there) == Opinion::Wait {
+        sleep(Duration::from_millis(100)).await;
+    }
+    let Opinion::Bad(told) = judge(&with, &there) else { panic!("it is not asked") };
+    assert!(told.message.contains("not with me"), "{told:?}");
+    while judge(&without, &Series::new()) == Opinion::Wait {
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(judge(&without, &Series::new()), Opinion::Good);
 }
