@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::cache::{Key, OwnerId};
+use crate::cache::{Key, Owner, OwnerId};
 use crate::kind::Step;
 use crate::lane::Lane;
 
@@ -29,6 +29,8 @@ pub(super) enum Fate {
 #[derive(Debug)]
 pub(super) struct Share {
     pub(super) owner: OwnerId,
+    /// The cache may have forgotten an owner who is gone before the client has acknowledged that.
+    pub(super) name: Owner,
     /// The client has what the owner had at this sequence number.
     pub(super) from: u64,
     /// That is not so: it came back, and what it lacked is in the round. If that does not end well,

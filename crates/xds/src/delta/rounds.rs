@@ -81,6 +81,7 @@ impl Delta {
         self.busy.insert(owner, Busy { round, next: None });
         Share {
             owner,
+            name: state.owner(owner),
             from,
             is_whole: false,
             upto,
@@ -218,25 +219,25 @@ impl Delta {
         if self.synced.is_none() {
             return;
         }
-        for share in &round.shares {
+        for share in round.shares {
             let own = (share.fate == Fate::UnderWay).then_some(share.upto);
             let later = share.later.filter(|_| !self.refuses(state, share.owner));
             if let Some(seq) = own.max(later) {
-                self.settle(state, id, share.owner, seq);
+                self.settle(id, share, seq);
             }
         }
         self.tell_settled(now);
     }
 
     /// An owner is settled, unless something of it that went in an earlier round is unanswered.
-    fn settle(&mut self, state: &State, id: RoundId, owner: OwnerId, seq: u64) {
-        let earlier = self.rounds.range_mut(..id).rev();
-        if let Some(share) = earlier.into_iter().find_map(|(_, round)| round.share_mut(owner)) {
-            share.later = share.later.max(Some(seq));
+    fn settle(&mut self, id: RoundId, share: Share, seq: u64) {
+        let mut earlier = self.rounds.range_mut(..id).rev();
+        if let Some(before) = earlier.find_map(|(_, round)| round.share_mut(share.owner)) {
+            before.later = before.later.max(Some(seq));
             return;
         }
-        let owner = state.owner(owner);
-        self.settled.push(Event::Settled { stream: self.stream, owner, seq });
+        let (stream, owner) = (self.stream, share.name);
+        self.settled.push(Event::Settled { stream, owner, seq });
     }
 
     /// Whether the client refuses something that the owner has.

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tonic::Status;
 
-use crate::cache::{Cache, Floor, Handle, Key, Lag, OwnerId, State};
+use crate::cache::{Cache, Floor, Handle, Key, Lag, Owner, OwnerId, State};
 use crate::event::{Event, StreamId};
 use crate::expect::{Interest, expects_more};
 use crate::lane::Lane;
@@ -53,7 +53,7 @@ pub(crate) struct StateOfTheWorld {
     /// Owners of whom something was refused, and who have not changed since.
     quarantined: HashSet<OwnerId>,
     /// Owners whose changes are told as soon as nothing is unanswered.
-    unsettled: Vec<(OwnerId, u64)>,
+    unsettled: Vec<(Owner, u64)>,
     warming: Warming,
     last_nonce: u64,
     /// The client has seen what is not known here yet, and is told nothing before it is.
@@ -115,7 +115,7 @@ impl StateOfTheWorld {
     }
 
     /// Tells whose changes the client has, when nothing is unanswered.
-    fn settle(&mut self, state: &State, now: Instant) {
+    fn settle(&mut self, now: Instant) {
         if self.subscriptions.iter().any(Subscription::awaits_answer) {
             return;
         }
@@ -124,7 +124,6 @@ impl StateOfTheWorld {
         }
         for (owner, seq) in std::mem::take(&mut self.unsettled) {
             if self.synced.is_some() {
-                let owner = state.owner(owner);
                 self.events.push(Event::Settled { stream: self.stream, owner, seq });
             }
         }
@@ -196,7 +195,7 @@ impl Talk for StateOfTheWorld {
             self.active = now;
             return Ok(response);
         }
-        self.settle(&state, now);
+        self.settle(now);
         self.tell_synced(&state, now);
         Ok(self.restate(&state, now))
     }

@@ -184,10 +184,10 @@ impl StateOfTheWorld {
     fn end_pass(&mut self, state: &State, now: Instant) {
         let Some(pass) = self.pass.take() else { return };
         self.warming.retain(|key| state.slot(key).content.is_some());
-        let quarantined = &self.quarantined;
-        let owners = pass.owners.into_iter();
-        self.unsettled.extend(owners.filter(|(owner, _)| !quarantined.contains(owner)));
+        let owners = pass.owners.into_iter().filter(|(owner, _)| !self.quarantined.contains(owner));
+        // By name: once the pass is over the cache may forget an owner who is gone.
+        self.unsettled.extend(owners.map(|(owner, seq)| (state.owner(owner), seq)));
         self.unsettled.sort_unstable_by_key(|(_, seq)| *seq);
-        self.settle(state, now);
+        self.settle(now);
     }
 }
