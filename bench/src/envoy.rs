@@ -77,9 +77,15 @@ pub(crate) fn memory_mb(pid: u32) -> Result<f64> {
     status_mb(pid, "VmRSS")
 }
 
-/// The most resident memory that a process ever had, in MB.
+/// The most resident memory that a process had since it was last forgotten, in MB.
 pub(crate) fn peak_mb(pid: u32) -> Result<f64> {
     status_mb(pid, "VmHWM")
+}
+
+/// From now on the most is what it has now, or comes to have.
+pub(crate) fn forget_peak(pid: u32) -> Result<()> {
+    const PEAK: &str = "5";
+    Ok(std::fs::write(format!("/proc/{pid}/clear_refs"), PEAK)?)
 }
 
 /// Resident memory of a process, shared pages by its part of them, in MB.

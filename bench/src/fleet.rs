@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// The proxies speak state-of-the-world in place of delta: a set that changes is sent whole.
     #[arg(long)]
     sotw: bool,
+    /// Proxies that come with nothing, all at once, when all else is measured.
+    #[arg(long, default_value_t = 100, value_parser = positive)]
+    newcomers: usize,
     /// For so many seconds the processor's use by idle streams is counted.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     idle: u64,
@@ -120,23 +123,32 @@ impl Bench {
         }
         load.leave().await?;
         drop(load);
+        product.lives(0).await?;
         let mut again = self.load().await?;
-        self.product.lives(0).await?;
+        product.lives(0).await?;
         self.says(&format!("  all come back at once: {}", self.come(&mut again, size).await?));
         again.leave().await?;
-        self.product.lives(0).await
+        product.lives(0).await?;
+        self.rest().await;
+        let newcomers = self.args.newcomers;
+        again.forget().await?;
+        let came = self.come(&mut again, newcomers).await?;
+        self.says(&format!("  {newcomers} come with nothing at once: {came}"));
+        again.leave().await?;
+        product.lives(0).await
     }
 
     /// All connect; tells until when all were live, and what that took.
     async fn come(&self, load: &mut Load, size: usize) -> Result<String> {
         let product = &self.product;
-        let (began, cpu) = (Instant::now(), product.cpu()?);
+        product.forget_peak()?;
+        let (before, began, cpu) = (product.memory_mb()?, Instant::now(), product.cpu()?);
         load.join(size).await?;
         product.lives(size).await?;
         let took = began.elapsed().as_secs_f64();
         let (used, peak) = ((product.cpu()? - cpu).as_secs_f64(), product.peak_mb()?);
         Ok(format!(
-            "all live after {took:.1} s, {:.0} bytes sent to each, {:.1} ms of the server's processor each, its memory at most {peak:.0} MB",
+            "all live after {took:.1} s, {:.0} bytes sent to each, {:.1} ms of the server's processor each, its memory {before:.0} MB before, at most {peak:.0} MB",
             load.heard().await?.bytes as f64 / size as f64,
             used * 1e3 / size as f64,
         ))

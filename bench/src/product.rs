@@ -166,7 +166,12 @@ impl Product {
         envoy::memory_mb(self.process()?)
     }
 
-    /// The most that it ever had.
+    /// From now on the most is what it has now, or comes to have.
+    pub(crate) fn forget_peak(&self) -> Result<()> {
+        envoy::forget_peak(self.process()?)
+    }
+
+    /// The most that it had since that was last forgotten.
     pub(crate) fn peak_mb(&self) -> Result<f64> {
         envoy::peak_mb(self.process()?)
     }

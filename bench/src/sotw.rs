@@ -45,7 +45,7 @@ pub(crate) fn introduced(id: &str, words: &[Bytes]) -> Vec<Bytes> {
 
 /// What all proxies say alike: of each type the names that they ask for, encoded, and the version that
 /// they come back with.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Script {
     names: BTreeMap<&'static str, Bytes>,
     versions: BTreeMap<String, String>,

@@ -50,7 +50,11 @@ fn figure(said: &str, what: &str, unit: &str) -> f64 {
 
 #[test]
 fn one_change_to_many_proxies() {
-    let said = measure("fleet --tenants 30 --streams 6 --rounds 2 --idle 1");
+    let said = measure("fleet --tenants 30 --streams 6 --rounds 2 --idle 1 --newcomers 3");
+    assert!(
+        figure(&said, "3 come with nothing at once", "bytes sent to each") > 10_000.0,
+        "{said}"
+    );
     // Whoever is told refuses twice, the second time the resource alone: not all are told.
     let refusals = figure(&said, "a route that proxies refuse", "refusals heard");
     assert!((1.0..12.0).contains(&refusals), "{said}");
@@ -81,7 +85,11 @@ fn proxies_that_show_certificates() {
 /// A set that changes is sent whole, and a route configuration alone.
 #[test]
 fn one_change_to_many_proxies_in_state_of_the_world() {
-    let said = measure("fleet --sotw --tenants 30 --streams 6 --rounds 2 --idle 1");
+    let said = measure("fleet --sotw --tenants 30 --streams 6 --rounds 2 --idle 1 --newcomers 3");
+    assert!(
+        figure(&said, "3 come with nothing at once", "bytes sent to each") > 10_000.0,
+        "{said}"
+    );
     let bytes: Vec<f64> = said
         .lines()
         .filter(|line| line.contains("responses to each"))

@@ -38,6 +38,8 @@ pub(crate) struct Args {
 enum Order {
     /// Find out what proxies have.
     Learn,
+    /// Proxies have nothing.
+    Forget,
     Join(usize),
     /// So many open a stream, say nothing and go.
     Knock(usize),
@@ -86,6 +88,11 @@ pub(crate) async fn serve(args: Args) -> Result<()> {
                 let (script, learned) = learn(&door, args.way).await?;
                 crowd = Some(Crowd::new(door.clone(), script));
                 Answer::Learned(learned)
+            }
+            Order::Forget => {
+                crowd =
+                    Some(Crowd::new(door.clone(), there(&mut crowd)?.shared.script.forgotten()));
+                Answer::Done
             }
             Order::Join(size) => {
                 there(&mut crowd)?.join(size).await?;
@@ -192,6 +199,11 @@ impl Load {
             Answer::Done => Ok(()),
             other => bail!("{other:?}"),
         }
+    }
+
+    /// Those that join from now on have nothing.
+    pub(crate) async fn forget(&mut self) -> Result<()> {
+        self.done(&Order::Forget).await
     }
 
     /// All connect; returns once each has said what it has.

@@ -44,6 +44,16 @@ pub(super) enum Script {
 }
 
 impl Script {
+    /// The same, of those that have nothing.
+    pub(super) fn forgotten(&self) -> Self {
+        match self {
+            Self::Delta(_) => Self::Delta(Arc::default()),
+            Self::Sotw(script) => {
+                Self::Sotw(Arc::new(sotw::Script::clone(script).with(BTreeMap::new())))
+            }
+        }
+    }
+
     pub(super) fn way(&self) -> Way {
         match self {
             Self::Delta(_) => Way::Delta,
