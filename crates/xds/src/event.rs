@@ -53,7 +53,8 @@ pub enum Event {
         /// At least this sequence number of that owner.
         seq: u64,
     },
-    /// The stream refused a resource that it was sent alone.
+    /// The stream refused a resource that it was sent alone, and that is still here. (Of what was
+    /// replaced meanwhile nothing is told.)
     Rejected {
         /// The stream.
         stream: StreamId,

@@ -41,7 +41,8 @@ impl Cache {
 
     /// Makes what `owner` has here what it has in `other`, and takes away what is `gone` there,
     /// whosever it is here; returns the sequence number, which rises by one. Bytes are shared;
-    /// those that are the same already get the other's version, and are not sent again.
+    /// those that are the same already get the other's version, and are sent again only if they were
+    /// another owner's.
     pub fn follow(&self, other: &Self, owner: &Owner, gone: &[(TypeUrl, Arc<str>)]) -> u64 {
         let seq = {
             let other = other.read();
@@ -109,10 +110,11 @@ impl State {
         // A type that the other has room for, this one has room for.
         let Some(table) = self.make_table(url.as_str()) else { return };
         let key = self.place(table, name.clone());
-        self.own(id, key);
+        let is_taken = self.own(id, key);
         let content = content.clone().since(self.seq);
         let now = self.slot(key).content.as_ref().map(|now| now.version);
         match now {
+            _ if is_taken => self.swap_in(id, key, content),
             Some(now) if now == content.version => {}
             Some(now) if now.hash == content.version.hash => {
                 self.tables[key.table as usize].renew(key.slot, content);

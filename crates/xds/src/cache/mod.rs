@@ -6,6 +6,7 @@ mod excuse;
 mod fork;
 mod graves;
 mod guard;
+mod handovers;
 mod lag;
 mod recall;
 mod renew;
@@ -42,7 +43,7 @@ pub struct Change {
     /// Whose.
     pub owner: Owner,
     /// New or changed resources. One that is here already with the same `Version::hash` keeps its
-    /// version and is not sent again. One that another owner has changes hands.
+    /// version and is not sent again. One that another owner has changes hands, and is.
     pub set: Vec<Resource>,
     /// Resources that go. Those that are not this owner's (any more), or are also in `set`, stay.
     pub remove: Vec<(TypeUrl, Arc<str>)>,

@@ -9,6 +9,7 @@ use model::{Resource, TypeUrl};
 use super::content::Content;
 use super::excuse::Excuses;
 use super::graves::{Floor, Floors, Grave, What};
+use super::handovers::Handovers;
 use super::table::{Key, Slot, Table};
 use super::{Change, Entry, Owner, Place};
 use crate::bits::Bits;
@@ -83,6 +84,7 @@ pub(crate) struct State {
     graves: VecDeque<Grave>,
     past_bytes: usize,
     floors: Floors,
+    pub(super) handovers: Handovers,
     pub(super) excuses: Excuses,
 }
 
@@ -243,7 +245,9 @@ impl State {
     }
 
     pub(super) fn free(&mut self, key: Key) {
-        self.tables[key.table as usize].free(key.slot);
+        if self.tables[key.table as usize].free(key.slot) {
+            self.handovers.forget_place(key);
+        }
     }
 
     pub(super) fn apply(&mut self, change: Change) -> u64 {
@@ -313,12 +317,15 @@ impl State {
             return;
         };
         let key = self.place(table, resource.name.clone());
-        self.own(id, key);
-        let slot = self.slot(key);
-        if slot.content.as_ref().is_some_and(|old| old.version.hash == resource.version.hash) {
-            return;
-        }
-        let content = Content::new(resource, self.seq);
+        let is_taken = self.own(id, key);
+        let now = self.slot(key).content.as_ref();
+        let same = now.filter(|now| now.version.hash == resource.version.hash);
+        let content = match same {
+            Some(_) if !is_taken => return,
+            // Whoever had it may not have brought it to all: of the new owner it is new.
+            Some(same) => same.clone().since(self.seq),
+            None => Content::new(resource, self.seq),
+        };
         self.swap_in(id, key, content);
     }
 
@@ -330,20 +337,24 @@ impl State {
         }
     }
 
-    /// Gives a place to an owner, taking it from whoever had something there.
-    pub(super) fn own(&mut self, id: OwnerId, key: Key) {
+    /// Gives a place to an owner, taking it from whoever had something there; whether anybody had.
+    pub(super) fn own(&mut self, id: OwnerId, key: Key) -> bool {
         let slot = self.slot(key);
         let (present, from) = (slot.content.is_some(), slot.owner);
         if present && from == id {
-            return;
+            return false;
         }
         if present && let Some(owner) = self.owners.get_mut(&from) {
             owner.keys.retain(|own| *own != key);
+        }
+        if from != id && self.owners.contains_key(&from) {
+            self.handovers.note(from, key);
         }
         self.tables[key.table as usize].slot_mut(key.slot).owner = id;
         if let Some(owner) = self.owners.get_mut(&id) {
             owner.keys.push(key);
         }
+        present
     }
 
     pub(super) fn take(&mut self, id: OwnerId, type_url: &TypeUrl, name: &str) {
@@ -409,6 +420,7 @@ impl State {
             && let Some(owner) = self.owners.remove(&grave.owner)
         {
             self.owner_index.remove(&owner.name);
+            self.handovers.forget_owner(grave.owner);
         }
     }
 }

@@ -182,15 +182,18 @@ impl Table {
         at
     }
 
-    /// Makes a place free for another name, if nothing speaks against it.
-    pub(super) fn free(&mut self, at: u32) {
+    /// Makes a place free for another name, if nothing speaks against it; whether it is.
+    pub(super) fn free(&mut self, at: u32) -> bool {
         let slot = &mut self.slots[at as usize];
         let idle = slot.content.is_none() && slot.buried == 0 && *slot.holders.get_mut() == 0;
         let hash = self.hasher.hash_one(&*slot.name);
-        if idle && let Ok(entry) = self.index.find_entry(hash, |it| it.at == at) {
+        let entry = self.index.find_entry(hash, |it| it.at == at).ok().filter(|_| idle);
+        let is_freed = entry.is_some();
+        if let Some(entry) = entry {
             entry.remove();
             self.free.push(at);
         }
+        is_freed
     }
 
     /// Puts content at a place, or takes it away; returns what was there.

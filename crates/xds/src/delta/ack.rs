@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::round::{Fate, RoundId};
+use super::round::{Fate, RoundId, Share};
 use super::{Delta, Flight, Origin, Parcel, Refusal, Vouch};
-use crate::cache::{OwnerId, State};
+use crate::cache::{Key, OwnerId, State};
 use crate::event::Event;
 use crate::kind::{Kind, Step};
 use crate::lane::Lane;
@@ -117,7 +117,9 @@ impl Delta {
             }
             let new = flight.parcels.iter().all(|parcel| {
                 let slot = state.slot(parcel.key);
-                round.share(slot.owner).is_some_and(|share| share.knows_new(slot.born))
+                let knows_new = |share: &Share| share.knows_new(slot.born);
+                // Of one that has changed since it came, it may have had what it was.
+                parcel.changed == slot.born && round.share(slot.owner).is_some_and(knows_new)
             });
             flight.vouch = Vouch::Seen { new };
             self.vouched += 1;
@@ -165,14 +167,17 @@ impl Delta {
     fn refuse(&mut self, state: &State, mut flight: Flight, message: &str) {
         let parcels = mem::take(&mut flight.parcels);
         if let [parcel] = parcels[..] {
-            let message = clip(message);
             let slot = state.slot(parcel.key);
-            // Without its words, which may quote what it was sent, secrets included: whoever takes
-            // in the events tells them.
-            tracing::warn!(stream = self.stream.0, name = %slot.name, "refused");
-            self.report_refusal(state, parcel, message.clone());
+            // Else it is replaced or gone already, and its place may be another's.
+            if slot.changed == parcel.changed {
+                let message = clip(message);
+                // Without its words, which may quote what it was sent, secrets included: whoever
+                // takes in the events tells them.
+                tracing::warn!(stream = self.stream.0, name = %slot.name, "refused");
+                self.report_refusal(state, parcel.key, message.clone());
+                self.refused.insert(parcel.key, Refusal { changed: parcel.changed, message });
+            }
             self.doom_refused(state, parcel, flight.origin);
-            self.refused.insert(parcel.key, Refusal { changed: parcel.changed, message });
             return;
         }
         if let Origin::Round(id, step) = flight.origin
@@ -188,16 +193,14 @@ impl Delta {
         self.alone.extend(parcels.into_iter().map(|parcel| (lane, parcel, origin)));
     }
 
-    /// Tells that a resource is refused: for all that its owner has become since, if it is still
-    /// what the owner has.
-    pub(super) fn report_refusal(&mut self, state: &State, parcel: Parcel, message: String) {
-        let slot = state.slot(parcel.key);
-        let current = slot.changed == parcel.changed;
+    /// Tells that what is at a place is refused: for all that its owner has become since.
+    pub(super) fn report_refusal(&mut self, state: &State, key: Key, message: String) {
+        let slot = state.slot(key);
         self.events.push(Event::Rejected {
             stream: self.stream,
             owner: state.owner(slot.owner),
-            seq: if current { state.owner_seq(slot.owner) } else { parcel.changed },
-            type_url: state.table(parcel.key.table).url.clone(),
+            seq: state.owner_seq(slot.owner),
+            type_url: state.table(key.table).url.clone(),
             name: slot.name.clone(),
             message,
         });

@@ -147,7 +147,7 @@ impl Delta {
         }
     }
 
-    fn begin_farewells(&mut self, farewells: Vec<Farewell>, now: Instant) {
+    pub(super) fn begin_farewells(&mut self, farewells: Vec<Farewell>, now: Instant) {
         self.last_round += 1;
         let round = Round { farewells, since: Some(now), ..Round::default() };
         self.rounds.insert(self.last_round, Box::new(round));

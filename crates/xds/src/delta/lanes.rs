@@ -173,5 +173,8 @@ impl Delta {
         for held in self.held_back.values_mut() {
             held.unsent.retain(|farewell| farewell.lane != lane);
         }
+        for stay in self.stays.values_mut() {
+            stay.gone.retain(|farewell| farewell.lane != lane);
+        }
     }
 }

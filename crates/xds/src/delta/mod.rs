@@ -10,6 +10,7 @@
 //! subscribed and what is sent belongs to a lane; the order of a change does not.
 
 mod ack;
+mod handover;
 mod homecoming;
 mod lanes;
 mod plan;
@@ -38,6 +39,7 @@ use crate::limits::Limits;
 use crate::stream::Talk;
 use crate::warming::Warming;
 use crate::wire::{DeltaRequest, DeltaResponse, WireNode};
+use handover::Stay;
 use homecoming::{Homecoming, Parting};
 use round::{Brought, Farewell, Round, RoundId};
 use subscription::Subscription;
@@ -136,6 +138,8 @@ pub(crate) struct Delta {
     /// Owners that were sent more than the log was read.
     ahead: HashMap<OwnerId, u64>,
     held_back: HashMap<OwnerId, HeldBack>,
+    /// What owners had and the client may still need.
+    stays: HashMap<OwnerId, Stay>,
     homecoming: Option<Homecoming>,
     parting: Option<Parting>,
     refused: HashMap<Key, Refusal>,
@@ -188,6 +192,7 @@ impl Delta {
             busy: HashMap::new(),
             ahead: HashMap::new(),
             held_back: HashMap::new(),
+            stays: HashMap::new(),
             homecoming: None,
             parting: None,
             refused: HashMap::new(),

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::collections::hash_map::Entry;
 
 use super::homecoming::{Lacking, lacks};
-use super::round::{Due, Fate, Round, RoundId, Share};
+use super::round::{Due, Farewell, Fate, Round, RoundId, Share};
 use super::{Awaited, Delta};
 use crate::cache::{Key, OwnerId, State};
 use crate::kind::{Kind, Step};
@@ -23,14 +23,23 @@ impl Delta {
         for share in &shares {
             self.plan_coming(state, share, lacking, &mut round);
             self.plan_going(state, share, lacking, &mut round);
+            // A name that was another's is live.
             round.fresh &= state.owner_born(share.owner) > share.from;
+            round.fresh &= !state.has_from_others(share.owner);
+            let mut late = self.take_stay(state, share.owner);
+            round.fresh &= late.is_empty();
             if let Some(held) = self.held_back.remove(&share.owner) {
-                round.farewells.extend(held.unsent);
+                late.extend(held.unsent);
                 awaited.extend(held.is_awaited.then_some(share.owner));
                 round.fresh = false;
             }
+            // What comes again and goes again later is the next round's.
+            let upto = Some(share.upto);
+            round.farewells.extend(late.into_iter().map(|it| Farewell { upto, ..it }));
         }
         round.shares = shares;
+        // Whoever watches a route configuration routes to it.
+        round.fresh &= round.steps[Step::Routes as usize].is_empty();
         // In the same flush a cluster goes before its endpoints.
         round.steps[Step::Clusters as usize].sort_by_key(|due| state.table(due.key.table).kind);
         self.await_routes(state, id, awaited, &mut round);

@@ -221,7 +221,7 @@ impl Delta {
             let refused = self.refused.get(&key).filter(|refusal| refusal.changed == slot.changed);
             if let Some(message) = refused.map(|refusal| refusal.message.clone()) {
                 let parcel = Parcel { key, changed: slot.changed, seen: false };
-                self.report_refusal(state, parcel, message);
+                self.report_refusal(state, key, message);
                 self.doom_refused(state, parcel, Origin::Round(id, Step::Clusters));
                 continue;
             }

@@ -117,6 +117,7 @@ impl Delta {
             let begun = self.last_round;
             self.read_log(state, now);
             self.part(now);
+            self.end_stays(state, now);
             if self.last_round == begun {
                 return;
             }
@@ -138,6 +139,7 @@ impl Delta {
             metrics::wait_timed_out();
         }
         loop {
+            let Some(round) = self.rounds.get_mut(&id) else { return };
             drop_doomed(state, round);
             if round.is_sent() || round.is_loaded() {
                 break;
@@ -158,6 +160,9 @@ impl Delta {
             if round.is_sent() {
                 self.let_go(state, id, now);
                 break;
+            }
+            if round.at == Step::Gone as usize {
+                self.keep_for_others(state, id);
             }
         }
         if self.rounds.get(&id).is_some_and(|round| round.is_done()) {
@@ -202,8 +207,8 @@ impl Delta {
         }
         for owner in owners {
             let next = self.busy.remove(&owner).and_then(|busy| busy.next);
-            // What a lane lacks that came meanwhile is in the next.
-            if next != Some(EVERYTHING) && !self.held_back.contains_key(&owner) {
+            // What of it ended before it was all sent, a lane that came back lacks still.
+            if !self.held_back.contains_key(&owner) {
                 self.has_come(owner);
             }
             if let Some(since) = next {

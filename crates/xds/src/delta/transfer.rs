@@ -46,6 +46,7 @@ impl Delta {
             && self.cursor == state.seq()
             && self.refused.is_empty()
             && self.held_back.is_empty()
+            && self.stays.is_empty()
             && self.parting.is_none()
             && self.lag.is_none()
             && !(self.keeps || self.keeps_all)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use model::type_urls::{CLUSTER, ENDPOINT, ROUTE, SCOPED_ROUTE};
+use model::type_urls::{CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE};
 use model::{Resource, TypeUrl, Version};
 
 use crate::cache::{Cache, Change};
@@ -70,6 +70,10 @@ impl Wish {
         all.insert((ROUTE, route.clone()), body);
         for host in &self.hosts {
             all.insert((SCOPED_ROUTE, format!("public/{host}")), format!("good 0 {route}"));
+            // The same, whosever it is.
+            if host.starts_with("shared") {
+                all.insert((LISTENER, host.clone()), "good".to_owned());
+            }
         }
         all
     }
@@ -137,7 +141,7 @@ impl World {
         self.wishes.get(owner).is_some_and(|wish| wish.hosts.contains(host))
     }
 
-    /// A host goes from whoever has it to another: first it is taken, then given up.
+    /// A host goes from whoever has it to another: it is taken and then given up, or the reverse.
     pub(super) fn give_host_away(&mut self) {
         let host = format!("shared{}.test", self.dice.below(SHARED_HOSTS));
         let to = format!("o{}", self.dice.below(OWNERS));
@@ -147,11 +151,19 @@ impl World {
             return;
         };
         wish.hosts.insert(host.clone());
-        self.apply(&to, wish);
+        let is_taken = self.dice.one_in(2);
+        if is_taken {
+            self.apply(&to, wish.clone());
+        }
         for owner in from.into_iter().filter(|owner| *owner != to) {
             let mut wish = self.wishes[&owner].clone();
             wish.hosts.remove(&host);
+            // Whoever gives up a host may give up all.
+            wish.present &= !self.dice.one_in(3);
             self.apply(&owner, wish);
+        }
+        if !is_taken {
+            self.apply(&to, wish);
         }
     }
 
@@ -231,20 +243,21 @@ impl Held {
         of_type.filter_map(|(_, body)| body.split(' ').nth(2)).map(str::to_owned).collect()
     }
 
-    /// A route configuration that a scope names and whose cluster is there is live, and what is live
-    /// must not lose its cluster. (One that never had it may wait for it: nothing breaks. A host
-    /// that goes from owner to owner is nobody's promise.)
+    /// A host is live when its scope names a route configuration whose cluster is there. What is live
+    /// must not lose its cluster, whosever it is by then. (One that goes to another owner may be
+    /// without a route configuration for a moment; from then on, and before, it may wait for its
+    /// cluster.)
     pub(super) fn judge(&mut self, doing: &str) {
         let scopes = self.0.iter().filter(|((kind, _), _)| *kind == SCOPED_ROUTE);
-        let kept = scopes.filter(|(name, _)| !name.1.contains("shared"));
-        let routes = kept.filter_map(|(_, body)| body.split(' ').nth(2)).map(str::to_owned);
         let mut live = BTreeSet::new();
-        for route in routes.collect::<BTreeSet<String>>() {
-            let Some(body) = self.0.get(&(ROUTE, route.clone())) else { continue };
-            let Some(cluster) = body.split(' ').nth(2) else { continue };
-            let there = self.0.contains_key(&(CLUSTER, cluster.to_owned()));
-            assert!(there || !self.1.contains(&route), "{doing}: {route} needs {cluster}");
-            live.extend(there.then_some(route));
+        for ((_, host), scope) in scopes {
+            let Some(route) = scope.split(' ').nth(2) else { continue };
+            let route = self.0.get(&(ROUTE, route.to_owned()));
+            let cluster = route.and_then(|body| body.split(' ').nth(2));
+            let there = cluster.map(|it| self.0.contains_key(&(CLUSTER, it.to_owned())));
+            let is_lost = there == Some(false) && self.1.contains(host);
+            assert!(!is_lost, "{doing}: {host} needs {cluster:?}");
+            live.extend((there == Some(true)).then(|| host.clone()));
         }
         self.1 = live;
     }

@@ -80,7 +80,9 @@ impl StateOfTheWorld {
         let name = state.name(key).clone();
         let substitute = Substitute { name, changed, content, message: Some(message.clone()) };
         subscription.substitutes.insert(slot, substitute);
-        self.report(state, Parcel { key, changed }, message);
+        if state.slot(key).changed == changed {
+            self.report(state, key, message);
+        }
         self.quarantine(state, state.slot(key).owner);
     }
 
@@ -89,28 +91,29 @@ impl StateOfTheWorld {
             self.subscriptions[at].alone.extend(parcels);
             return;
         };
-        let substitute = Substitute {
-            name: state.name(parcel.key).clone(),
-            changed: parcel.changed,
-            content: None,
-            message: Some(message.clone()),
-        };
-        self.subscriptions[at].substitutes.insert(parcel.key.slot, substitute);
-        self.report(state, parcel, message);
-        self.quarantine(state, state.slot(parcel.key).owner);
+        let slot = state.slot(parcel.key);
+        // Else it is replaced or gone already, and its place may be another's.
+        if slot.changed == parcel.changed {
+            let (name, changed) = (slot.name.clone(), parcel.changed);
+            let substitute =
+                Substitute { name, changed, content: None, message: Some(message.clone()) };
+            self.subscriptions[at].substitutes.insert(parcel.key.slot, substitute);
+            self.report(state, parcel.key, message);
+        }
+        if slot.owner == parcel.owner {
+            self.quarantine(state, parcel.owner);
+        }
     }
 
-    /// Tells that a resource is refused: for all that its owner has become since, if it is still
-    /// what the owner has.
-    pub(super) fn report(&mut self, state: &State, parcel: Parcel, message: String) {
-        let slot = state.slot(parcel.key);
-        let current = slot.changed == parcel.changed;
+    /// Tells that what is at a place is refused: for all that its owner has become since.
+    pub(super) fn report(&mut self, state: &State, key: Key, message: String) {
+        let slot = state.slot(key);
         tracing::warn!(stream = self.stream.0, name = %slot.name, "refused");
         self.events.push(Event::Rejected {
             stream: self.stream,
             owner: state.owner(slot.owner),
-            seq: if current { state.owner_seq(slot.owner) } else { parcel.changed },
-            type_url: state.table(parcel.key.table).url.clone(),
+            seq: state.owner_seq(slot.owner),
+            type_url: state.table(key.table).url.clone(),
             name: slot.name.clone(),
             message,
         });
@@ -139,8 +142,7 @@ impl StateOfTheWorld {
                 match &substitute.message {
                     _ if at.owner != owner => false,
                     Some(message) if same => {
-                        let parcel = Parcel { key, changed: substitute.changed };
-                        refused.push((parcel, message.clone()));
+                        refused.push((key, message.clone()));
                         false
                     }
                     _ => true,
@@ -150,8 +152,8 @@ impl StateOfTheWorld {
             subscription.former.extend(ceased.map(former));
         }
         let left = !refused.is_empty();
-        for (parcel, message) in refused {
-            self.report(state, parcel, message);
+        for (key, message) in refused {
+            self.report(state, key, message);
         }
         left
     }

@@ -192,7 +192,8 @@ impl Subscription {
                     Some(content) => {
                         bytes += content.any().len();
                         contents.push(content.clone());
-                        parcels.push(Parcel { key, changed: content.changed });
+                        let owner = table.slot(slot).owner;
+                        parcels.push(Parcel { key, changed: content.changed, owner });
                     }
                     None => {
                         let name = &table.slot(slot).name;

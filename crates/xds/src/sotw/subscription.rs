@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::bits::Bits;
-use crate::cache::{Content, Key};
+use crate::cache::{Content, Key, OwnerId};
 use crate::kind::Kind;
 use crate::lane::Lane;
 
@@ -24,6 +24,8 @@ pub(super) enum Due {
 pub(super) struct Parcel {
     pub(super) key: Key,
     pub(super) changed: u64,
+    /// Whose it was.
+    pub(super) owner: OwnerId,
 }
 
 /// The response that the client has not answered. There is one at most of a type: what happens
