@@ -123,6 +123,20 @@ impl Keyring {
         self.keys.drain(..old);
     }
 
+    /// The same, that opens also what `other` opens.
+    ///
+    /// # Errors
+    /// That would be too many keys.
+    pub fn with(&self, other: &Self) -> Result<Self, KeyringError> {
+        let is_new = |key: &&Key| !self.keys.iter().any(|own| own.id == key.id);
+        let others = other.keys.iter().filter(is_new);
+        let keys: Vec<_> = others.chain(&self.keys).cloned().collect();
+        if keys.len() > KEYS_MAX {
+            return Err(KeyringError::Damaged("with the other's it would have more than 16 keys"));
+        }
+        Ok(Self { keys })
+    }
+
     /// The ids of the keys and when each was made, the newest last.
     pub fn keys(&self) -> Vec<(String, i64)> {
         self.keys.iter().map(|key| (HEXLOWER.encode(&key.id), key.created_at)).collect()

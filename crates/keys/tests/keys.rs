@@ -69,6 +69,23 @@ fn the_newest_key_seals_and_all_open() {
 }
 
 #[test]
+fn a_ring_with_another_opens_what_either_opens() {
+    let (mine, mut others) = (Keyring::new(&seed(1), 20), Keyring::new(&seed(2), 10));
+    let (of_mine, of_others) = (sealed(&mine), sealed(&others));
+    let both = mine.with(&others).expect("two keys");
+    assert_eq!(
+        (both.open(HERE, &of_mine), both.open(HERE, &of_others)),
+        (Ok(secret()), Ok(secret()))
+    );
+    assert_eq!((both.newest(), both.keys().len()), (mine.newest(), 2));
+    assert!(both.with(&others).is_ok_and(|again| again == both), "no key is there twice");
+    for byte in 3..=17 {
+        others.add(&seed(byte), 30).expect("adds");
+    }
+    assert!(mine.with(&others).is_err(), "a ring has a limit");
+}
+
+#[test]
 fn a_ring_is_read_as_it_was_written_or_not_at_all() {
     let mut ring = Keyring::new(&seed(1), 10);
     ring.add(&seed(2), 20).expect("adds");

@@ -1,9 +1,6 @@
 //! The keyring of a state folder in a backup: wrapped by a passphrase, which comes from the environment
 //! alone, because other users can see a process's arguments.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
@@ -12,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use keys::{Keyring, Secret};
 
 use crate::command::env;
+use crate::private;
 
 /// The variable that the passphrase is read from.
 pub const VARIABLE: &str = "MARGRAVE_BACKUP_PASSPHRASE";
@@ -47,20 +45,56 @@ pub fn unwrap(wrapped: &str, passphrase: &Secret) -> anyhow::Result<Keyring> {
     Ok(Keyring::unwrap(&bytes, passphrase)?)
 }
 
-/// Makes `ring` the keyring of the state folder; one that is there is moved to `aside`.
-pub fn place(state: &Path, ring: &Keyring, aside: &Path) -> anyhow::Result<()> {
-    let (path, beside) = (state.join(KEYRING), state.join(format!("{KEYRING}.restoring")));
-    let writing = || format!("cannot write {}", path.display());
-    let _ = std::fs::remove_file(&beside);
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside);
-    let mut file = file.with_context(writing)?;
-    file.write_all(ring.to_json().expose()).with_context(writing)?;
-    file.sync_all().with_context(writing)?;
-    if path.exists() {
-        std::fs::create_dir_all(aside).with_context(writing)?;
-        std::fs::rename(&path, aside.join(KEYRING)).with_context(writing)?;
+/// A keyring that comes to a state folder in place of the one that is there. Each step is done whole or not
+/// at all.
+pub struct Coming<'a> {
+    state: &'a Path,
+    ring: Keyring,
+    aside: &'a Path,
+}
+
+impl<'a> Coming<'a> {
+    /// `ring` to `state`, and what was there to the folder `aside`.
+    pub fn to(state: &'a Path, ring: Keyring, aside: &'a Path) -> Self {
+        Self { state, ring, aside }
     }
-    std::fs::rename(&beside, &path).with_context(writing)
+
+    /// Keeps a copy of what is there.
+    pub fn keep_old(&self) -> anyhow::Result<()> {
+        let Some(old) = self.there()? else { return Ok(()) };
+        let making = || format!("cannot make {}", self.aside.display());
+        std::fs::create_dir_all(self.aside).with_context(making)?;
+        private::replace(&self.aside.join(KEYRING), old.expose())
+    }
+
+    /// Opens what either opens. One that is no keyring opens nothing.
+    pub fn open_both(&self) -> anyhow::Result<()> {
+        let old = self.there()?.and_then(|text| Keyring::from_json(text.expose()).ok());
+        let both = old.map_or_else(|| Ok(self.ring.clone()), |old| old.with(&self.ring));
+        let both = both.context(
+            "the keyrings of the folder and of the backup cannot be joined: start the platform once, which ends a \
+             rotation of keys that was cut off",
+        )?;
+        self.write(&both)
+    }
+
+    /// Opens what the new one opens, and nothing else.
+    pub fn close_old(&self) -> anyhow::Result<()> {
+        self.write(&self.ring)
+    }
+
+    fn there(&self) -> anyhow::Result<Option<Secret>> {
+        let path = self.state.join(KEYRING);
+        match std::fs::read(&path) {
+            Ok(text) => Ok(Some(Secret::new(text))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    fn write(&self, ring: &Keyring) -> anyhow::Result<()> {
+        private::replace(&self.state.join(KEYRING), ring.to_json().expose())
+    }
 }
 
 #[cfg(test)]
@@ -69,26 +103,51 @@ mod tests {
 
     use super::*;
 
+    fn ring(seed: u8) -> Keyring {
+        Keyring::new(&keys::Seed::new([seed; 32]), 1)
+    }
+
+    fn place(state: &Path, ring: &Keyring, aside: &Path) {
+        let coming = Coming::to(state, ring.clone(), aside);
+        coming.keep_old().unwrap();
+        coming.open_both().unwrap();
+        coming.close_old().unwrap();
+    }
+
     #[test]
     fn a_keyring_travels_wrapped() {
         let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let word = |text: &str| Secret::from(text.to_owned());
         let right = word("correct horse battery");
         assert_eq!(wrap(from.path(), &right).unwrap(), None);
-        let ring = Keyring::new(&keys::Seed::new([7; 32]), 1);
-        place(from.path(), &ring, &from.path().join("aside")).unwrap();
+        place(from.path(), &ring(7), &from.path().join("aside"));
         let wrapped = wrap(from.path(), &right).unwrap().expect("there is one");
         assert!(unwrap(&wrapped, &word("correct horse batterz")).is_err());
         assert!(unwrap("no base64!", &right).is_err());
         assert!(wrap(from.path(), &word("short")).is_err());
 
-        let other = Keyring::new(&keys::Seed::new([8; 32]), 1);
-        place(to.path(), &other, &to.path().join("aside")).unwrap();
-        place(to.path(), &unwrap(&wrapped, &right).unwrap(), &to.path().join("aside")).unwrap();
+        let aside = to.path().join("aside");
+        place(to.path(), &ring(8), &aside);
+        assert!(!aside.exists(), "there was none");
+        place(to.path(), &unwrap(&wrapped, &right).unwrap(), &aside);
         let read = |path: &Path| Keyring::from_json(&std::fs::read(path).unwrap()).unwrap();
-        assert!(read(&to.path().join(KEYRING)) == ring);
-        assert!(read(&to.path().join("aside").join(KEYRING)) == other);
-        let mode = std::fs::metadata(to.path().join(KEYRING)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        assert!(read(&to.path().join(KEYRING)) == ring(7));
+        assert!(read(&aside.join(KEYRING)) == ring(8));
+        for path in [to.path().join(KEYRING), aside.join(KEYRING)] {
+            let mode = std::fs::metadata(path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn what_is_no_keyring_is_kept_and_opens_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (state, aside) = (folder.path(), folder.path().join("aside"));
+        std::fs::write(state.join(KEYRING), "{").unwrap();
+        place(state, &ring(7), &aside);
+        assert_eq!(std::fs::read_to_string(aside.join(KEYRING)).unwrap(), "{");
+        assert!(
+            Keyring::from_json(&std::fs::read(state.join(KEYRING)).unwrap()).unwrap() == ring(7)
+        );
     }
 }

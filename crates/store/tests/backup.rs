@@ -229,6 +229,25 @@ async fn a_store_that_cannot_be_read_is_replaced() {
     assert!(disk.sqlite().instance(&sample::instance_id("a")).await.unwrap().is_some());
 }
 
+/// Its file alone would not be all of it, and between two renamings it would be neither.
+#[tokio::test]
+async fn a_store_that_is_read_for_long_is_not_moved() {
+    let disk = OnDisk::fresh();
+    let store: Arc<dyn State> = Arc::new(disk.sqlite());
+    publish(&store, "a", "a.example.com").await;
+    let backup = back_up(&disk);
+    let reader = rusqlite::Connection::open(disk.path()).unwrap();
+    reader.execute_batch("BEGIN; SELECT epoch FROM meta").unwrap();
+    publish(&store, "b", "b.example.com").await;
+    drop(store);
+    let refused = bring(&backup, &disk, true).unwrap_err().to_string();
+    assert!(refused.contains("has been reading"), "{refused}");
+    assert!(disk.sqlite().instance(&sample::instance_id("b")).await.unwrap().is_some());
+    reader.execute_batch("COMMIT").unwrap();
+    let restored = bring(&backup, &disk, true).unwrap();
+    assert_eq!(ids(&restored.replaced.unwrap().difference.unwrap().unknown), ["b"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn its_copies_are_for_their_owner_alone() {

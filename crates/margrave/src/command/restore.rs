@@ -1,18 +1,20 @@
 //! `margrave restore`: the platform as a backup has it.
 
+mod exchange;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use keys::Keyring;
-use model::Requester;
+use model::{Requester, counted};
 use serde::Serialize;
 use store::sqlite::backup::{
     self, BackupError, Manifest, Named, Order, Reopened, Replaced, Restored,
 };
 use utoipa::ToSchema;
 
-use crate::dev::good;
+use self::exchange::Exchange;
 use crate::failure::Failure;
 use crate::output::Format;
 use crate::state::{self, State};
@@ -120,11 +122,8 @@ impl Args {
             },
         };
         let ring = self.keyring()?;
-        let restored = backup::restore(&order).map_err(refused)?;
-        let running = forget(&state)?;
-        if let Some(ring) = &ring {
-            wrapped::place(&self.state, ring, &aside)?;
-        }
+        let ready = backup::prepare(&order).map_err(refused)?;
+        let (restored, running) = Exchange::of(&state, ready, ring, &aside).make()?;
         let lacks = lacking(&state, &restored.sealed_with);
         let brought = Brought { running, lacks, ..Brought::of(restored) };
         Ok(self.output.print(&brought, || words(&brought, &self.state))?)
@@ -147,22 +146,6 @@ impl Args {
             ))),
         }
     }
-}
-
-/// What proxies have is judged by what they say: what was served before is another store's. Names the
-/// replicas that run, and what they keep is theirs.
-fn forget(state: &State) -> Result<Vec<String>, Failure> {
-    let (replicas, running) = state.replicas()?;
-    for replica in replicas {
-        let forgetting = || {
-            format!(
-                "the store is restored, but the replica `{}` remembers the one before",
-                replica.name()
-            )
-        };
-        good::forget(&replica).with_context(forgetting)?;
-    }
-    Ok(running)
 }
 
 /// Which of these the keyring of the folder lacks.
@@ -222,9 +205,9 @@ impl Brought {
 
 fn words(brought: &Brought, state: &Path) -> String {
     let mut text = format!(
-        "restored to {}: {} instances as of {}\n",
+        "restored to {}: {} as of {}\n",
         state.display(),
-        brought.instances,
+        counted(brought.instances, "instance"),
         when::shown(brought.at)
     );
     let _ = writeln!(
@@ -233,7 +216,8 @@ fn words(brought: &Brought, state: &Path) -> String {
         brought.epoch
     );
     if brought.in_progress > 0 {
-        let _ = writeln!(text, "{} operations that were in progress go on", brought.in_progress);
+        let operations = counted(brought.in_progress, "operation");
+        let _ = writeln!(text, "{operations} in progress will go on");
     }
     if let Some(replaced) = &brought.replaced {
         let _ = writeln!(text, "\nthe state that was there is kept: {replaced}");

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use difference::{Difference, Named, Reopened};
-pub use restore::{Order, Replaced, Restored, restore};
+pub use restore::{Order, Ready, Replaced, Restored, prepare, restore};
 
 use super::{OpenError, audit, open, schema};
 use crate::chain::Hash;
@@ -78,6 +78,12 @@ pub enum BackupError {
          aside first", .0.display()
     )]
     Occupied(PathBuf),
+    /// Somebody reads the store that is to be replaced, and does not end.
+    #[error(
+        "another process has been reading {} for long, so that it cannot be moved aside whole: end that, and restore \
+         again", .0.display()
+    )]
+    Read(PathBuf),
     /// A store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),

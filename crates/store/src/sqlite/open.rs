@@ -19,7 +19,7 @@ use crate::Clock;
 
 /// How long the writer waits for a stranger, such as somebody's `sqlite3`, before it says that it
 /// cannot commit.
-const STRANGER_WAIT: Duration = Duration::from_secs(1);
+pub(super) const STRANGER_WAIT: Duration = Duration::from_secs(1);
 /// What remains of a write-ahead log that once was longer.
 const LOG_KEPT_BYTES: u32 = 64 << 20;
 

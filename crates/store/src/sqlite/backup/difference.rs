@@ -78,9 +78,8 @@ pub(super) fn between(replaced: &Path, brought: &Path) -> Result<Difference, Bac
 impl Difference {
     /// What was revoked of proxies is so in the restored store, too.
     pub(super) fn keep_shut_out(&mut self) {
-        let (nodes, others) = self.reopened.drain(..).partition(|it| it.kind == "node");
-        self.reopened = others;
-        self.shut_out = Vec::into_iter(nodes).map(|it: Reopened| it.id).collect();
+        let nodes = self.reopened.extract_if(.., |it| it.kind == "node");
+        self.shut_out = nodes.map(|node| node.id).collect();
     }
 }
 

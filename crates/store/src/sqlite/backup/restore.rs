@@ -58,40 +58,109 @@ pub struct Replaced {
     pub difference: Option<Difference>,
 }
 
+/// A backup that can take the place of a store: everything is checked, and made ready beside it. What is
+/// there is untouched until [`Ready::take_place`]; what is never asked to goes away with this.
+#[derive(Debug)]
+pub struct Ready {
+    database: PathBuf,
+    beside: Beside,
+    /// What there will be.
+    pub restored: Restored,
+    _lock: File,
+}
+
 /// Restores a backup.
 ///
 /// # Errors
 /// The backup is damaged, of a newer release, or there is a store in use or in the way. What was
 /// there before is untouched.
 pub fn restore(order: &Order<'_>) -> Result<Restored, BackupError> {
-    let Order { backup, database, aside, at, .. } = *order;
-    let _lock = open::lock(database)?;
+    let ready = prepare(order)?;
+    ready.keep_old()?;
+    ready.take_place()?;
+    Ok(ready.restored)
+}
+
+/// Makes a backup ready to take its place.
+///
+/// # Errors
+/// The backup is damaged, of a newer release, or there is a store in use or in the way.
+pub fn prepare(order: &Order<'_>) -> Result<Ready, BackupError> {
+    let Order { backup, database, aside, .. } = *order;
+    let lock = open::lock(database)?;
     if database.exists() && aside.is_none() {
         return Err(BackupError::Occupied(database.to_owned()));
     }
-    let beside = with_suffix(database, ".restoring");
-    let made = unpack(backup, &beside).and_then(|manifest| {
-        let mut replaced = database.exists().then(|| examine(database, &beside)).transpose()?;
-        if let (Some(replaced), Some(aside)) = (&mut replaced, aside) {
-            replaced.database = aside.join(database.file_name().unwrap_or_default());
+    let beside = Beside(with_suffix(database, ".restoring"));
+    let manifest = unpack(backup, &beside.0)?;
+    let mut replaced = database.exists().then(|| examine(database, &beside.0)).transpose()?;
+    if let (Some(replaced), Some(aside)) = (&mut replaced, aside) {
+        replaced.database = aside.join(database.file_name().unwrap_or_default());
+    }
+    let restored = begin(&beside.0, order, manifest, replaced)?;
+    sync(&beside.0)?;
+    Ok(Ready { database: database.to_owned(), beside, restored, _lock: lock })
+}
+
+impl Ready {
+    /// Keeps the store whose place will be taken, where [`Replaced`] says; it stays in its place, too: at no
+    /// moment is there none.
+    ///
+    /// # Errors
+    /// There is something already.
+    pub fn keep_old(&self) -> Result<(), BackupError> {
+        let Some(Replaced { database: to, .. }) = &self.restored.replaced else { return Ok(()) };
+        let failed = |source| BackupError::File { path: to.clone(), source };
+        let folder = to.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        if to.exists() {
+            return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
         }
-        let restored = begin(&beside, order, manifest, replaced)?;
-        sync(&beside)?;
-        Ok(restored)
-    });
-    if made.is_err() {
-        // What is half made helps nobody; the error is what matters.
-        let _ = std::fs::remove_file(&beside);
+        if std::fs::hard_link(&self.database, to).is_err() {
+            std::fs::copy(&self.database, to).map_err(failed)?;
+        }
+        sync(folder)
     }
-    let restored = made?;
-    if let Some(replaced) = &restored.replaced {
-        move_aside(database, &replaced.database)?;
+
+    /// It is the store from now on.
+    ///
+    /// # Errors
+    /// A file cannot be moved. The old one is still in its place.
+    pub fn take_place(&self) -> Result<(), BackupError> {
+        if let Some(Replaced { database: to, .. }) = &self.restored.replaced {
+            self.move_log(to)?;
+        }
+        let database = &self.database;
+        let failed = |source| BackupError::File { path: database.clone(), source };
+        std::fs::rename(&self.beside.0, database).map_err(failed)?;
+        sync(database.parent().unwrap_or(Path::new(".")))?;
+        let Restored { manifest, epoch, .. } = &self.restored;
+        tracing::info!(epoch, of = manifest.at, "restored");
+        Ok(())
     }
-    let failed = |source| BackupError::File { path: database.to_owned(), source };
-    std::fs::rename(&beside, database).map_err(failed)?;
-    sync(database.parent().unwrap_or(Path::new(".")))?;
-    tracing::info!(epoch = restored.epoch, at, "restored");
-    Ok(restored)
+
+    /// The log of what was replaced, in which nothing is that its file lacks, unless that cannot be read.
+    fn move_log(&self, to: &Path) -> Result<(), BackupError> {
+        for suffix in ["-wal", "-shm"] {
+            let log = with_suffix(&self.database, suffix);
+            let failed = |source| BackupError::File { path: log.clone(), source };
+            if log.exists() {
+                std::fs::rename(&log, with_suffix(to, suffix)).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A file that goes when it is not needed, or no more: what is half made helps nobody.
+#[derive(Debug)]
+struct Beside(PathBuf);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // It is not there once it has taken its place.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -153,13 +222,15 @@ fn inspect(beside: &Path, manifest: &Manifest) -> Result<(), BackupError> {
 }
 
 /// What is about to be replaced. A store that cannot be read is replaced all the same: that may be
-/// why it is.
+/// why it is. One that somebody reads for long is not.
 fn examine(database: &Path, beside: &Path) -> Result<Replaced, BackupError> {
     let conn = Connection::open(database)?;
-    // So that the file alone is all of it.
-    let whole = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-    if let Err(error) = whole {
-        tracing::warn!(%error, "the old store's log cannot be copied into its file");
+    conn.busy_timeout(open::STRANGER_WAIT)?;
+    // So that the file alone is all of it, and one renaming replaces it whole.
+    match conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)) {
+        Ok(false) => {}
+        Ok(true) => return Err(BackupError::Read(database.to_owned())),
+        Err(error) => tracing::warn!(%error, "the old store's log cannot be copied into its file"),
     }
     let told = tell(&conn).ok().map(|told| (told.epoch, told.revision, told.audit_head));
     drop(conn);
@@ -229,25 +300,4 @@ fn sealed_with(conn: &Connection) -> Result<Vec<String>, BackupError> {
     let mut statement = conn.prepare(sql)?;
     let keys = statement.query_map([], |row| row.get(0))?;
     Ok(keys.collect::<rusqlite::Result<_>>()?)
-}
-
-/// Moves a store to `to`, with whatever of its log could not be copied into it. The file itself
-/// stays in its place, too, until the restored one takes it: at no moment is there none.
-fn move_aside(database: &Path, to: &Path) -> Result<(), BackupError> {
-    let failed = |source| BackupError::File { path: to.to_owned(), source };
-    let folder = to.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    if to.exists() {
-        return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
-    }
-    if std::fs::hard_link(database, to).is_err() {
-        std::fs::copy(database, to).map_err(failed)?;
-    }
-    for suffix in ["-wal", "-shm"] {
-        let log = with_suffix(database, suffix);
-        if log.exists() {
-            std::fs::rename(&log, with_suffix(to, suffix)).map_err(failed)?;
-        }
-    }
-    sync(folder)
 }
