@@ -17,6 +17,7 @@ mod plan;
 mod platform;
 mod platforms;
 mod proofs;
+mod reading;
 mod render;
 mod rollouts;
 mod search;

@@ -56,6 +56,8 @@ pub(crate) struct Door {
     operator: Arc<Principal>,
     known: Known,
     pub(crate) attempts: Attempts,
+    /// Of hosts to join, which are counted apart: they shut out no person.
+    pub(crate) hosts: Attempts,
 }
 
 impl Door {
@@ -68,6 +70,7 @@ impl Door {
             operator: Arc::new(operator),
             known: Known::default(),
             attempts: Attempts::default(),
+            hosts: Attempts::default(),
         }
     }
 }

@@ -68,6 +68,13 @@ impl Error {
         Self { retry_after_s, ..Self::new(StatusCode::TOO_MANY_REQUESTS, description) }
     }
 
+    /// The same, once too often.
+    pub(crate) fn too_often(self, retry_after_s: u64) -> Self {
+        let late = Self::too_many(retry_after_s);
+        let description = format!("{}; {}", self.description, late.description);
+        Self { code: self.code, description, ..late }
+    }
+
     pub(crate) fn not_found(description: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, description)
     }

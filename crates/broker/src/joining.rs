@@ -64,10 +64,18 @@ impl Joining {
 }
 
 impl Broker {
-    /// Somebody's token or proof was not good. Attempts are not counted, as at the door: neither can be
-    /// guessed, and all hosts may come from one address, that of a balancer, and operators with them.
-    pub(crate) fn not_let_in(&self, from: IpAddr) {
+    /// Somebody's token or proof was not good, for the reason given. An address that comes with many such is told
+    /// to wait, and the log no more of it. Only what is not good is told so: neither can be guessed, and all hosts
+    /// may come from one address, that of a balancer.
+    pub(crate) fn not_let_in(&self, from: IpAddr, why: Error) -> Error {
+        let now = self.now();
+        if let Some(wait_s) = self.door.hosts.must_wait_s(from, now) {
+            metrics::denied("join_limited");
+            return why.too_often(wait_s);
+        }
+        self.door.hosts.failed(from, now);
         metrics::denied("join");
         tracing::info!(%from, "a host was not let in");
+        why
     }
 }

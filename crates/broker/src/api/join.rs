@@ -126,16 +126,16 @@ pub(crate) async fn join(
     let joining = Joining::of(&broker)?;
     let secret = wish.token.parse::<AccessSecret>().ok();
     let secret = secret.filter(|secret| secret.kind() == AccessKind::Join);
-    let asked = Request::read(&wish.request).map_err(refused)?;
     let now = broker.now();
     let token = match &secret {
         Some(secret) => joining.nodes.join_token(&secret.hash(), now).await?,
         None => None,
     };
     let (Some(secret), Some(token)) = (secret.as_ref(), token) else {
-        broker.not_let_in(from);
-        return Err(no_token());
+        return Err(broker.not_let_in(from, no_token()));
     };
+    // What costs most comes last: whoever has no token has cost a look into an index.
+    let asked = Request::read(&wish.request).map_err(refused)?;
     let node = match token.node {
         Some(node) => node,
         None => {
@@ -162,7 +162,7 @@ pub(crate) async fn join(
     let join = Join { secret: secret.hash(), node: name.node.clone(), certificate, entry };
     match joining.nodes.join(join).await? {
         Joins::Yes => Ok(Json(Admission::new(joining, &name, issued, now))),
-        Joins::NoToken => Err(no_token()),
+        Joins::NoToken => Err(broker.not_let_in(from, no_token())),
         Joins::Taken => Err(Error::conflict(format!(
             "there is a proxy `{}` already: of another group, or by chance; ask for another token",
             name.node
@@ -194,10 +194,7 @@ pub(crate) async fn renew(
         shown.verify(&asked, &proof)?;
         Ok(shown)
     });
-    let shown = judged.map_err(|why| {
-        broker.not_let_in(from);
-        refused(why)
-    })?;
+    let shown = judged.map_err(|why| broker.not_let_in(from, refused(why)))?;
     let again = |why: &str| {
         Error::forbidden(format!(
             "the certificate of `{}` {why}: join again, with a token that an operator makes",

@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio_util::io::ReaderStream;
 use utoipa::ToSchema;
 
+use super::reading::Reading;
 use crate::body::JsonBody;
 use crate::error::{Error, ErrorBody};
 use crate::identity::requester;
@@ -49,7 +50,7 @@ pub(crate) async fn backup(
         tracing::error!(%why, "a backup was not made");
         Error::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the backup cannot be made: {why}"))
     })?;
-    let content = HeldUntilRead { content, _place: place };
+    let content = Reading::new(content, place);
     let mut response = Body::from_stream(ReaderStream::new(content)).into_response();
     let kind = HeaderValue::from_static("application/octet-stream");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -109,20 +110,4 @@ pub(crate) async fn confirm_removal(
     crate::principal::operator(&who)?;
     let entry = entry(&who, &headers, "fleet.confirm-removal")?;
     Ok(Json(broker.parts.keeper.confirm_removals(broker.now(), entry).await?))
-}
-
-/// The next backup begins when this one was read, or its reader has gone.
-struct HeldUntilRead {
-    content: crate::port::Content,
-    _place: tokio::sync::OwnedSemaphorePermit,
-}
-
-impl tokio::io::AsyncRead for HeldUntilRead {
-    fn poll_read(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-        buffer: &mut tokio::io::ReadBuf<'_>,
-    ) -> std::task::Poll<std::io::Result<()>> {
-        std::pin::Pin::new(&mut self.content).poll_read(context, buffer)
-    }
 }

@@ -108,24 +108,50 @@ async fn a_bad_request_does_not_use_the_token_up() {
     assert_eq!(join(&harness, &token, &Applicant::new().unwrap()).await.status, 200);
 }
 
-/// They may all come from the address of a balancer.
+/// They may all come from the address of a balancer, as operators may.
 #[tokio::test]
-async fn who_guesses_holds_nobody_up() {
+async fn who_guesses_is_told_to_wait_and_holds_nobody_up() {
     let harness = Harness::new();
     let host = Applicant::new().unwrap();
-    let token = invite(&harness, json!({"group": "eu"})).await;
-    let joined = join(&harness, &token, &host).await;
+    let used = invite(&harness, json!({"group": "eu"})).await;
+    let joined = join(&harness, &used, &host).await;
     let certificate = joined.body["certificate"].clone();
-    for _ in 0..21 {
+    let stranger = Applicant::new().unwrap();
+    for _ in 0..10 {
         assert_eq!(join(&harness, "mgj_guess", &host).await.status, 403);
-        assert_eq!(join(&harness, &token, &host).await.status, 403);
-        let (refused, _) = renew(&harness, &certificate, &Applicant::new().unwrap()).await;
-        assert_eq!(refused.status, 403, "{refused:?}");
+        assert_eq!(renew(&harness, &certificate, &stranger).await.0.status, 403);
     }
-    let (renewed, _) = renew(&harness, &certificate, &host).await;
-    assert_eq!(renewed.status, 200, "{renewed:?}");
+    let late = [
+        join(&harness, "mgj_guess", &host).await,
+        join(&harness, &used, &host).await,
+        renew(&harness, &certificate, &stranger).await.0,
+    ];
+    for late in late {
+        assert_eq!((late.status, &late.headers["retry-after"]), (429, &"3".parse().unwrap()));
+        assert!(said(&late).contains("try again later"), "{late:?}");
+        assert_eq!(late.body["error"], "Forbidden", "by which it knows that its own is not good");
+    }
+    let (renewed, next) = renew(&harness, &certificate, &host).await;
+    assert_eq!(renewed.status, 200);
     let token = invite(&harness, json!({"group": "eu", "node": "another"})).await;
     assert_eq!(join(&harness, &token, &host).await.status, 200);
+    assert_eq!(
+        harness.call_as("Basic d3Jvbmc6d3Jvbmc=", "GET", "/v1/nodes", None).await.status,
+        401
+    );
+
+    harness.pass(3_000);
+    assert_eq!(join(&harness, &used, &host).await.status, 403, "one more is forgiven");
+    assert_eq!(join(&harness, &used, &host).await.status, 429);
+    let (renewed, _) = renew(&harness, &renewed.body["certificate"], &next).await;
+    assert_eq!(renewed.status, 200);
+}
+
+#[tokio::test]
+async fn a_stranger_costs_no_signature() {
+    let harness = Harness::new();
+    let wish = json!({"token": "mgj_guess", "request": "no request"});
+    assert_eq!(harness.call_as("", "POST", "/v1/join", Some(wish)).await.status, 403);
 }
 
 #[tokio::test]

@@ -115,6 +115,8 @@ impl Host {
         let said = refusal.description.unwrap_or_else(|| format!("the broker answers {status}"));
         match status.as_u16() {
             403 => Err(NotAdmitted::Denied(said)),
+            // The same, and others of this address before it.
+            429 if refusal.error.as_deref() == Some("Forbidden") => Err(NotAdmitted::Denied(said)),
             400 | 409 => Err(Failure::Refused(said).into()),
             _ => Err(anyhow!(said).into()),
         }
