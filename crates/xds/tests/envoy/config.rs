@@ -39,13 +39,18 @@ pub(crate) enum Way {
     Single(&'static str),
     /// It polls.
     Polling,
+    /// On one stream of delta, a cluster when a request names it: beside all of them, which it has asked for, too, or
+    /// alone.
+    OnDemand { beside_all: bool },
 }
 
 impl Way {
     /// Where an Envoy that asks in this way is told to ask.
     pub(crate) fn source(self) -> Value {
         let source = match self {
-            Self::Aggregated(_) => return json!({"ads": {}, "resource_api_version": "V3"}),
+            Self::Aggregated(_) | Self::OnDemand { .. } => {
+                return json!({"ads": {}, "resource_api_version": "V3"});
+            }
             Self::Single(api) => json!({
                 "api_type": api, "transport_api_version": "V3",
                 "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}],
@@ -57,6 +62,25 @@ impl Way {
         };
         json!({"api_config_source": source, "resource_api_version": "V3"})
     }
+}
+
+fn filters(way: Way) -> Value {
+    let filter = |name: &str, message: &str, config: Value| {
+        let mut typed = json!({"@type": format!("type.googleapis.com/envoy.extensions.filters.http.{message}")});
+        config
+            .as_object()
+            .into_iter()
+            .flatten()
+            .for_each(|(key, value)| typed[key] = value.clone());
+        json!({"name": name, "typed_config": typed})
+    };
+    let router = filter("router", "router.v3.Router", json!({}));
+    if !matches!(way, Way::OnDemand { .. }) {
+        return json!([router]);
+    }
+    // Longer than any test waits: an answer comes because it was given, or not at all.
+    let odcds = json!({"odcds": {"source": way.source(), "timeout": "600s"}});
+    json!([filter("on_demand", "on_demand.v3.OnDemand", odcds), router])
 }
 
 /// The listener that keys its scopes by exposure and host.
@@ -80,9 +104,7 @@ pub(crate) fn listener(at: SocketAddr, way: Way) -> Resource {
             "scoped_rds": {"scoped_rds_config_source": way.source()},
         },
         "early_header_mutation_extensions": [{"name": "scope", "typed_config": mutation}],
-        "http_filters": [{"name": "router", "typed_config": {
-            "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
-        }}],
+        "http_filters": filters(way),
     });
     let filter = json!({"name": "http", "typed_config": manager});
     let json = json!({
@@ -90,6 +112,9 @@ pub(crate) fn listener(at: SocketAddr, way: Way) -> Resource {
     });
     resource(LISTENER, "public", json)
 }
+
+/// Names the cluster of a request, where that is known by it alone.
+pub(crate) const CLUSTER_HEADER: &str = "x-to";
 
 /// One owner's wish.
 #[derive(Clone)]
@@ -126,6 +151,10 @@ impl Tenant {
     pub(crate) fn resources(&self, way: Way) -> Vec<Resource> {
         let cluster = format!("{}/{}", self.name, self.cluster);
         let route = format!("public/{}", self.name);
+        let to = match way {
+            Way::OnDemand { .. } => json!({"cluster_header": CLUSTER_HEADER}),
+            _ => json!({"cluster": cluster}),
+        };
         let mut all = vec![
             resource(
                 CLUSTER,
@@ -150,7 +179,7 @@ impl Tenant {
                     "name": route,
                     "virtual_hosts": [{"name": "all", "domains": self.hosts, "routes": [{
                         "name": "all", "match": {"safe_regex": {"regex": self.regex}},
-                        "route": {"cluster": cluster},
+                        "route": to,
                         "response_headers_to_add": [{"header": {"key": "x-says", "value": self.says}}],
                     }]}],
                 }),

@@ -19,7 +19,7 @@ use crate::port::Port;
 use crate::traffic::{get, try_get};
 
 /// Long enough for a busy machine; nothing waits this long when all is well.
-const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
 /// What was heard of a proxy.
 #[derive(Default, Clone)]
@@ -205,7 +205,7 @@ impl Edge {
         numbers.filter_map(|number| number.parse::<u64>().ok()).sum()
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 }
@@ -242,8 +242,16 @@ fn binary() -> PathBuf {
 
 fn envoy(folder: &tempfile::TempDir, way: Way, xds: SocketAddr, admin: SocketAddr) -> Child {
     let retry = json!({"retry_back_off": {"base_interval": "0.1s", "max_interval": "0.5s"}});
-    let mut dynamic = json!({"lds_config": way.source(), "cds_config": way.source()});
-    if let Way::Aggregated(api) = way {
+    let mut dynamic = json!({"lds_config": way.source()});
+    if way != (Way::OnDemand { beside_all: false }) {
+        dynamic["cds_config"] = way.source();
+    }
+    let aggregated = match way {
+        Way::Aggregated(api) => Some(api),
+        Way::OnDemand { .. } => Some("DELTA_GRPC"),
+        Way::Single(_) | Way::Polling => None,
+    };
+    if let Some(api) = aggregated {
         dynamic["ads_config"] = json!({
             "api_type": api, "transport_api_version": "V3",
             "grpc_services": [{"envoy_grpc": {"cluster_name": "xds", "retry_policy": retry}}],

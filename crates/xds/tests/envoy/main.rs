@@ -5,6 +5,8 @@ mod config;
 #[cfg(test)]
 mod edge;
 #[cfg(test)]
+mod on_demand;
+#[cfg(test)]
 #[path = "../../../plane/tests/it/port.rs"]
 mod port;
 #[cfg(test)]

@@ -9,6 +9,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use crate::config::CLUSTER_HEADER;
+
 /// An HTTP/1.1 answer.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
@@ -32,7 +34,16 @@ impl Connection {
     }
 
     pub(crate) async fn get(&mut self, host: &str, path: &str) -> std::io::Result<Answer> {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n");
+        self.ask(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n")).await
+    }
+
+    /// A request for a cluster by name.
+    pub(crate) async fn get_of(&mut self, host: &str, cluster: &str) -> std::io::Result<Answer> {
+        let names = format!("{CLUSTER_HEADER}: {cluster}");
+        self.ask(format!("GET / HTTP/1.1\r\nhost: {host}\r\n{names}\r\n\r\n")).await
+    }
+
+    async fn ask(&mut self, request: String) -> std::io::Result<Answer> {
         self.0.write_all(request.as_bytes()).await?;
         let mut answer = Answer::default();
         let first = self.line().await?;
