@@ -488,6 +488,8 @@ fn a_group_without_proxies_has_no_say_and_is_forgotten_in_time() {
 
 #[path = "state_simulation.rs"]
 mod simulation;
+#[path = "summary_tests.rs"]
+mod summaries;
 #[path = "trial_tests.rs"]
 mod trials;
 

@@ -94,7 +94,7 @@ impl Plane {
 }
 
 impl State {
-    fn summary(&self) -> Summary {
+    pub(crate) fn summary(&self) -> Summary {
         let view = self.fleet();
         let groups = self.groups.iter().filter(|(_, group)| !group.streams.is_empty());
         let mut summary = Summary {

@@ -54,6 +54,16 @@ impl World {
         self.say(Event::Opened { stream: StreamId(proxy), node, early });
     }
 
+    /// It refuses `a` at 5 and `b` at 6, which is one more than is believed.
+    fn refuses_two(&mut self, canary: u64) {
+        for (owner, revision) in [("a", 5), ("b", 6)] {
+            let route = format!("route internal/{owner} bad");
+            self.changes(owner, revision, &[&route]);
+            self.rejects(canary, owner, &route);
+            self.seq = self.cache().seq();
+        }
+    }
+
     fn settles(&mut self, proxy: u64, owner: &str) -> Vec<InstanceId> {
         let (stream, owner, seq) = (StreamId(proxy), owner.into(), self.seq);
         let again = self.say(Event::Settled { stream, owner, seq });
@@ -328,12 +338,7 @@ async fn a_canary_that_refuses_everybody_is_found_out_and_those_it_wronged_go_on
 #[tokio::test(start_paused = true)]
 async fn two_canaries_that_agree_convict_again() {
     let (mut world, first) = with_canary(4);
-    for (owner, revision) in [("a", 5), ("b", 6)] {
-        let route = format!("route internal/{owner} bad");
-        world.changes(owner, revision, &[&route]);
-        world.rejects(first, owner, &route);
-        world.seq = world.cache().seq();
-    }
+    world.refuses_two(first);
     world.tick();
     let next = world.appointed().unwrap();
     world.say(Event::Closed { stream: StreamId(next) });
@@ -348,12 +353,7 @@ async fn two_canaries_that_agree_convict_again() {
 #[tokio::test(start_paused = true)]
 async fn what_changes_while_another_canary_is_on_its_way_goes_to_nobody_else() {
     let (mut world, first) = with_canary(4);
-    for (owner, revision) in [("a", 5), ("b", 6)] {
-        let route = format!("route internal/{owner} bad");
-        world.changes(owner, revision, &[&route]);
-        world.rejects(first, owner, &route);
-        world.seq = world.cache().seq();
-    }
+    world.refuses_two(first);
     world.changes("c", 7, &["route internal/c bad"]);
     assert!(world.held().is_empty(), "{:?}", world.held());
 }

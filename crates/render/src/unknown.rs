@@ -124,6 +124,27 @@ mod tests {
                 "FaultAbort.response_body`",
             ),
             (
+                "envoy.config.listener.v3.Filter",
+                json!({"name": "f", "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.http.body_size_limit.v3.BodySizeLimit",
+                }}),
+                Some("typed_config"),
+                "`envoy.extensions.filters.http.body_size_limit.v3.BodySizeLimit`",
+            ),
+            (
+                "envoy.extensions.filters.http.mcp.v3.Mcp",
+                json!({"traffic_mode": "NOOP"}),
+                Some("traffic_mode"),
+                "`NOOP` of TrafficMode",
+            ),
+            // Known, and held to other rules: Envoy is asked.
+            (
+                "envoy.extensions.filters.http.buffer.v3.Buffer",
+                json!({"max_request_bytes": 7}),
+                None,
+                "",
+            ),
+            (
                 "envoy.config.cluster.v3.Cluster",
                 json!({"name": "c", "connect_timeout": "1s", "lb_policy": "MAGLEV"}),
                 None,

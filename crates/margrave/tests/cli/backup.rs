@@ -59,6 +59,55 @@ fn tells_who_is_in_again(words: &str, binding: &str) {
     assert_eq!(again, ["  token ci: `margrave token revoke ci`", rotate, &unbind], "{words}");
 }
 
+/// What somebody has laid there for the backup is not what it is written to.
+fn is_backed_up(state: &Path) {
+    let laid = state.join("yesterday.backup.part");
+    std::fs::write(&laid, "").expect("written");
+    std::fs::set_permissions(&laid, std::fs::Permissions::from_mode(0o666)).expect("written");
+    let made = said(state, "backup yesterday.backup");
+    assert!(made.starts_with("yesterday.backup: 2 instances as of 20"), "{made}");
+    let mode = std::fs::metadata(state.join("yesterday.backup"))
+        .expect("it is there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let again = run(state, "backup yesterday.backup");
+    assert_eq!(again.status.code(), Some(64), "{}", text(&again.stderr));
+}
+
+/// One of each kind is made, changed, deleted or ended.
+fn goes_on(state: &Path, binding: &str) {
+    apply(state, "shop", 3001);
+    apply(state, "new", 3000);
+    said(state, "delete blog --yes");
+    said(state, "token revoke ci");
+    said(state, "platform rotate ci-platform");
+    said(state, &format!("unbind {binding} shop"));
+}
+
+fn tells_what_was_done_since(words: &str, binding: &str) {
+    for (what, service) in
+        [("made since the backup", "new"), ("changed since", "shop"), ("deleted since", "blog")]
+    {
+        let listed = words.split(what).nth(1).unwrap_or_else(|| panic!("{what}: {words}"));
+        let line = listed.lines().nth(1).unwrap_or_default();
+        assert!(line.starts_with(&format!("  {service} of default (")), "{what}: {words}");
+    }
+    assert!(words.contains("epoch 2"), "{words}");
+    tells_who_is_in_again(words, binding);
+}
+
+/// By the audit log, which goes on from the backup's.
+fn was_restored_once(state: &Path) {
+    let log: Value = serde_json::from_str(&said(state, "audit list -o json")).expect("JSON");
+    let log = log.as_array().expect("a list");
+    let restores: Vec<_> =
+        log.iter().filter(|line| line["entry"]["action"] == "platform.restore").collect();
+    assert_eq!(restores.len(), 1, "{log:?}");
+    assert_eq!(restores[0]["entry"]["detail"]["epoch"], 2);
+    said(state, "audit verify");
+}
+
 #[test]
 fn yesterday_comes_back_in_words() {
     let folder = tempfile::tempdir().unwrap();
@@ -69,22 +118,8 @@ fn yesterday_comes_back_in_words() {
     apply(&state, "shop", 3000);
     apply(&state, "blog", 3000);
     let binding = let_in(&state);
-    // What somebody has laid there for it is not what it is written to.
-    let laid = state.join("yesterday.backup.part");
-    std::fs::write(&laid, "").unwrap();
-    std::fs::set_permissions(&laid, std::fs::Permissions::from_mode(0o666)).unwrap();
-    let made = said(&state, "backup yesterday.backup");
-    assert!(made.starts_with("yesterday.backup: 2 instances as of 20"), "{made}");
-    let mode = std::fs::metadata(state.join("yesterday.backup")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
-    let again = run(&state, "backup yesterday.backup");
-    assert_eq!(again.status.code(), Some(64), "{}", text(&again.stderr));
-    apply(&state, "shop", 3001);
-    apply(&state, "new", 3000);
-    said(&state, "delete blog --yes");
-    said(&state, "token revoke ci");
-    said(&state, "platform rotate ci-platform");
-    said(&state, &format!("unbind {binding} shop"));
+    is_backed_up(&state);
+    goes_on(&state, &binding);
     let in_use = run(&state, "restore yesterday.backup --replace");
     assert_eq!(in_use.status.code(), Some(1), "{}", text(&in_use.stderr));
     assert!(text(&in_use.stderr).contains("in use by another"), "{}", text(&in_use.stderr));
@@ -95,28 +130,11 @@ fn yesterday_comes_back_in_words() {
     assert_eq!(kept.status.code(), Some(3));
     assert!(text(&kept.stderr).contains("--replace"), "{}", text(&kept.stderr));
     let words = said(&state, "restore yesterday.backup --replace");
-    for (what, service) in
-        [("made since the backup", "new"), ("changed since", "shop"), ("deleted since", "blog")]
-    {
-        let listed = words.split(what).nth(1).unwrap_or_else(|| panic!("{what}: {words}"));
-        let line = listed.lines().nth(1).unwrap_or_default();
-        assert!(line.starts_with(&format!("  {service} of default (")), "{what}: {words}");
-    }
-    assert!(words.contains("epoch 2"), "{words}");
-    tells_who_is_in_again(&words, &binding);
+    tells_what_was_done_since(&words, &binding);
 
     let dev = start();
     assert_eq!(services(&state), ["blog", "shop"]);
-    let log: Value = serde_json::from_str(&said(&state, "audit list -o json")).expect("JSON");
-    let restores: Vec<_> = log
-        .as_array()
-        .expect("a list")
-        .iter()
-        .filter(|line| line["entry"]["action"] == "platform.restore")
-        .collect();
-    assert_eq!(restores.len(), 1, "{log}");
-    assert_eq!(restores[0]["entry"]["detail"]["epoch"], 2);
-    said(&state, "audit verify");
+    was_restored_once(&state);
     apply(&state, "later", 3000);
     assert_eq!(dev.end(Signal::TERM).code(), Some(0));
 
