@@ -13,13 +13,17 @@ use prost::Message;
 use crate::wire::{Messages, Request, Resource, Response, answer, begun_with, frame};
 
 /// The types that a proxy asks for, in Envoy's order.
-pub(crate) const TYPES: [&str; 5] = [
+pub(crate) const TYPES: [&str; 6] = [
+    type_urls::RUNTIME,
     type_urls::CLUSTER,
     type_urls::ENDPOINT,
     type_urls::LISTENER,
     type_urls::SCOPED_ROUTE,
     type_urls::ROUTE,
 ];
+
+/// The layer of the runtime that every bootstrap of ours asks for.
+pub(crate) const LAYER: &str = "margrave";
 
 /// `envoy.config.core.v3.Node`, as much of it as names a proxy.
 #[derive(Clone, PartialEq, Message)]
@@ -69,6 +73,14 @@ impl Known {
         self.0.get(type_url).into_iter().flatten()
     }
 
+    /// What it asks for of a type that is asked for by names.
+    pub(crate) fn asked(&self, type_url: &str) -> Vec<String> {
+        match type_url {
+            type_urls::RUNTIME => vec![LAYER.to_owned()],
+            _ => self.of(type_url).map(|(name, _)| name.clone()).collect(),
+        }
+    }
+
     fn has(&self, type_url: &str, name: &str) -> bool {
         self.0.get(type_url).is_some_and(|names| names.contains_key(name))
     }
@@ -92,11 +104,10 @@ impl Known {
     /// request with all that it has, since versions are told by the first alone.
     pub(crate) fn comes_back(&self) -> Arc<[Bytes]> {
         let hello = |type_url: &&str| {
-            let names = self.of(type_url).map(|(name, _)| name.clone());
             frame(&Hello {
                 node: None,
                 type_url: (*type_url).to_owned(),
-                subscribe: if is_named(type_url) { names.collect() } else { Vec::new() },
+                subscribe: if is_named(type_url) { self.asked(type_url) } else { Vec::new() },
                 initial: self.of(type_url).map(|(a, b)| (a.clone(), b.clone())).collect(),
             })
         };
@@ -106,7 +117,7 @@ impl Known {
 
 /// Whether a type is asked for by names.
 pub(crate) fn is_named(type_url: &str) -> bool {
-    matches!(type_url, type_urls::ENDPOINT | type_urls::ROUTE)
+    matches!(type_url, type_urls::ENDPOINT | type_urls::ROUTE | type_urls::RUNTIME)
 }
 
 /// A proxy.
@@ -192,4 +203,27 @@ pub(crate) fn names(resource: &Resource, is_route: bool) -> Result<Option<String
     }
     let cluster = Cluster::decode(any.value.clone())?;
     Ok((cluster.kind == EDS).then(|| resource.name.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_layer_of_the_runtime_is_asked_for_first_whatever_is_known() {
+        for known in [Known::default(), learnt()] {
+            let first = Hello::decode(&known.comes_back()[0][5..]).expect("a request");
+            assert_eq!(first.type_url, type_urls::RUNTIME);
+            assert_eq!(first.subscribe, [LAYER]);
+        }
+    }
+
+    fn learnt() -> Known {
+        let mut known = Known::default();
+        let version = "1.1-a".to_owned();
+        let resources = vec![Resource { name: LAYER.to_owned(), version, ..Resource::default() }];
+        let type_url = type_urls::RUNTIME.to_owned();
+        known.learn(&Response { type_url, resources, ..Response::default() });
+        known
+    }
 }

@@ -55,7 +55,7 @@ impl Script {
     /// Of proxies that shall have all this, and have nothing.
     pub(crate) fn new(known: &Known) -> Self {
         let named = TYPES.iter().filter(|it| is_named(it));
-        let names = named.map(|it| (*it, encode(known.of(it).map(|(name, _)| name))));
+        let names = named.map(|it| (*it, encode(known.asked(it).iter())));
         Self { names: names.collect(), versions: BTreeMap::new() }
     }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use model::type_urls;
 use prost::Message;
 
-use crate::proxy::{Hello, TYPES, is_named, names};
+use crate::proxy::{Hello, LAYER, TYPES, is_named, names};
 use crate::wire::{Messages, Request, Response, answer, frame};
 
 /// The order of what is sent in place of a route configuration that is gone: an empty one.
@@ -99,6 +99,9 @@ impl Proxy {
 
     /// What it asks for by name.
     fn asked(&self, type_url: &str) -> Vec<String> {
+        if type_url == type_urls::RUNTIME {
+            return vec![LAYER.to_owned()];
+        }
         if type_url == type_urls::ROUTE {
             return self.named.keys().map(ToString::to_string).collect();
         }
