@@ -67,12 +67,17 @@ impl Scribe {
         (self.ports.jitter)()
     }
 
-    /// Every document as it lies there, and how every source stands.
-    pub(crate) async fn all(
+    /// Every document as it lies there, if there is any news since `watch` looked last.
+    pub(crate) async fn news(
         &self,
-    ) -> Result<(BTreeMap<String, Document>, BTreeMap<String, SourceStatus>), StoreError> {
-        let blobs = &*self.ports.blobs;
-        Ok((documents::documents(blobs).await?, status::source_statuses(blobs).await?))
+        watch: &mut documents::Watch,
+    ) -> Result<Option<BTreeMap<String, Document>>, StoreError> {
+        watch.news(&*self.ports.blobs).await
+    }
+
+    /// How every source stands.
+    pub(crate) async fn statuses(&self) -> Result<BTreeMap<String, SourceStatus>, StoreError> {
+        status::source_statuses(&*self.ports.blobs).await
     }
 
     /// The highest revisions that editions may have.
@@ -85,7 +90,8 @@ impl Scribe {
         &self,
         name: &str,
     ) -> Result<(Option<Document>, SourceStatus), StoreError> {
-        let (mut documents, mut statuses) = self.all().await?;
+        let mut documents = documents::documents(&*self.ports.blobs).await?;
+        let mut statuses = self.statuses().await?;
         let highest = self.highest().await?.remove(name).unwrap_or(0);
         let opened = documents.remove(name).and_then(|document| {
             match sealing::open(&*self.ports.vault, name, &document.value) {

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use model::Millis;
 use serde_json::Value;
 use store::{BlobWrite, StoreError};
 
-use crate::documents::{self, Document, Reach, put};
+use crate::documents::{self, Document, Reach, Watch, put};
 use crate::scribe::{Scribe, put_status};
 use crate::source::{self, Disk, Format};
 use crate::status::{self, SourceStatus};
@@ -36,6 +37,9 @@ pub(crate) struct FileSources {
     failing: BTreeSet<PathBuf>,
     told_at: Millis,
     disk: Disk,
+    /// What lies in the store: it is read again when it is another.
+    documents: Arc<BTreeMap<String, Document>>,
+    watch: Watch,
 }
 
 /// What tells cheaply that a file is another.
@@ -43,7 +47,7 @@ type Stamp = (SystemTime, u64);
 
 /// What one look found out.
 struct Look {
-    documents: BTreeMap<String, Document>,
+    documents: Arc<BTreeMap<String, Document>>,
     statuses: BTreeMap<String, SourceStatus>,
     /// The highest revisions that editions may have.
     highest: BTreeMap<String, u64>,
@@ -57,7 +61,8 @@ impl FileSources {
     /// Sources that have not yet been read, on this disk.
     pub(crate) fn new(paths: Vec<PathBuf>, declared: BTreeSet<String>, disk: Disk) -> Self {
         let (seen, failing) = (BTreeMap::new(), BTreeSet::new());
-        Self { paths, declared, seen, failing, told_at: Millis::MIN, disk }
+        let (documents, watch) = (Arc::default(), Watch::default());
+        Self { paths, declared, seen, failing, told_at: Millis::MIN, disk, documents, watch }
     }
 
     /// Keeps the store as the files are, until the lease is lost. What cannot be read keeps its last
@@ -81,7 +86,10 @@ impl FileSources {
 
     /// Looks once, and writes what changed.
     pub(crate) async fn poll(&mut self, scribe: &Scribe) -> Result<(), StoreError> {
-        let (documents, statuses) = scribe.all().await?;
+        if let Some(all) = scribe.news(&mut self.watch).await? {
+            self.documents = Arc::new(all);
+        }
+        let (documents, statuses) = (Arc::clone(&self.documents), scribe.statuses().await?);
         let (now, highest) = (scribe.now(), scribe.highest().await?);
         let tells_all = now.saturating_sub(self.told_at) >= TOLD_EVERY_MILLIS;
         let mut look = Look { documents, statuses, highest, now, tells_all, writes: Vec::new() };
@@ -280,8 +288,6 @@ fn read(file: &Path) -> io::Result<(Value, u64)> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::json;
     use store::Blobs as _;
 
@@ -316,15 +322,34 @@ mod tests {
             all.into_iter().map(|(name, it)| (name, json!([it.revision, it.value]))).collect()
         }
 
+        /// How often the store is read for a look.
+        async fn reads(&mut self) -> usize {
+            let before = self.blobs.reads();
+            self.sources.poll(&self.scribe).await.unwrap();
+            self.blobs.reads() - before
+        }
+
         async fn problem(&self, name: &str) -> Option<String> {
             status::source_statuses(&*self.blobs).await.unwrap().remove(name)?.problem
         }
     }
 
     #[tokio::test]
+    async fn documents_that_are_what_they_were_are_not_read_again() {
+        let mut world = World::new();
+        (0..20).for_each(|n| world.write(&format!("f{n}.json"), "1"));
+        world.reads().await;
+        let all = world.reads().await;
+        assert_eq!(world.reads().await, all - 20 - 1, "neither they nor their list");
+        world.write("f0.json", "17");
+        world.reads().await;
+        assert_eq!(world.reads().await, all);
+    }
+
+    #[tokio::test]
     async fn who_follows_documents_reads_none_while_none_changes() {
         let mut world = World::new();
-        let mut watch = documents::Watch::default();
+        let mut watch = Watch::default();
         let blobs = Arc::clone(&world.blobs);
         let mut read = async || {
             let before = blobs.reads();
