@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use model::{
     InstanceState, Millis, Operation, OperationKind, OperationState, StepRecord, StepState, Waits,
-    WaitsFor,
+    WaitsFor, counted,
 };
 use store::Write;
 
@@ -226,7 +226,8 @@ impl Turn<'_> {
         let since = before.waits.map_or(now, |waits| waits.since);
         let waited = now.saturating_sub(since).max(0);
         if on != WaitsFor::Fleet && waited >= millis(self.budget(at).patience) {
-            return self.fail(at, format!("{note} (waited for {} hours)", waited / 3_600_000));
+            let hours = counted(waited / 3_600_000, "hour");
+            return self.fail(at, format!("{note} (waited for {hours})"));
         }
         let next_at = now + backoff::look(&self.pipeline.limits, on, waited);
         let record = self.record_mut(at);
@@ -265,7 +266,7 @@ impl Turn<'_> {
 
     fn give_up(&mut self, at: usize, why: &str) {
         let attempts = self.record(at).attempts;
-        self.fail(at, format!("{why} (gave up after {attempts} attempts)"));
+        self.fail(at, format!("{why} (gave up after {})", counted(attempts, "attempt")));
     }
 
     /// The step at `at` has failed for good.
@@ -355,9 +356,9 @@ impl Turn<'_> {
     }
 
     fn lateness(&self, at: usize) -> String {
-        let minutes = self.deadline().as_secs() / 60;
+        let minutes = counted(self.deadline().as_secs() / 60, "minute");
         let what = self.record(at).note.as_deref().unwrap_or("the platform was not working on it");
-        format!("not published within {minutes} minutes: {what}")
+        format!("not published within {minutes}: {what}")
     }
 
     fn write(&mut self, writes: Vec<Write>) {

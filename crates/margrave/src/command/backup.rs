@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use keys::Secret;
+use model::counted;
 use reqwest::Method;
 use serde::Serialize;
 use store::sqlite::backup::{self, Manifest};
@@ -98,9 +99,11 @@ fn text(made: &BackedUp) -> String {
         }
     };
     format!(
-        "{file}: {instances} instances as of {}, {bytes} bytes, audit head {audit_head}\n{keys}\n\
+        "{file}: {} as of {}, {}, audit head {audit_head}\n{keys}\n\
          `margrave restore {file} --state DIR` brings it back",
-        when::shown(*at)
+        counted(*instances, "instance"),
+        when::shown(*at),
+        counted(*bytes, "byte")
     )
 }
 

@@ -6,6 +6,7 @@ mod status;
 pub use proxy::Detail;
 pub use status::Fleet;
 
+use model::counted;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -78,7 +79,9 @@ impl ConfirmRemoval {
             let gone: LetGo = client.ask(request).await?;
             let LetGo { instances, proxies } = gone;
             Ok(self.output.print(&gone, || {
-                format!("{instances} instances let go; {proxies} proxies are told to give up what the store does not know")
+                let (instances, proxies) =
+                    (counted(instances, "instance"), counted(proxies, "proxy"));
+                format!("{instances} let go; {proxies} shall give up what the store does not know")
             })?)
         })
     }

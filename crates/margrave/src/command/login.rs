@@ -5,6 +5,7 @@ use std::time::Duration;
 use ::login::device::{Device, DeviceError, Prompt, Tokens};
 use anyhow::anyhow;
 use keys::Secret;
+use model::counted;
 use serde::Serialize;
 use serde_json::Map;
 use utoipa::ToSchema;
@@ -127,8 +128,8 @@ fn ask(broker: &str, prompt: &Prompt) -> String {
 
 fn within(lasts: Duration) -> String {
     match lasts.as_secs() {
-        seconds if seconds < 120 => format!("within {seconds} seconds"),
-        seconds => format!("within {} minutes", seconds / 60),
+        seconds if seconds < 120 => format!("within {}", counted(seconds, "second")),
+        seconds => format!("within {}", counted(seconds / 60, "minute")),
     }
 }
 

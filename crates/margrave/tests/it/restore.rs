@@ -156,7 +156,7 @@ async fn yesterdays_backup_under_a_live_envoy() {
     let asked = platform.margrave(&["fleet", "confirm-removal"]).await;
     assert_eq!(asked.status.code(), Some(64), "{}", text(&asked.stderr));
     let gone = platform.margrave(&["fleet", "confirm-removal", "--yes"]).await;
-    assert!(text(&gone.stdout).contains("1 proxies"), "{}", text(&gone.stderr));
+    assert!(text(&gone.stdout).contains("; 1 proxy shall"), "{}", text(&gone.stderr));
     until("c is gone", async || wire::get(edge.internal, "c.example.com", "/").await.status == 404)
         .await;
     live(&platform).await;

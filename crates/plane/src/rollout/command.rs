@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AuditEntry, Rollout, RolloutStage, RolloutState};
+use model::{AuditEntry, Rollout, RolloutStage, RolloutState, counted};
 use store::RollStep;
 
 use super::opening::{content, keep};
@@ -69,7 +69,9 @@ impl Rollouts {
             rollout.ended_at = Some(rollout.started_at);
         }
         if planned.unjudged > 0 {
-            rollout.notes.push(format!("Envoy has not judged {} services", planned.unjudged));
+            rollout
+                .notes
+                .push(format!("Envoy has not judged {}", counted(planned.unjudged, "service")));
         }
         let takes_offer = match standing.offered {
             Some((offered, _)) => self.is_offered(edition.number, offered).await?,

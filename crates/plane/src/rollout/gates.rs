@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use model::counted;
 use xds::Answers;
 
 /// Of a hundred ready proxies, so many must have a stage's edition.
@@ -122,7 +123,9 @@ fn trouble(limits: &Limits, facts: &Facts) -> Option<String> {
     });
     if let Some(Coverage { group, ended, expected, .. }) = flapping {
         return Some(format!(
-            "proxies of group {group} come and go: {ended} connections of {expected} proxies have ended"
+            "proxies of group {group} come and go: {} of {} ended",
+            counted(*ended, "connection"),
+            counted(*expected, "proxy")
         ));
     }
     errors(limits, facts)
@@ -142,9 +145,9 @@ fn errors(limits: &Limits, facts: &Facts) -> Option<String> {
         let (then, share) = (percent(then, base.requests), percent(count, now.requests));
         (share > then + most as f64).then(|| {
             format!(
-                "{share:.0} % of {} requests were answered with {kind}, {then:.0} % before; {most} more \
+                "{share:.0} % of {} were answered with {kind}, {then:.0} % before; {most} more \
                  are let pass",
-                now.requests
+                counted(now.requests, "request")
             )
         })
     })
@@ -160,11 +163,13 @@ fn traffic(limits: &Limits, facts: &Facts, bake: Duration) -> String {
         _ if bake.is_zero() => "not watched: the error gate could not judge".to_owned(),
         0 => "no requests seen: the error gate could not judge".to_owned(),
         few if few < limits.requests_min => format!(
-            "{few} requests seen, fewer than {}: the error gate could not judge",
+            "{} seen, fewer than {}: the error gate could not judge",
+            counted(few, "request"),
             limits.requests_min
         ),
         _ => format!(
-            "{requests} requests: {failed} answered with 500 or above, {refused} with 400 to 499"
+            "{}: {failed} answered with 500 or above, {refused} with 400 to 499",
+            counted(requests, "request")
         ),
     }
 }
@@ -197,10 +202,9 @@ impl Facts {
             (self.sum(|it| it.have.min(it.expected)), self.sum(|it| it.expected));
         let none = self.groups.iter().find(|group| group.expected > 0 && group.have == 0);
         if let Some(Coverage { group, expected, .. }) = none {
-            return Some(format!("none of {expected} proxies of group {group} has everything"));
+            return Some(format!("group {group}: {}", up_to_date(0, *expected)));
         }
-        (have * 100 < expected * HAVE_PERCENT)
-            .then(|| format!("{have} of {expected} proxies have everything"))
+        (have * 100 < expected * HAVE_PERCENT).then(|| up_to_date(have, expected))
     }
 
     fn lacking(&self) -> String {
@@ -218,6 +222,10 @@ impl Facts {
             format!("{told} and {more} more lack something")
         }
     }
+}
+
+fn up_to_date(have: usize, expected: usize) -> String {
+    format!("{have} of {} up to date", counted(expected, "proxy"))
 }
 
 #[cfg(test)]
@@ -259,19 +267,19 @@ mod tests {
             (
                 &[(2, 1)],
                 LATE,
-                "halt too few acknowledgements: 1 of 2 proxies have everything; p1 lack something",
+                "halt too few acknowledgements: 1 of 2 proxies up to date; p1 lack something",
             ),
             (&[(200, 199)], NOW, "wait"),
             (&[(200, 199)], LATE, "pass p199 lack something"),
             (
                 &[(200, 197)],
                 LATE,
-                "halt too few acknowledgements: 197 of 200 proxies have everything; p197, p198, p199 lack something",
+                "halt too few acknowledgements: 197 of 200 proxies up to date; p197, p198, p199 lack something",
             ),
             (
                 &[(200, 200), (1, 0)],
                 LATE,
-                "halt too few acknowledgements: none of 1 proxies of group eu has everything; p0 lack something",
+                "halt too few acknowledgements: group eu: 0 of 1 proxy up to date; p0 lack something",
             ),
             (&[(0, 0)], NOW, "pass no proxy is connected in eu: nothing was proven there"),
             (&[], NOW, "pass it has no groups: nothing was proven"),

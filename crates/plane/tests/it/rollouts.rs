@@ -225,7 +225,7 @@ async fn a_proxy_that_does_not_acknowledge_halts() {
     let (state, why) = rolling.ended(1).await;
     signal("-CONT");
     assert_eq!(state, RolloutState::Reverted);
-    assert!(why.contains("none of 1 proxies of group default has everything"), "{why}");
+    assert!(why.contains("group default: 0 of 1 proxy up to date"), "{why}");
     let back = || hashes(&line.running.held("one")) == hashes(&before);
     until("it has what it had", back).await;
     rolling.stop().await;

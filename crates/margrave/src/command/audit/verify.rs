@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use model::counted;
 use serde::Serialize;
 use store::AuditHead;
 use store::chain::{Broken, Check};
@@ -75,5 +76,6 @@ impl Args {
 
 fn text(Verified { entries, head, against_heads }: &Verified) -> String {
     let contains = if *against_heads { ", and contains every head that was given" } else { "" };
-    format!("the audit log is whole: {entries} entries, head {head}{contains}")
+    let entries = counted(*entries, "entry");
+    format!("the audit log is whole: {entries}, head {head}{contains}")
 }

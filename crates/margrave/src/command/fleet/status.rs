@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::Millis;
+use model::{Millis, counted};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -148,8 +148,10 @@ impl Args {
 
 fn text(fleet: &Fleet, all: bool) -> String {
     let mut parts = vec![format!(
-        "revision {}, {} instances, {} quarantined",
-        fleet.revision, fleet.instances, fleet.quarantined
+        "revision {}, {}, {} quarantined",
+        fleet.revision,
+        counted(fleet.instances, "instance"),
+        fleet.quarantined
     )];
     let row = |cells: [&str; 4]| cells.map(str::to_owned).to_vec();
     let regions = regions(fleet);
@@ -177,10 +179,8 @@ fn text(fleet: &Fleet, all: bool) -> String {
         parts.push(output::table(&rows));
     }
     if fleet.removals_held > 0 {
-        let held = fleet.removals_held;
-        parts.push(format!(
-            "{held} instances are gone from the store at once, and are still served"
-        ));
+        let held = counted(fleet.removals_held, "instance");
+        parts.push(format!("{held} gone from the store at once, and still served"));
     }
     if fleet.removals_held > 0 || fleet.ahead.iter().any(|it| it.kept) {
         parts.push(
@@ -253,8 +253,7 @@ pub fn why(proxy: &Proxy) -> String {
             None => "polls, and was given nothing yet".to_owned(),
         },
         (None, 0, _) => "has not acknowledged its first state".to_owned(),
-        (None, 1, _) => "has not acknowledged 1 change".to_owned(),
-        (None, lacks, _) => format!("has not acknowledged {lacks} changes"),
+        (None, lacks, _) => format!("has not acknowledged {}", counted(*lacks, "change")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Roll-outs, for people.
 
 use broker::{DifferenceOf, RolloutLine, RolloutPlan, RolloutStatus};
-use model::moment;
+use model::{counted, moment};
 
 use crate::output::table;
 
@@ -12,11 +12,11 @@ pub fn plan(plan: &RolloutPlan) -> String {
         number => number.to_string(),
     };
     let mut lines = vec![format!(
-        "from edition {} to {to}: {} of {} services would change, in {}",
+        "from edition {} to {to}: {} of {} would change, in {}",
         plan.from,
         plan.changed_count,
-        plan.instances,
-        groups(plan.groups)
+        counted(plan.instances, "service"),
+        counted(plan.groups, "group")
     )];
     match plan.judges.is_empty() {
         true => lines.push("no Envoy was there to judge it: see `validators`".to_owned()),
@@ -29,7 +29,10 @@ pub fn plan(plan: &RolloutPlan) -> String {
         ));
     }
     if plan.refused_already > 0 {
-        lines.push(format!("{} are refused as it is, and would be then", plan.refused_already));
+        lines.push(format!(
+            "{} refused as it is, and then",
+            counted(plan.refused_already, "service")
+        ));
     }
     if !plan.resources.is_empty() {
         let head = ["TYPE", "ADDED", "CHANGED", "REMOVED"].map(str::to_owned).to_vec();
@@ -52,10 +55,6 @@ pub fn plan(plan: &RolloutPlan) -> String {
         lines.push(format!("Envoy has not judged {} more: {why}", plan.unjudged));
     }
     lines.join("\n")
-}
-
-fn groups(count: usize) -> String {
-    if count == 1 { "1 group".to_owned() } else { format!("{count} groups") }
 }
 
 fn short(type_url: &str) -> &str {
@@ -157,7 +156,7 @@ mod tests {
 from edition 3 to 4: 1 of 20 services would change, in 2 groups
 judged by Envoy 1.40
 Envoy 1.39 is connected, and could not be asked here: see `validators`
-2 are refused as it is, and would be then
+2 services refused as it is, and then
 TYPE                ADDED  CHANGED  REMOVED
 RouteConfiguration  0      1        0
 RouteConfiguration internal/pay
