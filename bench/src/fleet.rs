@@ -138,20 +138,8 @@ impl Bench {
         product.lives(0).await
     }
 
-    /// All connect; tells until when all were live, and what that took.
     async fn come(&self, load: &mut Load, size: usize) -> Result<String> {
-        let product = &self.product;
-        product.forget_peak()?;
-        let (before, began, cpu) = (product.memory_mb()?, Instant::now(), product.cpu()?);
-        load.join(size).await?;
-        product.lives(size).await?;
-        let took = began.elapsed().as_secs_f64();
-        let (used, peak) = ((product.cpu()? - cpu).as_secs_f64(), product.peak_mb()?);
-        Ok(format!(
-            "all live after {took:.1} s, {:.0} bytes sent to each, {:.1} ms of the server's processor each, its memory {before:.0} MB before, at most {peak:.0} MB",
-            load.heard().await?.bytes as f64 / size as f64,
-            used * 1e3 / size as f64,
-        ))
+        come(&self.product, load, size).await
     }
 
     /// Changes that every proxy that is told of them refuses: who is, and when whoever asked for one
@@ -215,4 +203,19 @@ impl Bench {
         self.says(&format!("    {bytes:.0} bytes in {responses:.1} responses to each"));
         Ok(())
     }
+}
+
+/// All connect; tells until when all were live, and what that took.
+pub(crate) async fn come(product: &Product, load: &mut Load, size: usize) -> Result<String> {
+    product.forget_peak()?;
+    let (before, began, cpu) = (product.memory_mb()?, Instant::now(), product.cpu()?);
+    load.join(size).await?;
+    product.lives(size).await?;
+    let took = began.elapsed().as_secs_f64();
+    let (used, peak) = ((product.cpu()? - cpu).as_secs_f64(), product.peak_mb()?);
+    Ok(format!(
+        "all live after {took:.1} s, {:.0} bytes sent to each, {:.1} ms of the server's processor each, its memory {before:.0} MB before, at most {peak:.0} MB",
+        load.heard().await?.bytes as f64 / size as f64,
+        used * 1e3 / size as f64,
+    ))
 }

@@ -22,12 +22,14 @@ mod product;
 mod provisions;
 mod proxy;
 mod rendering;
+mod rollout;
 mod scenario;
 mod scratch;
 mod series;
 mod sim;
 mod sotw;
 mod sovereign;
+mod templates;
 mod tls;
 mod upstream;
 mod usage;
@@ -66,6 +68,8 @@ enum What {
     },
     /// One change to thousands of proxies.
     Fleet(fleet::Args),
+    /// Other templates: everything changes for all proxies.
+    Rollout(rollout::Args),
     /// Proxies that show certificates, beside others in clear.
     Tls(tls::Args),
     /// The proxies of `fleet`, in a process of their own.
@@ -140,6 +144,7 @@ async fn measure(what: What, binary: Option<PathBuf>) -> Result<()> {
         What::Render(args) => rendering::run(binary, args).await,
         What::Sovereign(args) => sovereign::run(binary, args).await,
         What::Fleet(args) => fleet::run(binary, args).await,
+        What::Rollout(args) => rollout::run(binary, args).await,
         What::Tls(args) => tls::run(binary, args).await,
         What::Provisions { present, clients, seconds } => {
             provisions::run(binary, &present, &clients, Duration::from_secs(seconds)).await

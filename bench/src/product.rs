@@ -289,6 +289,19 @@ impl Product {
         Ok((rollout["id"].as_u64().unwrap_or(0), ended))
     }
 
+    /// Awaits the end of a roll-out that came after this one; an error if it was halted.
+    pub(crate) async fn rolled_out(&self, after: u64) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            match self.rollout().await? {
+                (id, Some(how)) if id > after && how == "done" => return Ok(()),
+                (id, Some(how)) if id > after => bail!("roll-out {id} ended as {how}"),
+                now if began.elapsed() > RETURN => bail!("the roll-out does not end: {now:?}"),
+                _ => tokio::time::sleep(LOOK).await,
+            }
+        }
+    }
+
     /// Takes the latest roll-out back.
     pub(crate) async fn revert(&self) -> Result<()> {
         match self.call("POST", "/v1/rollouts/revert", Some(&json!({}))).await? {

@@ -98,6 +98,16 @@ fn one_change_to_many_proxies_in_state_of_the_world() {
     assert!(bytes.len() == 2 && bytes[1] > 5.0 * bytes[0], "{said}");
 }
 
+/// Whoever is there is given everything anew, and so is who missed it.
+#[test]
+fn other_templates() {
+    let said = measure("rollout --tenants 20 --streams 3");
+    assert_eq!(figure(&said, "had them already", "bytes sent to each"), 0.0, "{said}");
+    for what in ["all tenants change", "had missed it"] {
+        assert!(figure(&said, what, "bytes sent to each") > 5_000.0, "{said}");
+    }
+}
+
 /// An Envoy that polls Sovereign is served the same as one that Margrave pushes to.
 #[test]
 fn beside_sovereign() {

@@ -8,7 +8,6 @@ mod platform;
 mod proxy;
 mod region;
 mod relay;
-mod templates;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;

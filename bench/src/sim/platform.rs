@@ -4,23 +4,21 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
 use super::relay::Targets;
-use super::templates;
 use crate::envoy;
 use crate::product::{Product, SERVED};
+use crate::templates;
 
 /// In the state folder: what the process that writes is configured with.
 const TEMPLATES: &str = "templates";
 /// One group first, then all.
 const STAGES: &str = "first=region-0@1s; rest=*@1s";
-/// Between two looks at a roll-out.
-const LOOK: Duration = Duration::from_millis(50);
 /// Longer than a start takes.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -78,15 +76,7 @@ impl Platform {
 
     /// Awaits the end of a roll-out that came after this one; an error if it was halted.
     pub(crate) async fn rolled_out(&self, after: u64) -> Result<()> {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            match self.product()?.rollout().await? {
-                (id, Some(how)) if id > after && how == "done" => return Ok(()),
-                (id, Some(how)) if id > after => bail!("roll-out {id} ended as {how}"),
-                now if Instant::now() > end => bail!("the roll-out does not end: {now:?}"),
-                _ => tokio::time::sleep(LOOK).await,
-            }
-        }
+        self.product()?.rolled_out(after).await
     }
 
     /// How many replicas there are.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 const PLACE: &str = "\"most_specific_header_mutations_wins\": true,\n";
 
 /// Saves them in a folder as editors do: each whole, and at once.
-pub(super) fn save(folder: &Path, mark: Option<&str>) -> Result<()> {
+pub(crate) fn save(folder: &Path, mark: Option<&str>) -> Result<()> {
     std::fs::create_dir_all(folder)?;
     let defaults = Path::new(env!("CARGO_MANIFEST_DIR")).join("../templates");
     for entry in std::fs::read_dir(&defaults).context("the default templates")? {
