@@ -37,6 +37,10 @@ pub struct Limits {
     /// Responses without an answer that a stream may have; then it is told nothing more until it
     /// answers.
     pub in_flight: usize,
+    /// Owners whose changes are on their way to a stream at once, 200 bytes each; those of more wait
+    /// in the cache. When all change at once a distant client, 250 ms away, is told of a thousand each
+    /// second or two.
+    pub owners: usize,
     /// How long a client may not read what is sent to it; then its stream is given up
     /// (`DEADLINE_EXCEEDED`).
     pub unread: Duration,
@@ -69,6 +73,7 @@ impl Default for Limits {
             turns_bytes: 128 << 20,
             turn_silence: Duration::from_secs(10),
             in_flight: 256,
+            owners: 1024,
             unread: Duration::from_secs(300),
             patience: Duration::from_secs(5),
             gather: Duration::from_secs(1),

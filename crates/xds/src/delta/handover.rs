@@ -101,7 +101,12 @@ impl Delta {
                 self.is_untold(state, key)
             }
             // It is gone, and others know it.
-            None => self.busy.contains_key(&taken.by) || self.held_back.contains_key(&taken.by),
+            None => {
+                let by = taken.by;
+                self.busy.contains_key(&by)
+                    || self.held_back.contains_key(&by)
+                    || self.is_behind(by)
+            }
         }
     }
 
@@ -113,6 +118,9 @@ impl Delta {
             Some(_) => Step::coming(kind),
             None => Step::going(kind),
         };
+        if self.is_behind(owner) {
+            return true;
+        }
         if let Some(busy) = self.busy.get(&owner) {
             let Some(round) = self.rounds.get(&busy.round) else { return true };
             let Some(share) = round.share(owner) else { return true };

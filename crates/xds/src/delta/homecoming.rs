@@ -1,16 +1,17 @@
 //! A client that comes back says, type by type, what it has, while the cache goes on.
 //!
 //! What it lacks is worked out as of one moment: when it has said all. Until then it is told nothing,
-//! and the log is not read for it. From then on what it lacks is a round, by owner as any other. Of what
-//! it has and nobody knows whose it was, scopes go first, and the rest last, when it has all that came:
-//! something that is not changed yet may need it.
+//! and the log is not read for it. From then on it is in *arrears* with the owners of what it lacks, and
+//! is told of some of them at a time, in rounds as any other: a client that missed a change of everything
+//! costs no more than others. Of what it has and nobody knows whose it was, scopes go first, and the
+//! rest last, when it has all that came: something that is not changed yet may need it.
 
 use std::collections::HashSet;
 
 use tokio::time::Instant;
 
 use super::Delta;
-use super::round::{Due, EVERYTHING, Farewell, Fate, Round, RoundId, Share};
+use super::round::{Due, EVERYTHING, Farewell, Fate, Round, RoundId, SHARES_MAX, Share};
 use crate::bits::Bits;
 use crate::cache::{Key, OwnerId, State};
 use crate::expect::Interest;
@@ -35,6 +36,16 @@ pub(super) struct Homecoming {
     lacking: Vec<Lacking>,
     /// What it has and should not.
     gone: Vec<Farewell>,
+}
+
+/// What a client lacks that has come back, and is not told of yet.
+#[derive(Debug)]
+pub(super) struct Arrears {
+    lacking: Vec<Lacking>,
+    /// Whose it is, in order.
+    owners: Vec<OwnerId>,
+    /// Up to here the log was read when this was worked out, and is kept.
+    pub(super) since: u64,
 }
 
 /// What goes last.
@@ -129,19 +140,11 @@ impl Delta {
         if !scopes.is_empty() {
             self.begin_farewells(scopes, now);
         }
-        let id = self.last_round + 1;
-        let (shares, after) = self.claim_all(state, &home.lacking, id);
-        if !shares.is_empty() {
-            let mut round = self.plan(state, id, shares, &home.lacking);
-            round.fresh = false;
-            round.since = Some(now);
-            self.rounds.insert(id, Box::new(round));
-            self.last_round = id;
-        }
+        let after = self.fall_behind(state, home.lacking);
         if !gone.is_empty() {
-            let new = || Parting { after: HashSet::new(), round: id, gone: Vec::new() };
+            let new = || Parting { after: HashSet::new(), round: 0, gone: Vec::new() };
             let parting = self.parting.get_or_insert_with(new);
-            parting.round = id;
+            parting.round = self.last_round;
             parting.after.extend(after);
             parting.gone.extend(gone);
         }
@@ -153,38 +156,62 @@ impl Delta {
         self.rounds.insert(self.last_round, Box::new(round));
     }
 
-    /// The shares of all of whom the client lacks something; and their owners, with those whose turn
-    /// comes after what is under way.
-    fn claim_all(
-        &mut self,
-        state: &State,
-        lacking: &[Lacking],
-        id: RoundId,
-    ) -> (Vec<Share>, HashSet<OwnerId>) {
-        let mut shares = Vec::new();
+    /// The client is in arrears with the owners of what it is lacking, and of what has changed since it
+    /// came, but for those of whom something is on its way: their turn comes after that. All of them,
+    /// since what goes with it may be used.
+    fn fall_behind(&mut self, state: &State, lacking: Vec<Lacking>) -> HashSet<OwnerId> {
+        let (mut after, mut behind) = (owners(state, &lacking), Vec::new());
+        let since = self.cursor;
         while self.cursor < state.seq() {
             self.cursor += 1;
             let owner = state.logged(self.cursor);
-            shares.extend(owner.and_then(|owner| self.claim(state, owner, id)));
+            behind.extend(owner.filter(|owner| !self.is_claimed(*owner)));
         }
-        let mut after = owners(state, lacking);
         for owner in after.iter().copied() {
-            match self.busy.get_mut(&owner) {
-                None => shares.push(self.share(state, owner, self.cursor, id)),
-                Some(busy) if busy.round != id => {
-                    busy.next = Some(EVERYTHING);
-                    let under_way = busy.round;
-                    // What it has not sent yet may lean on what is lacking.
-                    self.doom(state, under_way, owner, Fate::Superseded);
-                }
-                Some(_) => {}
-            }
+            let Some(busy) = self.busy.get_mut(&owner) else {
+                behind.push(owner);
+                continue;
+            };
+            busy.next = Some(EVERYTHING);
+            let under_way = busy.round;
+            // What it has not sent yet may lean on what is lacking.
+            self.doom(state, under_way, owner, Fate::Superseded);
         }
-        // Also those of whom something is on its way on other lanes: what goes with it may be used.
-        after.extend(self.busy.keys());
-        shares.sort_unstable_by_key(|share| share.owner);
-        shares.iter_mut().for_each(|share| share.is_whole = true);
-        (shares, after)
+        after.extend(self.busy.keys().chain(&behind));
+        if !behind.is_empty() {
+            let new = || Arrears { lacking: Vec::new(), owners: Vec::new(), since };
+            let arrears = self.arrears.get_or_insert_with(new);
+            arrears.lacking.extend(lacking);
+            arrears.owners.extend(behind);
+            arrears.owners.sort_unstable();
+            arrears.owners.dedup();
+        }
+        after
+    }
+
+    /// Whether the client is in arrears with an owner: whatever changes is told with the rest.
+    pub(super) fn is_behind(&self, owner: OwnerId) -> bool {
+        let owners = self.arrears.iter().map(|arrears| &arrears.owners);
+        owners.into_iter().any(|owners| owners.binary_search(&owner).is_ok())
+    }
+
+    /// Begins rounds for owners that the client is in arrears with, as many as there is room for.
+    pub(super) fn catch_up(&mut self, state: &State, now: Instant) {
+        while let room @ 1.. = self.room().min(SHARES_MAX)
+            && let Some(mut arrears) = self.arrears.take()
+        {
+            let id = self.last_round + 1;
+            let some = arrears.owners.split_off(arrears.owners.len().saturating_sub(room));
+            let whole =
+                |owner| Share { is_whole: true, ..self.share(state, owner, arrears.since, id) };
+            let shares = some.into_iter().map(whole).collect();
+            let mut round = self.plan(state, id, shares, &arrears.lacking);
+            round.fresh = false;
+            round.since = Some(now);
+            self.rounds.insert(id, Box::new(round));
+            self.last_round = id;
+            self.arrears = Some(arrears).filter(|arrears| !arrears.owners.is_empty());
+        }
     }
 
     /// The client has what it lacked of an owner.
@@ -208,6 +235,7 @@ impl Delta {
     pub(super) fn part(&mut self, now: Instant) {
         let is_time = self.parting.as_ref().is_some_and(|parting| {
             !self.is_broken(now)
+                && self.arrears.is_none()
                 && parting.after.is_empty()
                 && self.rounds.range(..=parting.round).all(|(_, it)| it.is_sent())
         });
@@ -221,6 +249,9 @@ impl Delta {
         if let Some(home) = &mut self.homecoming {
             home.lacking.retain(|of| of.lane != lane);
             home.gone.retain(|farewell| farewell.lane != lane);
+        }
+        if let Some(arrears) = &mut self.arrears {
+            arrears.lacking.retain(|of| of.lane != lane);
         }
         if let Some(parting) = &mut self.parting {
             parting.gone.retain(|farewell| farewell.lane != lane);

@@ -40,7 +40,7 @@ use crate::stream::Talk;
 use crate::warming::Warming;
 use crate::wire::{DeltaRequest, DeltaResponse, WireNode};
 use handover::Stay;
-use homecoming::{Homecoming, Parting};
+use homecoming::{Arrears, Homecoming, Parting};
 use round::{Brought, Farewell, Round, RoundId};
 use subscription::Subscription;
 use withheld::Withheld;
@@ -141,6 +141,7 @@ pub(crate) struct Delta {
     /// What owners had and the client may still need.
     stays: HashMap<OwnerId, Stay>,
     homecoming: Option<Homecoming>,
+    arrears: Option<Arrears>,
     parting: Option<Parting>,
     refused: HashMap<Key, Refusal>,
     /// Route configurations that rounds expect to be asked for.
@@ -194,6 +195,7 @@ impl Delta {
             held_back: HashMap::new(),
             stays: HashMap::new(),
             homecoming: None,
+            arrears: None,
             parting: None,
             refused: HashMap::new(),
             awaited: HashMap::new(),
@@ -227,6 +229,7 @@ impl Delta {
     fn settle_floor(&mut self, state: &State) -> Result<(), Status> {
         let needed =
             self.rounds.values().filter(|round| !round.is_sent()).filter_map(|round| round.from());
+        let needed = needed.chain(self.arrears.iter().map(|arrears| arrears.since));
         self.floor.rise(needed.min().unwrap_or(self.cursor).min(self.cursor));
         if self.floor.get() < state.horizon() {
             return Err(Status::unavailable("too far behind: come back and say what you have"));
@@ -248,6 +251,7 @@ impl Delta {
     fn tell_synced(&mut self, state: &State, now: Instant) {
         let idle = self.cursor == state.seq()
             && self.homecoming.is_none()
+            && self.arrears.is_none()
             && self.rounds.is_empty()
             && self.flights.is_empty()
             && self.alone.is_empty()
@@ -345,7 +349,8 @@ impl Talk for Delta {
 
     fn at_rest(&self) -> bool {
         let is_quiet = self.flights.is_empty() && self.alone.is_empty();
-        is_quiet && self.rounds.is_empty() && self.homecoming.is_none()
+        let is_told = self.homecoming.is_none() && self.arrears.is_none();
+        is_quiet && self.rounds.is_empty() && is_told
     }
 
     fn events(&mut self) -> Vec<Event> {

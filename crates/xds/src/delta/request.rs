@@ -133,6 +133,10 @@ impl Delta {
             if place.is_new && place.is_empty {
                 unknown.push(slot);
             }
+            if same.contains(slot) {
+                // It has come on a lane that ended before the client could say so.
+                self.warming.taken(lane, false, Key { table, slot });
+            }
             if same.contains(slot) || kept.contains(name) || gone.contains(name) {
                 continue;
             }

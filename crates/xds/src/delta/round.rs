@@ -11,6 +11,9 @@ use crate::lane::Lane;
 /// Builds upon nothing.
 pub(super) const EVERYTHING: u64 = 0;
 
+/// Owners that share a round.
+pub(super) const SHARES_MAX: usize = 256;
+
 /// A round's number on its stream.
 pub(super) type RoundId = u64;
 

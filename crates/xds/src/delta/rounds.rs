@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::round::{Brought, EVERYTHING, Farewell, Fate, Round, RoundId, Share};
+use super::round::{Brought, EVERYTHING, Farewell, Fate, Round, RoundId, SHARES_MAX, Share};
 use super::{Busy, Delta, HeldBack};
 use crate::cache::{Key, OwnerId, State};
 use crate::event::Event;
@@ -13,8 +13,6 @@ use crate::metrics;
 const ROUNDS_MAX: usize = 64;
 /// With more changes than this waiting, many owners share a round.
 const BACKLOG: u64 = 32;
-/// Owners that share a round.
-const SHARES_MAX: usize = 256;
 
 impl Delta {
     /// Begins rounds for what the log says has changed.
@@ -23,9 +21,11 @@ impl Delta {
             return;
         }
         let end = state.seq();
-        while self.cursor < end && self.has_room() {
+        while self.cursor < end
+            && let room @ 1.. = self.room()
+        {
             let many = end - self.cursor > BACKLOG;
-            let most = if many { SHARES_MAX } else { 1 };
+            let most = if many { SHARES_MAX.min(room) } else { 1 };
             let id = self.last_round + 1;
             let mut shares = Vec::new();
             while self.cursor < end && shares.len() < most {
@@ -39,28 +39,40 @@ impl Delta {
         }
     }
 
-    fn has_room(&self) -> bool {
-        let under_way = self.rounds.values().filter(|round| !round.is_sent()).count();
-        under_way < ROUNDS_MAX && !self.is_full()
+    /// Of how many owners more something may be on its way.
+    pub(super) fn room(&self) -> usize {
+        let under_way = self.rounds.values().filter(|round| !round.is_sent());
+        let (rounds, owners) = under_way
+            .fold((0, 0), |(rounds, owners), round| (rounds + 1, owners + round.shares.len()));
+        match rounds < ROUNDS_MAX && !self.is_full() {
+            true => self.limits.owners.saturating_sub(owners),
+            false => 0,
+        }
     }
 
-    /// One owner's share in the round `id` for the change at the cursor, unless another round has
-    /// it already, or must end first.
-    pub(super) fn claim(&mut self, state: &State, owner: OwnerId, id: RoundId) -> Option<Share> {
+    /// One owner's share in the round `id` for the change at the cursor, unless that is claimed.
+    fn claim(&mut self, state: &State, owner: OwnerId, id: RoundId) -> Option<Share> {
+        let since = self.cursor - 1;
+        (!self.is_claimed(owner)).then(|| self.share(state, owner, since, id))
+    }
+
+    /// Whether a round has an owner's change at the cursor already, or will have it; or the next round
+    /// will, once one has ended.
+    pub(super) fn is_claimed(&mut self, owner: OwnerId) -> bool {
         let at = self.cursor;
+        if self.is_behind(owner) {
+            return true;
+        }
         if let Some(upto) = self.ahead.get(&owner).copied()
             && upto >= at
         {
             if upto == at {
                 self.ahead.remove(&owner);
             }
-            return None;
+            return true;
         }
-        if let Some(busy) = self.busy.get_mut(&owner) {
-            busy.next.get_or_insert(at - 1);
-            return None;
-        }
-        Some(self.share(state, owner, at - 1, id))
+        let busy = self.busy.get_mut(&owner);
+        busy.map(|busy| busy.next.get_or_insert(at - 1)).is_some()
     }
 
     pub(super) fn share(
@@ -115,6 +127,7 @@ impl Delta {
                 next = id + 1;
             }
             let begun = self.last_round;
+            self.catch_up(state, now);
             self.read_log(state, now);
             self.part(now);
             self.end_stays(state, now);

@@ -38,6 +38,7 @@ struct Any {
 
 struct Client {
     machine: Delta,
+    limits: Limits,
     now: Instant,
     held: Held,
     versions: std::collections::BTreeMap<Name, String>,
@@ -106,10 +107,12 @@ fn asking(type_url: &str, names: impl IntoIterator<Item = String>) -> DeltaReque
 impl Client {
     fn new(world: &mut World) -> Self {
         let lanes = Lanes::new(world);
-        let (now, limits) = (Instant::now(), Limits::default());
+        let owners = 1 + world.dice.below(4) as usize;
+        let (now, limits) = (Instant::now(), Limits { owners, ..Limits::default() });
         let machine = Delta::new(StreamId(1), world.cache.clone(), limits, now);
         let mut client = Self {
             machine,
+            limits,
             now,
             held: Held::default(),
             versions: std::collections::BTreeMap::new(),
@@ -132,8 +135,7 @@ impl Client {
         for _ in 0..world.dice.below(4) {
             world.change();
         }
-        let limits = Limits::default();
-        self.machine = Delta::new(StreamId(1), world.cache.clone(), limits, self.now);
+        self.machine = Delta::new(StreamId(1), world.cache.clone(), self.limits, self.now);
         self.inbox.clear();
         self.outbox.clear();
         self.held_up.clear();
