@@ -76,6 +76,11 @@ impl Warming {
         self.awaited.retain(|key, _| is_there(*key));
     }
 
+    /// Gives back memory that is not needed.
+    pub(crate) fn fit(&mut self) {
+        self.awaited.shrink_to_fit();
+    }
+
     /// When something ends to be awaited though nothing happens.
     pub(crate) fn ends(&self) -> impl Iterator<Item = Instant> {
         self.awaited.values().filter_map(|it| it.until)

@@ -111,7 +111,7 @@ impl Delta {
     }
 
     /// Whether the client does not have yet what a place has.
-    fn is_untold(&self, state: &State, key: Key) -> bool {
+    pub(super) fn is_untold(&self, state: &State, key: Key) -> bool {
         let (slot, kind) = (state.slot(key), state.table(key.table).kind);
         let (owner, changed) = (slot.owner, slot.changed);
         let step = match slot.content {

@@ -19,7 +19,7 @@ use crate::kind::{Kind, Step};
 use crate::lane::Lane;
 
 /// What a client lacks of one type that it is subscribed to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Lacking {
     lane: Lane,
     table: u16,
@@ -49,11 +49,13 @@ pub(super) struct Arrears {
 }
 
 /// What goes last.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Parting {
     /// Of whom the client does not have yet what it lacked.
     after: HashSet<OwnerId>,
     round: RoundId,
+    /// What it lacked, as far as it may still be; it may be another's by now.
+    lacking: Vec<Lacking>,
     gone: Vec<Farewell>,
 }
 
@@ -117,7 +119,7 @@ impl Delta {
         self.homecoming.as_ref().map(|home| home.until)
     }
 
-    /// Whether the client has spoken of each type that there is something of and that has an order.
+    /// Whether the client has spoken of each type that there is or was something of and that has an order.
     fn has_said_all(&self, state: &State) -> bool {
         let mut tables = (0..).zip(state.tables());
         tables.all(|(at, table)| {
@@ -126,7 +128,7 @@ impl Delta {
                 Kind::Route => self.cache.options().on_demand,
                 _ => false,
             };
-            is_free || table.present() == 0 || self.wants_of(at).is_some()
+            is_free || table.changed == 0 || self.wants_of(at).is_some()
         })
     }
 
@@ -140,11 +142,12 @@ impl Delta {
         if !scopes.is_empty() {
             self.begin_farewells(scopes, now);
         }
+        let lacking = if gone.is_empty() { Vec::new() } else { home.lacking.clone() };
         let after = self.fall_behind(state, home.lacking);
         if !gone.is_empty() {
-            let new = || Parting { after: HashSet::new(), round: 0, gone: Vec::new() };
-            let parting = self.parting.get_or_insert_with(new);
+            let parting = self.parting.get_or_insert_default();
             parting.round = self.last_round;
+            parting.lacking.extend(lacking);
             parting.after.extend(after);
             parting.gone.extend(gone);
         }
@@ -232,15 +235,23 @@ impl Delta {
     }
 
     /// What goes last goes when all has come.
-    pub(super) fn part(&mut self, now: Instant) {
+    pub(super) fn part(&mut self, state: &State, now: Instant) {
         let is_time = self.parting.as_ref().is_some_and(|parting| {
             !self.is_broken(now)
                 && self.arrears.is_none()
                 && parting.after.is_empty()
                 && self.rounds.range(..=parting.round).all(|(_, it)| it.is_sent())
         });
-        if let Some(parting) = self.parting.take_if(|_| is_time) {
-            self.begin_farewells(parting.gone, now);
+        let Some(mut parting) = self.parting.take_if(|_| is_time) else { return };
+        for of in &mut parting.lacking {
+            let key = |slot| Key { table: of.table, slot };
+            let places = of.places.iter();
+            let told: Vec<u32> = places.filter(|at| !self.is_untold(state, key(*at))).collect();
+            told.into_iter().for_each(|at| _ = of.places.remove(at));
+        }
+        match parting.lacking.iter().all(|of| of.places.is_empty()) {
+            true => self.begin_farewells(parting.gone, now),
+            false => self.parting = Some(parting),
         }
     }
 
@@ -255,6 +266,7 @@ impl Delta {
         }
         if let Some(parting) = &mut self.parting {
             parting.gone.retain(|farewell| farewell.lane != lane);
+            parting.lacking.retain(|of| of.lane != lane);
         }
     }
 }

@@ -45,6 +45,9 @@ use round::{Brought, Farewell, Round, RoundId};
 use subscription::Subscription;
 use withheld::Withheld;
 
+/// Entries that a stream has room for at rest.
+const USUAL: usize = 16;
+
 /// A resource that was sent: where it is, and the change that its content came with.
 #[derive(Debug, Clone, Copy)]
 struct Parcel {
@@ -267,6 +270,17 @@ impl Delta {
         }
         self.synced = Some(self.cursor);
         self.events.push(Event::Synced { stream: self.stream, seq: self.cursor });
+        self.fit();
+    }
+
+    /// Gives back memory that a change of everything took.
+    fn fit(&mut self) {
+        if self.busy.capacity().max(self.ahead.capacity()).max(self.awaited.capacity()) > USUAL {
+            self.busy.shrink_to(USUAL);
+            self.ahead.shrink_to(USUAL);
+            self.awaited.shrink_to(USUAL);
+            self.warming.fit();
+        }
     }
 }
 

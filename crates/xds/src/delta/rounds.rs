@@ -129,7 +129,7 @@ impl Delta {
             let begun = self.last_round;
             self.catch_up(state, now);
             self.read_log(state, now);
-            self.part(now);
+            self.part(state, now);
             self.end_stays(state, now);
             if self.last_round == begun {
                 return;
@@ -220,8 +220,9 @@ impl Delta {
         }
         for owner in owners {
             let next = self.busy.remove(&owner).and_then(|busy| busy.next);
-            // What of it ended before it was all sent, a lane that came back lacks still.
-            if !self.held_back.contains_key(&owner) {
+            // What of it ended before it was all sent, or came meanwhile, a lane that came back lacks
+            // still.
+            if next.is_none() && !self.held_back.contains_key(&owner) {
                 self.has_come(owner);
             }
             if let Some(since) = next {

@@ -27,6 +27,11 @@ fn impatient() -> Limits {
     Limits { patience: Duration::from_millis(50), ..Limits::default() }
 }
 
+/// The client is told of few owners at once.
+fn few() -> Limits {
+    Limits { owners: 2, ..quick() }
+}
+
 macro_rules! talks {
     ($($name:ident: $speaker:ty, $limits:expr, $options:expr, $file:literal;)*) => {
         $(
@@ -45,6 +50,7 @@ talks! {
     delta_refusals: Delta, quick(), EAGER, "delta-refusals.txt";
     delta_order: Delta, quick(), EAGER, "delta-order.txt";
     delta_coming_back: Delta, quick(), EAGER, "delta-coming-back.txt";
+    delta_many: Delta, few(), EAGER, "delta-many.txt";
     delta_guarded: Delta, quick(), EAGER, "delta-guarded.txt";
     delta_patience: Delta, impatient(), EAGER, "delta-patience.txt";
     delta_on_demand: Delta, quick(), Options { on_demand: true }, "delta-on-demand.txt";
