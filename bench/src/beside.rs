@@ -51,7 +51,7 @@ impl Beside {
     async fn push(&mut self, shape: Shape) -> Result<(Moment, Vec<Moment>, [Duration; 2])> {
         let name = "awaited".to_owned();
         let before = self.cpu()?;
-        self.proxies.await_name(name.clone()).await?;
+        self.proxies.await_answered(name.clone(), shape.answer).await?;
         self.tonic.tell(&Push { name, shape }).await?;
         let began = self.tonic.hear().await?;
         let times = self.proxies.arrivals().await?;
@@ -73,15 +73,15 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// So many bytes at once, and in as many rounds if they came in several.
-    pub(crate) fn all(bytes: usize, rounds: usize) -> Vec<Self> {
-        let mut shapes = vec![Shape { bytes, rounds: 1 }];
-        if rounds > 1 {
-            shapes.push(Shape { bytes: bytes / rounds, rounds });
-        }
-        let both = |shape| [Least::RawSockets, Least::BareTonic].map(|least| (least, shape));
-        let row = |(least, shape)| Self { least, shape, series: Series::default() };
-        shapes.into_iter().flat_map(both).map(row).collect()
+    /// So many bytes at once, and in as many rounds if they came in several; of the sockets once to
+    /// who says nothing, and otherwise all to who says as much as was said.
+    pub(crate) fn all(bytes: usize, said: usize, rounds: usize) -> Vec<Self> {
+        let shape = |rounds| Shape { bytes: bytes / rounds, rounds, answer: said / rounds };
+        let silent = (Least::RawSockets, Shape { answer: 0, ..shape(1) });
+        let answered = if rounds > 1 { vec![1, rounds] } else { vec![1] };
+        let both = |rounds| [Least::RawSockets, Least::BareTonic].map(|it| (it, shape(rounds)));
+        let rows = [silent].into_iter().chain(answered.into_iter().flat_map(both));
+        rows.map(|(least, shape)| Self { least, shape, series: Series::default() }).collect()
     }
 
     /// Once more; whether it counts.
@@ -100,9 +100,9 @@ impl Row {
             rows.iter().find(|it| (it.least, it.shape) == (Least::RawSockets, row.shape))
         };
         let tell = |row: &Self| {
-            let (p99, rounds) = (row.series.p99(), row.shape.rounds);
+            let (p99, Shape { rounds, answer, .. }) = (row.series.p99(), row.shape);
             let said = format!(
-                "{}   in {rounds}; ratio of p99: {:.2}",
+                "{}   in {rounds}, answered with {answer} bytes; ratio of p99: {:.2}",
                 row.series.row(),
                 ours.p99() / p99
             );

@@ -176,7 +176,7 @@ impl Bench {
     ) -> Result<()> {
         let Args { rounds, .. } = self.args;
         let (mut ours, mut rows) = (Series::default(), Vec::new());
-        let (mut bytes, mut responses) = (0.0, 0.0);
+        let (mut bytes, mut said, mut responses) = (0.0, 0.0, 0.0);
         for round in 0..=rounds {
             let before = [self.product.cpu()?, load.cpu()?];
             load.heard().await?;
@@ -186,11 +186,13 @@ impl Bench {
             // The first is for warming up.
             if round > 0 {
                 bytes += heard.bytes as f64 / (size * rounds) as f64;
+                said += heard.said as f64 / (size * rounds) as f64;
                 responses += heard.responses as f64 / (size * rounds) as f64;
                 ours.push(&times, [0, 1].map(|at| after[at].saturating_sub(before[at])));
             } else {
-                let came = usize::try_from(heard.responses)? / size;
-                rows = Row::all(usize::try_from(heard.bytes)? / size, came);
+                let [bytes, said, came] = [heard.bytes, heard.said, heard.responses];
+                let each = |all| usize::try_from(all).map(|all| all / size);
+                rows = Row::all(each(bytes)?, each(said)?, each(came)?);
             }
             for row in &mut rows {
                 row.round(beside, round > 0).await?;
@@ -200,7 +202,9 @@ impl Bench {
         for row in Row::tell(&rows, &ours) {
             self.says(&row);
         }
-        self.says(&format!("    {bytes:.0} bytes in {responses:.1} responses to each"));
+        self.says(&format!(
+            "    {bytes:.0} bytes in {responses:.1} responses to each, {said:.0} bytes of each"
+        ));
         Ok(())
     }
 }

@@ -1,14 +1,15 @@
 //! The physical floor: the same bytes to as many raw sockets, by one writer. Writer and readers are
 //! processes of their own, as plane and proxies are. What takes proxies several rounds, each
-//! acknowledged before the next, does so here, too.
+//! acknowledged before the next, does so here, too; and what they say is as long as what proxies say.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -18,9 +19,6 @@ use crate::helper::{Boss, Helper};
 use crate::moment::Moment;
 use crate::scratch;
 
-/// Of the answer to a message after which another one comes: what an acknowledgement takes.
-const ANSWER_BYTES: usize = 100;
-
 /// What each is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Shape {
@@ -28,6 +26,8 @@ pub(crate) struct Shape {
     pub(crate) bytes: usize,
     /// Messages, each answered before the next.
     pub(crate) rounds: usize,
+    /// Of each answer; without, nobody answers.
+    pub(crate) answer: usize,
 }
 
 /// What came of it.
@@ -108,8 +108,8 @@ pub(crate) async fn write(args: WriterArgs) -> Result<()> {
 
 async fn send(sockets: &mut [TcpStream], shape: Shape) -> Result<()> {
     let message = vec![7; shape.bytes];
-    if shape.rounds > 1 {
-        let all = sockets.iter_mut().map(|socket| converse(socket, &message, shape.rounds));
+    if shape.answer > 0 {
+        let all = sockets.iter_mut().map(|socket| converse(socket, &message, shape));
         try_join_all(all).await?;
         return Ok(());
     }
@@ -119,20 +119,25 @@ async fn send(sockets: &mut [TcpStream], shape: Shape) -> Result<()> {
     Ok(())
 }
 
-async fn converse(socket: &mut TcpStream, message: &[u8], rounds: usize) -> std::io::Result<()> {
-    for round in 1..=rounds {
+async fn converse(socket: &mut TcpStream, message: &[u8], shape: Shape) -> Result<()> {
+    for _ in 0..shape.rounds {
         socket.write_all(message).await?;
-        if round < rounds {
-            socket.read_exact(&mut [0; ANSWER_BYTES]).await?;
+        let mut left = shape.answer;
+        while left > 0 {
+            let read = scratch::read(socket, <[u8]>::len).await?;
+            left = left.checked_sub(read).filter(|_| read > 0).context("an answer too long")?;
         }
     }
     Ok(())
 }
 
+/// What comes to readers, and what they answer.
+type Expected = (Shape, Bytes);
+
 /// The process of the readers: after each message that all have, when each had it.
 pub(crate) async fn read(args: ReaderArgs) -> Result<()> {
     let (told, mut times) = mpsc::unbounded_channel();
-    let shape = watch::Sender::new(Shape::default());
+    let shape = watch::Sender::new(Expected::default());
     let mut readers = JoinSet::new();
     for _ in 0..args.size {
         let reader = TcpStream::connect(args.address).await?;
@@ -141,7 +146,7 @@ pub(crate) async fn read(args: ReaderArgs) -> Result<()> {
     }
     let mut boss = Boss::new();
     while let Some(next) = boss.hear().await? {
-        shape.send_replace(next);
+        shape.send_replace((next, vec![7; next.answer].into()));
         Boss::tell(&())?;
         let mut round: Vec<Moment> = Vec::with_capacity(args.size);
         while round.len() < args.size {
@@ -155,7 +160,7 @@ pub(crate) async fn read(args: ReaderArgs) -> Result<()> {
 
 async fn drain(
     mut reader: TcpStream,
-    shape: watch::Receiver<Shape>,
+    expected: watch::Receiver<Expected>,
     told: mpsc::UnboundedSender<Moment>,
 ) {
     let (mut had, mut round) = (0, 1);
@@ -163,19 +168,17 @@ async fn drain(
         && read > 0
     {
         had += read;
-        let Shape { bytes, rounds } = *shape.borrow();
+        let (Shape { bytes, rounds, .. }, answer) = expected.borrow().clone();
         if had < bytes {
             continue;
         }
         had = 0;
-        if round < rounds {
-            round += 1;
-            if reader.write_all(&[7; ANSWER_BYTES]).await.is_err() {
-                return;
-            }
-        } else {
-            round = 1;
+        if round == rounds {
             let _ = told.send(Moment::now());
+        }
+        round = round % rounds + 1;
+        if reader.write_all(&answer).await.is_err() {
+            return;
         }
     }
 }

@@ -1,8 +1,9 @@
 //! As much of the delta protocol as the bare server needs, by hand: it shares nothing with what it
 //! is measured against.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
+use prost::encoding::{WireType, encode_key, encode_varint};
 
 /// `google.protobuf.Any`.
 #[derive(Clone, PartialEq, Message)]
@@ -59,6 +60,11 @@ pub(crate) struct Response {
     pub(crate) removed: Vec<String>,
 }
 
+/// The number of no field.
+const UNKNOWN: u32 = 15;
+/// Its key and its length, of what proxies say.
+const PADDING_HEAD_BYTES: usize = 4;
+
 /// Flag and length before each message.
 const HEAD_BYTES: usize = 5;
 
@@ -106,6 +112,23 @@ pub(crate) fn begun_with(fields: &impl Message, messages: &[Bytes]) -> Vec<Bytes
     let own = first.slice(HEAD_BYTES..);
     let begin = head(fields, own.len());
     [begin, own].into_iter().chain(others.iter().cloned()).collect()
+}
+
+/// Framed messages, the last of which is a single one; if they are shorter together than `zeros`, it is
+/// made longer by these, in a field that nobody knows.
+pub(crate) fn padded(mut messages: Vec<Bytes>, zeros: &Bytes) -> Vec<Bytes> {
+    let said: usize = messages.iter().map(Bytes::len).sum();
+    let Some(missing) = zeros.len().checked_sub(said + PADDING_HEAD_BYTES) else { return messages };
+    if let Some(last) = messages.pop() {
+        let mut own = last[HEAD_BYTES..].to_vec();
+        encode_key(UNKNOWN, WireType::LengthDelimited, &mut own);
+        encode_varint(missing as u64, &mut own);
+        let mut longer = vec![0];
+        longer.put_u32((own.len() + missing) as u32);
+        longer.append(&mut own);
+        messages.extend([longer.into(), zeros.slice(..missing)]);
+    }
+    messages
 }
 
 /// One gRPC message with its five bytes before it.

@@ -43,12 +43,20 @@ enum Order {
     Join(usize),
     /// So many open a stream, say nothing and go.
     Knock(usize),
-    Await(String),
+    Await(Awaited),
     /// Whether what has a certain mark is refused.
     Refuse(bool),
     /// What came since this was asked last.
     Heard,
     Leave,
+}
+
+/// What all wait for.
+#[derive(Debug, Serialize, Deserialize)]
+struct Awaited {
+    name: String,
+    /// What they say to it has so many bytes at least.
+    answer: usize,
 }
 
 /// What it answers.
@@ -75,6 +83,8 @@ pub(crate) struct Heard {
     pub(crate) responses: u64,
     /// Of these.
     pub(crate) refused: u64,
+    /// Bytes that they said.
+    pub(crate) said: u64,
 }
 
 /// Obeys until nobody wants anything any more.
@@ -102,9 +112,9 @@ pub(crate) async fn serve(args: Args) -> Result<()> {
                 knock(&door, size).await?;
                 Answer::Done
             }
-            Order::Await(name) => {
+            Order::Await(Awaited { name, answer }) => {
                 let crowd = there(&mut crowd)?;
-                crowd.await_name(&name);
+                crowd.await_name(&name, answer);
                 Boss::tell(&Answer::Done)?;
                 Answer::Arrived(crowd.arrivals().await?)
             }
@@ -237,7 +247,12 @@ impl Load {
 
     /// From now on each tells, once, when it has acknowledged a resource of this name.
     pub(crate) async fn await_name(&mut self, name: String) -> Result<()> {
-        self.done(&Order::Await(name)).await
+        self.await_answered(name, 0).await
+    }
+
+    /// The same, with answers of so many bytes at least.
+    pub(crate) async fn await_answered(&mut self, name: String, answer: usize) -> Result<()> {
+        self.done(&Order::Await(Awaited { name, answer })).await
     }
 
     /// When each had it, in order.

@@ -22,6 +22,7 @@ use self::door::Door;
 use self::speaker::{Eye, Script, Speaker};
 use crate::http2::Outgoing;
 use crate::moment::Moment;
+use crate::wire;
 
 /// Connections that are being made at the same time: as many as a listener's queue holds.
 const CONNECTING: usize = 128;
@@ -46,6 +47,8 @@ struct Awaited {
     name: Arc<str>,
     /// How many were awaited before.
     round: u64,
+    /// What is said to it is as long as this, at least.
+    zeros: Bytes,
 }
 
 /// What all streams share.
@@ -58,6 +61,7 @@ struct Shared {
     bytes: AtomicU64,
     responses: AtomicU64,
     refused: AtomicU64,
+    said: AtomicU64,
     refuses: AtomicBool,
     lost: AtomicBool,
 }
@@ -76,11 +80,22 @@ impl Crowd {
         let (told, times) = mpsc::unbounded_channel();
         let hello = script.comes();
         let awaited = RwLock::default();
-        let [bytes, responses, refused] = [const { AtomicU64::new(0) }; 3];
+        let [bytes, responses, refused, said] = [const { AtomicU64::new(0) }; 4];
         let [refuses, lost] = [const { AtomicBool::new(false) }; 2];
-        let shared =
-            Shared { door, script, hello, awaited, told, bytes, responses, refused, refuses, lost };
-        Self { shared: Arc::new(shared), times, streams: JoinSet::new(), size: 0 }
+        let shared = Arc::new(Shared {
+            door,
+            script,
+            hello,
+            awaited,
+            told,
+            bytes,
+            responses,
+            refused,
+            said,
+            refuses,
+            lost,
+        });
+        Self { shared, times, streams: JoinSet::new(), size: 0 }
     }
 
     /// All connect; returns once each has said what it has.
@@ -109,16 +124,17 @@ impl Crowd {
 
     /// What was received since this was asked last.
     fn heard(&self) -> Heard {
-        let Shared { bytes, responses, refused, .. } = &*self.shared;
-        let all = [bytes, responses, refused].map(|it| it.swap(0, Ordering::Relaxed));
-        let [bytes, responses, refused] = all;
-        Heard { bytes, responses, refused }
+        let Shared { bytes, responses, refused, said, .. } = &*self.shared;
+        let all = [bytes, responses, refused, said].map(|it| it.swap(0, Ordering::Relaxed));
+        let [bytes, responses, refused, said] = all;
+        Heard { bytes, responses, refused, said }
     }
 
     /// From now on each tells, once, when it has acknowledged a resource of this name.
-    fn await_name(&mut self, name: &str) {
+    fn await_name(&mut self, name: &str, answer: usize) {
         let mut awaited = self.shared.awaited.write().unwrap_or_else(PoisonError::into_inner);
-        *awaited = Awaited { name: name.into(), round: awaited.round + 1 };
+        let (round, zeros) = (awaited.round + 1, vec![0; answer].into());
+        *awaited = Awaited { name: name.into(), round, zeros };
         while self.times.try_recv().is_ok() {}
     }
 
@@ -189,7 +205,10 @@ impl Shared {
         while let Some(heard) = speaker.take(std::mem::take(&mut rest), &eye)? {
             self.responses.fetch_add(1, Ordering::Relaxed);
             self.refused.fetch_add(u64::from(heard.refused), Ordering::Relaxed);
-            heard.says.into_iter().for_each(|word| out.say(word));
+            let says = wire::padded(heard.says, &awaited.zeros);
+            let said: usize = says.iter().map(Bytes::len).sum();
+            self.said.fetch_add(said as u64, Ordering::Relaxed);
+            says.into_iter().for_each(|word| out.say(word));
             if heard.found && *told != awaited.round {
                 *told = awaited.round;
                 let _ = self.told.send(Moment::now());

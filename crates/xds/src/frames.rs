@@ -19,9 +19,17 @@ use crate::service::Place;
 /// Flag and length before each message.
 pub(crate) const HEAD_BYTES: usize = 5;
 
-/// A message as it goes on the wire, in two parts, of which the second may be shared.
+/// A shorter second part is put behind the first: it is sooner copied than sent beside it.
+const SHORT_BYTES: usize = 2 << 10;
+
+/// A message as it goes on the wire. In a place of its own: the queue of each stream, which has hardly
+/// ever one, has room for many.
 #[derive(Debug)]
-pub(crate) struct Framed {
+pub(crate) struct Framed(Box<Parts>);
+
+/// Two parts of a message, of which the second may be shared.
+#[derive(Debug)]
+struct Parts {
     head: Bytes,
     tail: Bytes,
 }
@@ -30,12 +38,18 @@ impl Framed {
     /// The message that `fields` and `tail`, the encoding of further fields, are together.
     pub(crate) fn new(fields: &impl Message, tail: Bytes) -> Self {
         let len = fields.encoded_len();
-        let mut head = BytesMut::with_capacity(HEAD_BYTES + len);
+        let is_short = tail.len() <= SHORT_BYTES;
+        let copied = if is_short { tail.len() } else { 0 };
+        let mut head = BytesMut::with_capacity(HEAD_BYTES + len + copied);
         head.put_u8(0);
         head.put_u32((len + tail.len()) as u32);
         // BytesMut grows, so encoding into it cannot fail.
         let _ = fields.encode(&mut head);
-        Self { head: head.freeze(), tail }
+        if is_short {
+            head.put_slice(&tail);
+        }
+        let tail = if is_short { Bytes::new() } else { tail };
+        Self(Box::new(Parts { head: head.freeze(), tail }))
     }
 }
 
@@ -70,9 +84,9 @@ impl Body for Outbound {
         }
         self.messages.poll_recv(context).map(|message| {
             let status = match message {
-                Some(Ok(message)) => {
-                    self.tail = message.tail;
-                    return Some(Ok(Frame::data(message.head)));
+                Some(Ok(Framed(parts))) => {
+                    self.tail = parts.tail;
+                    return Some(Ok(Frame::data(parts.head)));
                 }
                 Some(Err(status)) => status,
                 None => Status::ok(""),

@@ -76,11 +76,21 @@ impl Inbound {
                 None => return Err(Status::internal("the stream ended within a message")),
                 Some(frame) => {
                     if let Ok(data) = frame.into_data() {
-                        self.buffer.put(data);
+                        self.add(data);
                     }
                 }
             }
         }
+    }
+
+    /// More has come. For a small message that has begun there is room for all of it at once.
+    fn add(&mut self, data: Bytes) {
+        if self.buffer.is_empty()
+            && let Some(whole) = length(&data).filter(|whole| *whole <= LARGE_BYTES)
+        {
+            self.buffer.reserve(whole.max(data.len()));
+        }
+        self.buffer.put(data);
     }
 
     /// Whether a large message has begun to come: then it has deadlines of its own.
@@ -96,16 +106,16 @@ impl Inbound {
 
     /// How long the message is that has begun to come, with its head.
     fn whole(&self) -> Result<Option<usize>, Status> {
-        let Some(mut head) = self.buffer.get(..HEAD_BYTES) else { return Ok(None) };
-        if head.get_u8() != 0 {
+        let Some(whole) = length(&self.buffer) else { return Ok(None) };
+        if self.buffer[0] != 0 {
             return Err(Status::unimplemented("messages are not to be compressed"));
         }
-        let len = head.get_u32() as usize;
+        let len = whole - HEAD_BYTES;
         if len > self.limit {
             let text = format!("a message of {len} bytes; the limit is {}", self.limit);
             return Err(Status::resource_exhausted(text));
         }
-        Ok(Some(HEAD_BYTES + len))
+        Ok(Some(whole))
     }
 
     /// Waits until it is the turn of a message of so many bytes. Then there is room for all of it at
@@ -150,6 +160,12 @@ impl Inbound {
         }
         Word { bytes, turn }
     }
+}
+
+/// How long a message is that begins like this, with its head.
+fn length(begun: &[u8]) -> Option<usize> {
+    let [_, len @ ..] = begun.first_chunk::<HEAD_BYTES>()?;
+    Some(HEAD_BYTES + u32::from_be_bytes(*len) as usize)
 }
 
 #[cfg(test)]

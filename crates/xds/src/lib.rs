@@ -10,6 +10,7 @@ mod answers;
 mod beside;
 mod bits;
 mod cache;
+mod corked;
 mod delta;
 mod event;
 mod expect;

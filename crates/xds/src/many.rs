@@ -19,6 +19,7 @@ pub(crate) struct Many<const FIELD: u32> {
     len: usize,
     /// There is nothing else between them.
     is_pure: bool,
+    trace: Option<Trace>,
 }
 
 /// One entry of a map from names to versions.
@@ -28,26 +29,62 @@ pub(crate) struct Held<'a> {
     pub(crate) version: &'a [u8],
 }
 
-/// Takes a message apart: the fields `LISTS`, which may be long, and the others, as a message.
+/// Takes a message apart: the fields `LISTS`, which may be long, and the others, as a message. `known`
+/// tells of the bytes from some field on whether they begin with a list that was read before: it is not
+/// gone through again.
 pub(crate) fn part<const N: usize>(
     message: &Bytes,
     lists: [u32; N],
+    known: impl Fn(&[u8]) -> Option<Trace>,
 ) -> Result<([Span; N], Vec<u8>), DecodeError> {
     let (mut spans, mut others) = ([Span::default(); N], Vec::new());
     let mut rest = &message[..];
     while !rest.is_empty() {
-        let from = message.len() - rest.len();
+        let (before, from) = (rest, message.len() - rest.len());
         let (field, wire_type, _) = next(&mut rest)?;
         let upto = message.len() - rest.len();
-        match lists.iter().position(|list| *list == field) {
-            Some(at) => {
-                check_wire_type(WireType::LengthDelimited, wire_type)?;
-                spans[at].grow(from, upto);
+        let Some(at) = lists.iter().position(|list| *list == field) else {
+            others.extend_from_slice(&message[from..upto]);
+            continue;
+        };
+        check_wire_type(WireType::LengthDelimited, wire_type)?;
+        let is_first = spans[at].len == 0;
+        match is_first.then(|| known(before)).flatten() {
+            Some(trace) => {
+                rest = &before[trace.bytes..];
+                spans[at].begin(from, trace);
             }
-            None => others.extend_from_slice(&message[from..upto]),
+            None => spans[at].grow(from, upto),
         }
     }
     Ok((spans, others))
+}
+
+/// What a list leaves behind that was read, so that it is known where it comes again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Trace {
+    bytes: usize,
+    len: usize,
+    /// Of its first bytes, so that no other need be gone through to its end.
+    beginning: u64,
+    digest: u64,
+}
+
+/// As much of a list tells most others from it.
+const BEGINNING_BYTES: usize = 32;
+
+impl Trace {
+    /// Whether these bytes begin with it, and it is of something.
+    pub(crate) fn begins(&self, bytes: &[u8]) -> bool {
+        let Some(same) = bytes.get(..self.bytes).filter(|same| !same.is_empty()) else {
+            return false;
+        };
+        digest(beginning(same)) == self.beginning && digest(same) == self.digest
+    }
+}
+
+fn beginning(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.len().min(BEGINNING_BYTES)]
 }
 
 /// Where in a message the fields of a list are.
@@ -58,9 +95,16 @@ pub(crate) struct Span {
     /// Of the fields alone.
     bytes: usize,
     len: usize,
+    /// If it is a list that is known, and nothing more.
+    trace: Option<Trace>,
 }
 
 impl Span {
+    fn begin(&mut self, from: usize, trace: Trace) {
+        let Trace { bytes, len, .. } = trace;
+        *self = Self { from, upto: from + bytes, bytes, len, trace: Some(trace) };
+    }
+
     fn grow(&mut self, from: usize, upto: usize) {
         if self.len == 0 {
             self.from = from;
@@ -68,6 +112,7 @@ impl Span {
         self.upto = upto;
         self.bytes += upto - from;
         self.len += 1;
+        self.trace = None;
     }
 }
 
@@ -76,7 +121,7 @@ impl<const FIELD: u32> Many<FIELD> {
     pub(crate) fn of(message: &Bytes, span: Span) -> Self {
         let is_pure = span.bytes == span.upto - span.from;
         let fields = if span.len == 0 { Bytes::new() } else { message.slice(span.from..span.upto) };
-        Self { fields, len: span.len, is_pure }
+        Self { fields, len: span.len, is_pure, trace: span.trace }
     }
 
     /// Of entries, each a name and a version.
@@ -111,11 +156,17 @@ impl<const FIELD: u32> Many<FIELD> {
     }
 
     /// Tells lists apart: the same list has the same, as long as it is written the same way.
-    pub(crate) fn digest(&self) -> u64 {
-        match self.is_pure {
-            true => digest(&self.fields),
-            false => digest(&self.iter().collect::<Self>().fields),
-        }
+    pub(crate) fn trace(&self) -> Trace {
+        self.trace.unwrap_or_else(|| match self.is_pure {
+            true => self.traced(),
+            false => self.iter().collect::<Self>().traced(),
+        })
+    }
+
+    fn traced(&self) -> Trace {
+        let (bytes, len) = (self.fields.len(), self.len);
+        let (beginning, digest) = (digest(beginning(&self.fields)), digest(&self.fields));
+        Trace { bytes, len, beginning, digest }
     }
 
     /// The same list of a map's entries.
@@ -144,14 +195,16 @@ impl<'a> Held<'a> {
     }
 }
 
-/// In four strands, since each step of one waits for the one before.
+/// Of a digest: each step of one waits for the one before.
+const STRANDS: usize = 8;
+
 fn digest(bytes: &[u8]) -> u64 {
     let word = |word: &[u8; 8]| u64::from_le_bytes(*word);
     let (words, last) = bytes.as_chunks::<8>();
-    let (fours, words) = words.as_chunks::<4>();
-    let mut strands = [ODD; 4];
-    for four in fours {
-        for (strand, bytes) in strands.iter_mut().zip(four) {
+    let (rows, words) = words.as_chunks::<STRANDS>();
+    let mut strands = [ODD; STRANDS];
+    for row in rows {
+        for (strand, bytes) in strands.iter_mut().zip(row) {
             *strand = mixed(*strand, word(bytes));
         }
     }
@@ -196,7 +249,7 @@ impl<const FIELD: u32, T: AsRef<[u8]>> FromIterator<T> for Many<FIELD> {
             put(FIELD, value.as_ref(), &mut message);
             len += 1;
         }
-        Self { fields: message.into(), len, is_pure: true }
+        Self { fields: message.into(), len, is_pure: true, trace: None }
     }
 }
 
@@ -219,7 +272,7 @@ mod tests {
     }
 
     fn list<const FIELD: u32>(message: &Bytes) -> Result<Many<FIELD>, DecodeError> {
-        let ([span], _) = part(message, [FIELD])?;
+        let ([span], _) = part(message, [FIELD], |_| None)?;
         Ok(Many::of(message, span))
     }
 
@@ -230,7 +283,7 @@ mod tests {
         encode_key(9, WireType::Varint, &mut bytes);
         encode_varint(300, &mut bytes);
         let bytes = Bytes::from(bytes);
-        let ([threes, fives], others) = part(&bytes, [3, 5]).unwrap();
+        let ([threes, fives], others) = part(&bytes, [3, 5], |_| None).unwrap();
         let many = Many::<3>::of(&bytes, threes);
         assert_eq!(many.iter().collect::<Vec<_>>(), [&b"b"[..], b"", b"a"]);
         assert_eq!((many.len(), Many::<5>::of(&bytes, fives).is_empty()), (3, true));
@@ -244,9 +297,9 @@ mod tests {
 
     #[test]
     fn lists_that_differ_are_told_apart_whatever_is_beside_them() {
-        let digest = |fields: &[(u32, &[u8])]| list::<3>(&message(fields)).unwrap().digest();
-        let one = digest(&[(3, b"public/a"), (3, b"b")]);
-        assert_eq!(one, digest(&[(5, b"nonce"), (3, b"public/a"), (2, b"x"), (3, b"b")]));
+        let trace = |fields: &[(u32, &[u8])]| list::<3>(&message(fields)).unwrap().trace();
+        let one = trace(&[(3, b"public/a"), (3, b"b")]);
+        assert_eq!(one, trace(&[(5, b"nonce"), (3, b"public/a"), (2, b"x"), (3, b"b")]));
         let others: [&[(u32, &[u8])]; 7] = [
             &[],
             &[(3, b"")],
@@ -256,21 +309,48 @@ mod tests {
             &[(3, b"public/a"), (3, b"b\0")],
             &[(3, b"public/"), (3, b"ab")],
         ];
-        let all: std::collections::HashSet<u64> = others.into_iter().map(digest).collect();
+        let all: std::collections::HashSet<_> = others.into_iter().map(trace).collect();
         assert!(all.len() == others.len() && !all.contains(&one));
         // Each byte of a long one counts, and that its parts come in this order.
         let long: Vec<String> = (0..20).map(|n| format!("public/name-{n}")).collect();
-        let digest = |names: &[String]| names.iter().collect::<Many<3>>().digest();
-        let mut seen = std::collections::HashSet::from([digest(&long)]);
+        let trace = |names: &[String]| names.iter().collect::<Many<3>>().trace();
+        let mut seen = std::collections::HashSet::from([trace(&long)]);
         for at in 0..long.len() {
             for byte in 0..long[at].len() {
                 let mut other = long.clone();
                 other[at].replace_range(byte..=byte, "~");
-                assert!(seen.insert(digest(&other)), "{other:?}");
+                assert!(seen.insert(trace(&other)), "{other:?}");
             }
             let mut turned = long.clone();
             turned.swap(at, (at + 1) % 20);
-            assert!(seen.insert(digest(&turned)), "{turned:?}");
+            assert!(seen.insert(trace(&turned)), "{turned:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_known_is_known_again_and_no_other() {
+        let names: Vec<String> = (0..100).map(|n| format!("public/name-{n}")).collect();
+        let fields = |names: &[String], nonce: &[u8]| {
+            let names = names.iter().map(|name| (3, name.as_bytes()));
+            let all: Vec<_> = [(1, nonce)].into_iter().chain(names).chain([(5, nonce)]).collect();
+            message(&all)
+        };
+        let list = |names: &[String]| list::<3>(&fields(names, b"1")).unwrap();
+        let (known, nothing) = (list(&names).trace(), Many::<3>::default().trace());
+        let mut last = names.clone();
+        last[99].push('~');
+        let twice = [names.clone(), names.clone()].concat();
+        let others = [&names[..], &names[..99], &names[1..], &last, &[], &twice];
+        for (at, other) in others.into_iter().enumerate() {
+            let begins = |rest: &[u8]| [nothing, known].into_iter().find(|it| it.begins(rest));
+            let bytes = fields(other, b"22");
+            let ([span], others) = part(&bytes, [3], begins).unwrap();
+            assert_eq!(span.trace.is_some(), at == 0, "only what is known is not gone through");
+            let read = Many::<3>::of(&bytes, span);
+            assert_eq!(read.iter().collect::<Vec<_>>(), list(other).iter().collect::<Vec<_>>());
+            assert_eq!((read.len(), read.trace()), (other.len(), list(other).trace()));
+            assert_eq!(read.trace() == known, at == 0);
+            assert_eq!(others, message(&[(1, b"22"), (5, b"22")]));
         }
     }
 

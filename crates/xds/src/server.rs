@@ -9,6 +9,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
 use crate::age;
+use crate::corked::corked;
 use crate::service::Ads;
 use crate::tls::{self, Tls};
 
@@ -58,7 +59,7 @@ pub async fn serve(
         }
         None => {
             let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-            server.serve_with_incoming_shutdown(ads, incoming, shutdown).await
+            server.serve_with_incoming_shutdown(ads, corked(incoming), shutdown).await
         }
     }
 }

@@ -98,7 +98,7 @@ async fn speak<T: Talk>(
 }
 
 fn understand<T: Talk>(bytes: bytes::Bytes, type_url: &str) -> Result<T::Request, Status> {
-    let mut request = decode(bytes)?;
+    let mut request = decode(bytes, |_| None)?;
     claim_type::<T>(&mut request, type_url)?;
     Ok(request)
 }

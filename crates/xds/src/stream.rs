@@ -20,6 +20,7 @@ use crate::frames::Framed;
 use crate::inbound::Inbound;
 use crate::lane::Lane;
 use crate::limits::Limits;
+use crate::many::Trace;
 use crate::metrics;
 use crate::rate::{Meter, Rate};
 use crate::secrets::Secrets;
@@ -41,6 +42,12 @@ pub(crate) trait Talk: Send + 'static {
 
     /// The type that a request is about.
     fn type_url(request: &mut Self::Request) -> &mut String;
+
+    /// The list that these bytes begin with, if the client has said it before: it names the same again
+    /// and again.
+    fn knows(&self, _bytes: &[u8]) -> Option<Trace> {
+        None
+    }
 
     /// The client said something. An error ends the lane.
     fn request(&mut self, lane: Lane, request: Self::Request, now: Instant) -> Result<(), Status>;
@@ -107,7 +114,7 @@ impl Wires {
             tokio::select! {
                 word = self.inbound.next() => {
                     let Some(word) = word? else { return Ok(None) };
-                    let request = decode(word.bytes)?;
+                    let request = decode(word.bytes, |_| None)?;
                     return Ok(Some(First { request, turn: word.turn }));
                 }
                 () = &mut patience, if !patience.is_elapsed() => {
@@ -191,7 +198,7 @@ impl Wires {
                     if !requests.take(Instant::now()) {
                         return Err(too_many_requests(limits));
                     }
-                    hear(secrets, talk, decode(word.bytes)?)?;
+                    hear_bytes(secrets, talk, word.bytes)?;
                     pending = true;
                 }
                 permit = outbound.reserve(), if pending => {
@@ -243,6 +250,11 @@ fn next_look(talk: &impl Talk, age: Age, leaves_by: Option<Instant>, since: Inst
     talk.min(age.next(since)).min(leaves_by.unwrap_or(since + IDLE))
 }
 
+fn hear_bytes<T: Talk>(secrets: &mut Secrets, talk: &mut T, bytes: Bytes) -> Result<(), Status> {
+    let request = decode(bytes, |bytes| talk.knows(bytes))?;
+    hear(secrets, talk, request)
+}
+
 fn hear<T: Talk>(
     secrets: &mut Secrets,
     talk: &mut T,
@@ -254,9 +266,13 @@ fn hear<T: Talk>(
     talk.request(Lane::ONLY, request, Instant::now())
 }
 
-pub(crate) fn decode<M: Request>(bytes: Bytes) -> Result<M, Status> {
+pub(crate) fn decode<M: Request>(
+    bytes: Bytes,
+    known: impl Fn(&[u8]) -> Option<Trace>,
+) -> Result<M, Status> {
     metrics::received(bytes.len());
-    M::read(bytes).map_err(|error| Status::invalid_argument(format!("not a request: {error}")))
+    M::read(bytes, known)
+        .map_err(|error| Status::invalid_argument(format!("not a request: {error}")))
 }
 
 pub(crate) fn recalled() -> Status {

@@ -12,15 +12,15 @@ use model::Node;
 use prost::{DecodeError, Message as _};
 
 use crate::frames::Framed;
-use crate::many::{Many, part};
+use crate::many::{Many, Trace, part};
 
 /// What a client says.
 pub(crate) trait Request: Sized + Send + 'static {
     /// The field that tells who the client is.
     const NODE: u32;
 
-    /// Reads a message.
-    fn read(message: Bytes) -> Result<Self, DecodeError>;
+    /// Reads a message. Lists that are `known` are not gone through again.
+    fn read(message: Bytes, known: impl Fn(&[u8]) -> Option<Trace>) -> Result<Self, DecodeError>;
 }
 
 /// `DeltaDiscoveryRequest`.
@@ -52,8 +52,9 @@ struct DeltaHead {
 impl Request for DeltaRequest {
     const NODE: u32 = 1;
 
-    fn read(message: Bytes) -> Result<Self, DecodeError> {
-        let ([subscribe, unsubscribe, initial_versions], head) = part(&message, [3, 4, 5])?;
+    fn read(message: Bytes, known: impl Fn(&[u8]) -> Option<Trace>) -> Result<Self, DecodeError> {
+        let (lists, head) = part(&message, [3, 4, 5], known)?;
+        let [subscribe, unsubscribe, initial_versions] = lists;
         let DeltaHead { node, type_url, response_nonce, error_detail } =
             DeltaHead::decode(&head[..])?;
         Ok(Self {
@@ -71,8 +72,8 @@ impl Request for DeltaRequest {
 impl Request for StateRequest {
     const NODE: u32 = 2;
 
-    fn read(message: Bytes) -> Result<Self, DecodeError> {
-        let ([names], head) = part(&message, [3])?;
+    fn read(message: Bytes, known: impl Fn(&[u8]) -> Option<Trace>) -> Result<Self, DecodeError> {
+        let ([names], head) = part(&message, [3], known)?;
         let StateRequestHead { version, node, type_url, response_nonce, error_detail } =
             StateRequestHead::decode(&head[..])?;
         let names = Many::of(&message, names);

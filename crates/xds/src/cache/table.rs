@@ -1,5 +1,6 @@
 //! The resources of one type: a dense place for each name that exists, existed or is awaited.
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,10 +13,14 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 use super::content::Content;
 use super::cover::Covers;
 use super::state::OwnerId;
+use crate::bits::Bits;
 use crate::kind::Kind;
 
 /// Names that are looked for together.
 const TOGETHER: usize = 32;
+/// Sets of names that are remembered to be shared: clients of a group name the same, but for what is
+/// coming or going.
+const SETS: usize = 4;
 
 /// Where a name is. A place is used again once nothing exists there, nobody awaits it, and no
 /// stream has yet to hear that it went.
@@ -70,6 +75,8 @@ pub(crate) struct Table {
     /// What [`Table::whole`] made last, and of which change.
     whole: Mutex<(u64, Bytes)>,
     pub(super) covers: Covers,
+    /// Sets of names that streams share.
+    sets: Mutex<VecDeque<Bits>>,
 }
 
 impl Table {
@@ -87,6 +94,7 @@ impl Table {
             newest: (0, 0),
             whole: Mutex::default(),
             covers: Covers::default(),
+            sets: Mutex::default(),
         }
     }
 
@@ -230,6 +238,11 @@ impl Table {
     pub(crate) fn version_of(&self, digest: u64) -> Version {
         let (epoch, revision) = self.newest;
         Version { epoch, revision, hash: digest }
+    }
+
+    /// Makes a set of places that a stream keeps share its memory with those of other streams.
+    pub(crate) fn share(&self, set: &mut Bits) {
+        set.share(&mut self.sets.lock().unwrap_or_else(PoisonError::into_inner), SETS);
     }
 
     /// The digest of all that is here.

@@ -145,7 +145,7 @@ impl Delta {
                 false => subscription.owed.insert(slot),
             };
         }
-        subscription.names.fit();
+        cache.read().table(table).share(&mut subscription.names);
         if wildcard && !subscription.wildcard {
             subscription.wildcard = true;
             let state = cache.read();

@@ -33,6 +33,7 @@ use crate::event::{Event, StreamId};
 use crate::expect::{Interest, expects_more};
 use crate::lane::Lane;
 use crate::limits::Limits;
+use crate::many::Trace;
 use crate::stream::Talk;
 use crate::warming::Warming;
 use crate::wire::{StateRequest, StateResponse, WireNode};
@@ -166,6 +167,10 @@ impl Talk for StateOfTheWorld {
 
     fn type_url(request: &mut StateRequest) -> &mut String {
         &mut request.type_url
+    }
+
+    fn knows(&self, bytes: &[u8]) -> Option<Trace> {
+        self.subscriptions.iter().filter_map(|it| it.said).find(|said| said.begins(bytes))
     }
 
     fn request(&mut self, lane: Lane, request: StateRequest, now: Instant) -> Result<(), Status> {

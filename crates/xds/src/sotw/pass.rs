@@ -113,9 +113,6 @@ impl StateOfTheWorld {
         self.cursor = upto;
         self.pass =
             Some(Pass { from, upto, owners: HashMap::new(), at: 0, begun: false, since: now });
-        for subscription in &mut self.subscriptions {
-            subscription.told = Bits::default();
-        }
         let mut owners: HashMap<OwnerId, u64> = HashMap::new();
         for owner in (from + 1..=upto).filter_map(|seq| state.logged(seq)) {
             owners.entry(owner).or_insert_with(|| state.owner_seq(owner));
@@ -183,6 +180,7 @@ impl StateOfTheWorld {
 
     fn end_pass(&mut self, state: &State, now: Instant) {
         let Some(pass) = self.pass.take() else { return };
+        self.subscriptions.iter_mut().for_each(|it| it.told = Bits::default());
         self.warming.retain(|key| state.slot(key).content.is_some());
         let owners = pass.owners.into_iter().filter(|(owner, _)| !self.quarantined.contains(owner));
         // By name: once the pass is over the cache may forget an owner who is gone.

@@ -83,8 +83,8 @@ impl StateOfTheWorld {
 
     fn subscribe(&mut self, at: usize, request: &StateRequest) -> Result<(), Status> {
         // Whoever acknowledges names all that it wants, each time.
-        let digest = request.names.digest();
-        if self.subscriptions[at].said == Some(digest) {
+        let said = request.names.trace();
+        if self.subscriptions[at].said == Some(said) {
             return Ok(());
         }
         let mut names = Vec::with_capacity(request.names.len());
@@ -111,7 +111,7 @@ impl StateOfTheWorld {
         let unknown = self.limits.unknown_names;
         let forgotten = subscription.forget_unknown(&cache.read(), &mut added, unknown);
         // What was forgotten and is named again is answered again.
-        subscription.said = forgotten.is_empty().then_some(digest);
+        subscription.said = forgotten.is_empty().then_some(said);
         subscription.forgot = !forgotten.is_empty();
         cache.release(table, forgotten.into_iter());
         let left: Vec<u32> =
@@ -120,6 +120,7 @@ impl StateOfTheWorld {
             subscription.names.remove(*place);
             subscription.asked.remove(*place);
         }
+        cache.read().table(table).share(&mut subscription.names);
         let narrower = !left.is_empty() || (subscription.wildcard && !wildcard);
         subscription.owes_version |= narrower && !full;
         cache.release(table, left.into_iter());

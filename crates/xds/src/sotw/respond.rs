@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use super::StateOfTheWorld;
 use super::subscription::{Due, Parcel, Subscription, Unanswered};
 use crate::absent::blank;
+use crate::bits::Bits;
 use crate::cache::{Content, Key, OwnerId, State, any_fields};
 use crate::kind::Kind;
 use crate::lane::Lane;
@@ -59,7 +60,11 @@ impl StateOfTheWorld {
             // streams of single types has just begun to warm.
             let in_use = self.pass.as_ref().filter(|pass| pass.keeps() != pass.upto);
             let under_way = |owner| in_use.is_some_and(|pass| pass.is_about(owner));
-            let mut saying = subscription.say_some(state, seq, under_way)?;
+            let saying = subscription.say_some(state, seq, under_way);
+            if self.pass.is_none() {
+                subscription.told = Bits::default();
+            }
+            let mut saying = saying?;
             subscription.doubtful |= subscription.awaits_answer();
             saying.digest = self.hash_of(state, at, seq, saying.digest);
             return Some(saying);

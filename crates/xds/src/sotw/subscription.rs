@@ -9,6 +9,7 @@ use crate::bits::Bits;
 use crate::cache::{Content, Key, OwnerId};
 use crate::kind::Kind;
 use crate::lane::Lane;
+use crate::many::Trace;
 
 /// A response is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,8 +84,8 @@ pub(super) struct Subscription {
     pub(super) explicit: bool,
     /// What was named. Held in the cache.
     pub(super) names: Bits,
-    /// The digest of what was named last, if all of it is in `names`.
-    pub(super) said: Option<u64>,
+    /// What was named last, if all of it is in `names`.
+    pub(super) said: Option<Trace>,
     pub(super) due: Option<Due>,
     /// The step that the pass is at has something to say of it, and waits until it is quiet.
     pub(super) laid: bool,
