@@ -135,6 +135,16 @@ mod tests {
     }
 
     #[test]
+    fn what_changes_is_dated_after_all_that_was_served_under_its_name() {
+        let version = |diff: &Diff| (diff.set[0].version.epoch, diff.set[0].version.revision);
+        let moved = Wish { after: 9, ..wish("a", "1") };
+        let first = Diff::between(Vec::new(), vec![moved], 2, 5);
+        assert_eq!(version(&first), (2, 9), "another owner had it");
+        let second = Diff::between(kept(first, 1), vec![wish("a", "2")], 1, 30);
+        assert_eq!(version(&second), (2, 9), "the store is of an earlier epoch");
+    }
+
+    #[test]
     fn old_bytes_that_come_back_get_the_newer_revision() {
         let good = Diff::between(Vec::new(), vec![wish("a", "good")], 1, 5);
         let good = kept(good, 1);

@@ -144,7 +144,8 @@ mod tests {
     async fn a_disk_that_hangs_holds_nobody() {
         let (silent, _other) = tokio::io::duplex(8);
         let (mut reading, places) = begin(Box::pin(silent));
-        let cut = reading.read_u8().await.expect_err("it was cut off");
+        let read = tokio::time::timeout(READ_MAX, reading.read_u8()).await.expect("it is woken");
+        let cut = read.expect_err("it was cut off");
         assert_eq!((cut.kind(), places.available_permits()), (ErrorKind::TimedOut, 1));
     }
 

@@ -214,4 +214,20 @@ mod tests {
         }
         assert_eq!(epochs, [1, 1, 1, 1, 1, 2, 2]);
     }
+    #[tokio::test]
+    async fn a_replica_that_cannot_forget_leaves_all_as_it_was() {
+        let (today, yesterday) = (folder_of(1).await, folder_of(2).await);
+        let (state, backup) = (State::at(today.path()), yesterday.path().join("backup"));
+        back_up(&State::at(yesterday.path()), &backup);
+        let aside = today.path().join("replaced");
+        // Of a keyring that cannot be read now.
+        let replica = today.path().join("replicas/edge");
+        std::fs::create_dir_all(replica.join("keys.json")).unwrap();
+        std::fs::write(replica.join("last-good.db"), "").unwrap();
+        let ready = backup::prepare(&order(&backup, &state.database(), &aside)).unwrap();
+        let refused = Exchange::of(&state, ready, None, &aside).make().unwrap_err();
+        assert!(refused.to_string().contains("`edge` cannot forget"), "{refused:#}");
+        assert_eq!(epoch_of_what_starts(today.path()).await, 1);
+        assert!(!today.path().join("margrave.db.restoring").exists());
+    }
 }
