@@ -56,6 +56,14 @@ impl Warming {
         }
     }
 
+    /// The lane ended on which a resource was asked for, and maybe not answered. Who comes back with
+    /// what it has is not sent it again.
+    pub(crate) fn left(&mut self, key: Key, now: Instant) {
+        if let Some(awaited) = self.awaited.get_mut(&key) {
+            awaited.until = Some(now + ASKS_WITHIN);
+        }
+    }
+
     /// A resource was acknowledged on a lane. One that has many is `shared` by clusters: it is
     /// asked on for those that come, too.
     pub(crate) fn taken(&mut self, lane: Lane, shared: bool, key: Key) {
@@ -108,6 +116,8 @@ mod tests {
         assert!(awaits(&warming, now), "that was of the cluster before");
         warming.asked(Lane(4), KEY);
         assert!(awaits(&warming, late), "asked for, they will be taken");
+        warming.left(KEY, now);
+        assert!(awaits(&warming, now) && !awaits(&warming, late), "its stream ended");
         warming.taken(Lane(4), false, KEY);
         assert!(!awaits(&warming, now));
         warming.sent(Lane(2), [KEY].into_iter(), now);

@@ -47,6 +47,13 @@ pub(crate) struct Slot {
     pub(super) buried: u32,
 }
 
+impl Slot {
+    /// Whether something was here before that some stream may have yet to hear went.
+    pub(crate) fn is_back(&self) -> bool {
+        self.buried > 0
+    }
+}
+
 /// Where a name is, and a part of the name's hash, so that other names need not be looked at.
 #[derive(Debug, Clone, Copy)]
 struct Entry {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::round::{Fate, RoundId, Share};
+use super::round::{Fate, RoundId};
 use super::{Delta, Flight, Origin, Parcel, Refusal, Vouch};
 use crate::cache::{Key, OwnerId, State};
 use crate::event::Event;
@@ -117,9 +117,8 @@ impl Delta {
             }
             let new = flight.parcels.iter().all(|parcel| {
                 let slot = state.slot(parcel.key);
-                let knows_new = |share: &Share| share.knows_new(slot.born);
-                // Of one that has changed since it came, it may have had what it was.
-                parcel.changed == slot.born && round.share(slot.owner).is_some_and(knows_new)
+                let share = round.share(slot.owner).filter(|_| !slot.is_back());
+                share.is_some_and(|share| share.knows_new(slot.born))
             });
             flight.vouch = Vouch::Seen { new };
             self.vouched += 1;

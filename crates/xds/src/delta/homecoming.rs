@@ -142,9 +142,11 @@ impl Delta {
         if !scopes.is_empty() {
             self.begin_farewells(scopes, now);
         }
-        let lacking = if gone.is_empty() { Vec::new() } else { home.lacking.clone() };
+        let is_last = !gone.is_empty() || self.parting.is_some();
+        let lacking = if is_last { home.lacking.clone() } else { Vec::new() };
         let after = self.fall_behind(state, home.lacking);
-        if !gone.is_empty() {
+        // What was to go last may be used by what was said now.
+        if is_last {
             let parting = self.parting.get_or_insert_default();
             parting.round = self.last_round;
             parting.lacking.extend(lacking);

@@ -153,6 +153,8 @@ impl Delta {
             if gone.wildcard || !lost.is_empty() || self.is_missed(&gone) {
                 self.broken.insert(gone.table, now + patience);
             }
+            let names = gone.names.iter().map(|slot| Key { table: gone.table, slot });
+            names.for_each(|key| self.warming.left(key, now));
             self.cache.release(gone.table, gone.names.iter());
             let is_left = self.subscriptions.iter().any(|it| it.table == gone.table && it.wildcard);
             if gone.kind.never_ends() && gone.wildcard && !is_left {

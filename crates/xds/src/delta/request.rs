@@ -129,7 +129,6 @@ impl Delta {
         let places = cache.hold(table, &names, &mut subscription.names);
         for (place, name) in places.into_iter().zip(names) {
             let slot = place.slot;
-            self.warming.asked(lane, Key { table, slot });
             if place.is_new && place.is_empty {
                 unknown.push(slot);
             }
@@ -140,6 +139,7 @@ impl Delta {
             if same.contains(slot) || kept.contains(name) || gone.contains(name) {
                 continue;
             }
+            self.warming.asked(lane, Key { table, slot });
             match is_back && !place.is_empty {
                 true => lacking.insert(slot),
                 false => subscription.owed.insert(slot),

@@ -64,7 +64,7 @@ pub(super) struct Brought {
 impl Share {
     /// Whether the client is known not to have had what was `born` then.
     pub(super) fn knows_new(&self, born: u64) -> bool {
-        self.from != EVERYTHING && born > self.from
+        self.from != EVERYTHING && self.had.is_none() && born > self.from
     }
 
     /// Whether it was made of what changed then.

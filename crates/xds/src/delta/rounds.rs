@@ -120,6 +120,7 @@ impl Delta {
     pub(super) fn advance(&mut self, state: &State, now: Instant) {
         self.release_held_up(now);
         loop {
+            let had_old_scopes = self.has_old_scopes();
             let mut next = 0;
             // A round that ends may begin another one, which comes after it.
             while let Some(id) = self.rounds.range(next..).next().map(|(id, _)| *id) {
@@ -131,7 +132,9 @@ impl Delta {
             self.read_log(state, now);
             self.part(state, now);
             self.end_stays(state, now);
-            if self.last_round == begun {
+            // Rounds that came before in this turn waited for that.
+            let goes_on = had_old_scopes && !self.has_old_scopes();
+            if self.last_round == begun && !goes_on {
                 return;
             }
         }
@@ -152,12 +155,14 @@ impl Delta {
             metrics::wait_timed_out();
         }
         loop {
+            let at = self.rounds.get(&id).map_or(Step::COUNT, |round| round.at);
+            let is_early = at + 1 == Step::Gone as usize && self.has_old_scopes();
             let Some(round) = self.rounds.get_mut(&id) else { return };
             drop_doomed(state, round);
             if round.is_sent() || round.is_loaded() {
                 break;
             }
-            if round.waits() {
+            if round.waits() || is_early {
                 if now < *round.since.get_or_insert(now) + patience {
                     return;
                 }
@@ -181,6 +186,20 @@ impl Delta {
         if self.rounds.get(&id).is_some_and(|round| round.is_done()) {
             self.end(state, id, now);
         }
+    }
+
+    /// Whether a client that came back still has scopes of which nobody knows whose they were: until
+    /// it is told what became of them nothing goes that they may name.
+    fn has_old_scopes(&self) -> bool {
+        let goes = |it: &Farewell| it.step == Step::ScopesGone;
+        self.rounds.values().any(|round| match round.shares.first() {
+            Some(share) => share.is_whole && round.is_bringing_scopes(),
+            None => {
+                let is_before = round.at <= Step::ScopesGone as usize;
+                round.unacked[Step::ScopesGone as usize] > 0
+                    || (is_before && round.farewells.iter().any(goes))
+            }
+        })
     }
 
     /// What is gone, or is not asked for any more by a client that has its scopes, is not awaited.

@@ -367,11 +367,7 @@ pub(super) fn life(seed: u64) {
             12 => _ = client.release(),
             13 => client.moves(&mut world),
             14 if world.dice.one_in(4) => client.come_back(&mut world),
-            // One of a life, and of a client that has all and refuses nothing: of others less is
-            // promised.
-            15 if !world.harsh && client.told.synced.is_some() && !client.lanes.has_lost => {
-                client.loses_lane(&mut world);
-            }
+            15 => client.loses_lane(&mut world),
             _ => client.now += Duration::from_millis(100),
         }
     }
@@ -381,6 +377,6 @@ pub(super) fn life(seed: u64) {
         named.is_none_or(|at| client.asked[at].contains(name))
     });
     world.note(|| format!("{:#?}", client.machine));
-    client.told.judge(&world, client.since);
+    client.told.judge(&world, client.since, client.lanes.has_lost);
     assert_eq!(client.told.synced, Some(world.cache.seq()), "all is said and heard");
 }

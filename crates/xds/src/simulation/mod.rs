@@ -1,6 +1,6 @@
 //! Whole lives from a seed: owners change at random while a model of a client reads, acknowledges,
 //! refuses, goes and comes back, and is moved to another cache at random. In half of the lives it
-//! has a stream for each type, of which one may break. At every moment what the client routes to
+//! has a stream for each type, any of which may break. At every moment what the client routes to
 //! exists; in the end it has what the cache has, except what it refuses, and all of that was told.
 
 mod delta;
