@@ -66,7 +66,7 @@ golden: ## rewrites every golden file; review the diff
 advisories: ## known vulnerabilities (needs the advisory database)
 	$$(tools/fetch.py cargo-deny) check advisories
 
-bench: envoy ## ratios: change → live beside a bare server, what an Envoy costs, provisions accepted beside a bare disk, one change to 2,000 proxies beside raw sockets and a bare tonic server, what TLS costs, and all beside Sovereign; BENCH="provisions --clients 16" for one
+bench: envoy ## ratios: change → live beside a bare server, what an Envoy costs, provisions accepted beside a bare disk, one change to 2,000 proxies beside raw sockets and a bare tonic server, other templates, what TLS costs, and all beside Sovereign; BENCH="provisions --clients 16" for one
 	cargo build --release --locked --package margrave --package bench
 	$(MEASURE) $(or $(BENCH),live)
-	$(if $(BENCH),,for it in provisions fleet "fleet --sotw --tenants 1000" tls render sovereign; do $(MEASURE) $$it || exit 1; done)
+	$(if $(BENCH),,for it in provisions fleet "fleet --sotw --tenants 1000" rollout tls render sovereign; do $(MEASURE) $$it || exit 1; done)
