@@ -106,11 +106,12 @@ pub(crate) fn answer(response: &Response, error: Option<&str>) -> Bytes {
     frame(&Request { type_url, nonce, error, ..Request::default() })
 }
 
-/// Framed messages, the first of them with these fields before its own.
+/// Framed messages, the first of them with these fields before its own. (Of its bytes some may come
+/// apart.)
 pub(crate) fn begun_with(fields: &impl Message, messages: &[Bytes]) -> Vec<Bytes> {
     let Some((first, others)) = messages.split_first() else { return Vec::new() };
-    let own = first.slice(HEAD_BYTES..);
-    let begin = head(fields, own.len());
+    let (mut length, own) = (first.slice(1..HEAD_BYTES), first.slice(HEAD_BYTES..));
+    let begin = head(fields, length.get_u32() as usize);
     [begin, own].into_iter().chain(others.iter().cloned()).collect()
 }
 
@@ -144,4 +145,26 @@ pub(crate) fn head(fields: &impl Message, elsewhere: usize) -> Bytes {
     head.extend_from_slice(&u32::try_from(length + elsewhere).unwrap_or(u32::MAX).to_be_bytes());
     fields.encode_raw(&mut head);
     head.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_begins_with_one_message_though_its_bytes_come_apart() {
+        let request =
+            |type_url: &str| Request { type_url: type_url.to_owned(), ..Request::default() };
+        let (fields, own, next) = (request(""), request("own"), request("next"));
+        let apart = own.encode_to_vec();
+        let first = [head(&Request { nonce: "1".to_owned(), ..fields }, apart.len()), apart.into()];
+        let begin = Request { subscribe: vec!["who".to_owned()], ..request("") };
+        let all = begun_with(&begin, &[&first[..], &[frame(&next)]].concat());
+        let mut messages = Messages::default();
+        all.iter().for_each(|bytes| messages.push(bytes));
+        let whole = Request { nonce: "1".to_owned(), subscribe: begin.subscribe, ..own };
+        for is in [whole, next] {
+            assert_eq!(messages.next().map(Request::decode), Some(Ok(is)));
+        }
+    }
 }

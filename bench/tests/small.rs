@@ -48,6 +48,9 @@ fn figure(said: &str, what: &str, unit: &str) -> f64 {
     before.split_whitespace().next_back().unwrap().parse().unwrap()
 }
 
+/// Who comes back and has all is told again that there is no layer of the runtime, and nothing else.
+const NEXT_TO_NOTHING_BYTES: f64 = 200.0;
+
 #[test]
 fn one_change_to_many_proxies() {
     let said = measure("fleet --tenants 30 --streams 6 --rounds 2 --idle 1 --newcomers 3");
@@ -58,13 +61,14 @@ fn one_change_to_many_proxies() {
     // Whoever is told refuses twice, the second time the resource alone: not all are told.
     let refusals = figure(&said, "a route that proxies refuse", "refusals heard");
     assert!((1.0..12.0).contains(&refusals), "{said}");
-    assert_eq!(figure(&said, "come back at once", "bytes sent to each"), 0.0, "{said}");
+    let again = figure(&said, "come back at once", "bytes sent to each");
+    assert!(again < NEXT_TO_NOTHING_BYTES, "{said}");
     // Beside one write to each, and what takes several rounds beside as many of them, too; to raw
-    // sockets, and by a bare server.
+    // sockets, which answer as much as proxies do or, in one round, nothing, and by a bare server.
     for (who, rounds, times) in
-        [("raw sockets", 1, 2), ("raw sockets", 2, 1), ("bare tonic", 1, 2), ("bare tonic", 2, 1)]
+        [("raw sockets", 1, 4), ("raw sockets", 2, 1), ("bare tonic", 1, 2), ("bare tonic", 2, 1)]
     {
-        let in_rounds = format!("in {rounds}; ratio of p99");
+        let in_rounds = format!("in {rounds}, answered with ");
         let rows =
             said.lines().filter(|line| line.trim().starts_with(who) && line.contains(&in_rounds));
         assert_eq!(rows.count(), times, "{who} in {rounds}: {said}");
@@ -102,7 +106,8 @@ fn one_change_to_many_proxies_in_state_of_the_world() {
 #[test]
 fn other_templates() {
     let said = measure("rollout --tenants 20 --streams 3");
-    assert_eq!(figure(&said, "had them already", "bytes sent to each"), 0.0, "{said}");
+    let again = figure(&said, "had them already", "bytes sent to each");
+    assert!(again < NEXT_TO_NOTHING_BYTES, "{said}");
     for what in ["all tenants change", "had missed it"] {
         assert!(figure(&said, what, "bytes sent to each") > 5_000.0, "{said}");
     }
